@@ -1,0 +1,58 @@
+"""meshlog: one shared dataset on many devices that have no server and no internet.
+
+    from meshlog import Node, SimNetwork, SimTransport
+
+The names below are the front door. ARCHITECTURE.md has the map, docs/protocol.md the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshlog.core.event import Event
+from meshlog.errors import (
+    IdentityError,
+    InputError,
+    MalformedError,
+    MeshlogError,
+    StoreBusyError,
+    StoreError,
+    TransportError,
+)
+from meshlog.node import HLC, FeedStore, Node
+from meshlog.node.seam import Transport
+from meshlog.sim.network import SimNetwork, SimTransport
+from meshlog.views.materialize import materialize
+
+if TYPE_CHECKING:
+    from meshlog.node.rns import RNSTransport
+
+__version__ = "0.6.0"
+
+__all__ = [
+    "HLC",
+    "Event",
+    "FeedStore",
+    "IdentityError",
+    "InputError",
+    "MalformedError",
+    "MeshlogError",
+    "Node",
+    "RNSTransport",
+    "SimNetwork",
+    "SimTransport",
+    "StoreBusyError",
+    "StoreError",
+    "Transport",
+    "TransportError",
+    "materialize",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the Reticulum transport at its first use: everything else works without it."""
+    if name == "RNSTransport":
+        from meshlog.node.rns import RNSTransport  # noqa: PLC0415 - optional extra
+
+        return RNSTransport
+    raise AttributeError(f"module 'meshlog' has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""How every command is made: help with an example, and the options that all of them have."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import click
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose help ends with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Example"):
+            for line in self._example.strip().splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of the function below; ``example`` is one line or a few."""
+    return click.command(name, cls=Command, example=example, context_settings=CONTEXT)
+
+
+class Place(NamedTuple):
+    """Where a store and its identity are."""
+
+    data: Path
+    identity: Path
+    named: bool
+    """Whether the person named the store; otherwise it is the usual one."""
+
+
+def usual_data() -> Path:
+    """Return the store that commands mean when none is named."""
+    return Path("~/.meshlog/meshlog.db").expanduser()
+
+
+def place_of(data: str | None, identity: str | None) -> Place:
+    """Return where things are, given what the person named."""
+    store = Path(data).expanduser() if data else usual_data()
+    beside = store.with_name(f"{store.name}.identity")
+    return Place(store, Path(identity).expanduser() if identity else beside, bool(data))
+
+
+def store_options(function: F) -> F:
+    """Give a command ``--data`` and ``--identity``; it receives them as ``place``."""
+
+    @click.option(
+        "--data", metavar="FILE", envvar="MESHLOG_DATA",
+        help="The store.  [default: ~/.meshlog/meshlog.db, or $MESHLOG_DATA]",
+    )  # fmt: skip
+    @click.option(
+        "--identity", metavar="FILE",
+        help="This device's identity.  [default: the store's name and .identity]",
+    )  # fmt: skip
+    @functools.wraps(function)
+    def with_place(*args: Any, data: str | None, identity: str | None, **kwargs: Any) -> Any:  # noqa: ANN401
+        for path in (data, identity):
+            if path is not None and "\0" in path:
+                raise click.UsageError("a path cannot hold a zero byte")
+        return function(*args, place=place_of(data, identity), **kwargs)
+
+    return cast(F, with_place)
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    """Give a command ``--json``; it receives ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help=what)
+
+
+def device_name() -> str:
+    """Return what a device is called whose person gave no name: its host's."""
+    return os.uname().nodename.split(".")[0][:32] or "device"

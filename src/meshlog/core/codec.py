@@ -1,0 +1,183 @@
+"""One codec for everything: bounded reads, varints, deterministic CBOR for bodies.
+
+docs/protocol.md §1 is normative. Every read checks its bound before it allocates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, NoReturn
+
+import cbor2
+
+from meshlog.errors import InputError, MalformedError
+
+DEPTH_MAX = 16
+"""Nesting of a body; forms and answers are flat, so this is generous."""
+
+VARINT_MAX = 2**63 - 1
+"""Largest varint; fits SQLite's signed 64-bit integer."""
+
+_VARINT_BYTES_MAX = 9
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
+
+def varint(value: int) -> bytes:
+    """Return ``value`` (0 … 2**63-1) as LEB128, 1 to 9 bytes.
+
+    Example:
+        >>> varint(300).hex()
+        'ac02'
+    """
+    if not 0 <= value <= VARINT_MAX:
+        raise InputError(f"varint out of range: {value}")
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class Reader:
+    """Cursor over hostile bytes; every method raises MalformedError past the end."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        """Read ``data`` from its first byte."""
+        self._data = data
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._at
+
+    def take(self, size_bytes: int) -> bytes:
+        """Return the next ``size_bytes`` bytes."""
+        if size_bytes > self.left:
+            raise MalformedError("truncated")
+        start = self._at
+        self._at += size_bytes
+        return self._data[start : self._at]
+
+    def uint(self, size_bytes: int) -> int:
+        """Return a big-endian unsigned integer of ``size_bytes`` bytes."""
+        return int.from_bytes(self.take(size_bytes), "big")
+
+    def varint(self, limit: int = VARINT_MAX) -> int:
+        """Return a LEB128 integer of at most ``limit``; the shortest form only."""
+        data, at = self._data, self._at
+        value = shift = 0
+        for position in range(at, min(at + _VARINT_BYTES_MAX, len(data))):
+            byte = data[position]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if byte == 0 and position > at:
+                    raise MalformedError("varint not shortest")
+                if value > limit:
+                    raise MalformedError("number past its limit")
+                self._at = position + 1
+                return value
+            shift += 7
+        raise MalformedError("truncated" if at + _VARINT_BYTES_MAX > len(data) else "varint too long")
+
+    def block(self, limit: int) -> bytes:
+        """Return a byte string that its varint length precedes, at most ``limit`` bytes."""
+        return self.take(self.varint(limit))
+
+    def end(self) -> None:
+        """Check that nothing is left."""
+        if self.left:
+            raise MalformedError("trailing bytes")
+
+
+def block(data: bytes) -> bytes:
+    """Return ``data`` with its length as a varint before it."""
+    return varint(len(data)) + data
+
+
+def _no_tag(*_: object) -> NoReturn:
+    raise MalformedError("tag in body")
+
+
+_KNOWN_TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+_REFUSE_TAGS: Mapping[int, Any] = dict.fromkeys(_KNOWN_TAGS, _no_tag)
+
+
+def encode_cbor(value: object) -> bytes:
+    """Return ``value`` as deterministic CBOR (RFC 8949 §4.2.1).
+
+    Args:
+        value: None, bool, int of 64 bits, finite float, str, bytes, and lists, tuples and
+            mappings of such with text keys, nested at most 16 deep.
+
+    Raises:
+        InputError: A value outside that set; the message names it.
+    """
+    return cbor2.dumps(plain(value), canonical=True)
+
+
+def decode_cbor(data: bytes) -> Any:
+    """Return the value in ``data``; deeply immutable (tuples, frozen mappings).
+
+    Raises:
+        MalformedError: Not CBOR, or outside the set that ``encode_cbor`` takes.
+    """
+    try:
+        stream = BytesIO(data)
+        decoder = cbor2.CBORDecoder(
+            stream,
+            tag_hook=_no_tag,
+            semantic_decoders=_REFUSE_TAGS,
+            max_depth=DEPTH_MAX + 1,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        )
+        value = decoder.decode(immutable=True)
+        if stream.tell() != len(data):
+            raise MalformedError("trailing bytes")
+        plain(value)
+    except MalformedError:
+        raise
+    except (cbor2.CBORError, InputError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise MalformedError("body is not plain CBOR") from error
+    return value
+
+
+def plain(value: object, depth: int = 0) -> Any:
+    """Return a mutable copy made of dict, list and scalars: what ``json.dumps`` takes.
+
+    Raises:
+        InputError: A type, a number or a depth that a body cannot carry.
+    """
+    if value is None or isinstance(value, bool | bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError("text holds a lone surrogate") from None
+        return value
+    if isinstance(value, int):
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise InputError("integer past 64 bits")
+        return value
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InputError("number is not finite")
+        return value
+    if depth >= DEPTH_MAX:
+        raise InputError(f"nested deeper than {DEPTH_MAX}")
+    if isinstance(value, Mapping):
+        copy = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InputError("a key is not text")
+            copy[plain(key)] = plain(item, depth + 1)
+        return copy
+    if isinstance(value, list | tuple):
+        return [plain(item, depth + 1) for item in value]
+    raise InputError(f"a body cannot carry {type(value).__name__}")

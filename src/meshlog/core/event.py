@@ -1,0 +1,264 @@
+"""The event: a signed, immutable entry in a feed. docs/protocol.md §3 is normative."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, NewType, Self
+
+from meshlog.core.codec import decode_cbor, encode_cbor, plain
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, named, named_by_author
+from meshlog.errors import InputError, MalformedError
+
+EventId = NewType("EventId", bytes)
+"""32 bytes of BLAKE2b-256. People see the first 8 hex digits."""
+
+DatasetId = NewType("DatasetId", bytes)
+"""32 bytes: the id of the genesis event."""
+
+EVENT_DOMAIN = b"meshlog.event.1\x00"
+CUT_DOMAIN = b"meshlog.cut.1\x00"
+ID_SIZE = 32
+NO_PREV = bytes(ID_SIZE)
+"""What the first event of a feed names as its predecessor."""
+
+NO_DATASET = DatasetId(bytes(ID_SIZE))
+"""What the genesis event, whose id names the dataset, hashes in a dataset's place."""
+
+BODY_SIZE_MAX = 65_536
+"""Bytes of kind and payload together; more is a blob. About 5 min of air at SF9 (1,758 bit/s)."""
+
+KIND_SIZE_MAX = 64
+SEQ_MAX = 2**32 - 1
+
+
+class Content(NamedTuple):
+    """A readable body: what happened and its details."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    """Deeply immutable."""
+
+
+def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
+    """Return the body bytes of an event.
+
+    Raises:
+        InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
+            cannot carry, or both together pass 64 KiB.
+    """
+    if not isinstance(kind, str) or not 0 < len(kind.encode(errors="replace")) <= KIND_SIZE_MAX:
+        raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
+    if not isinstance(payload, Mapping):
+        raise InputError("a payload is a mapping with text keys")
+    body = encode_cbor([kind, payload])
+    if len(body) > BODY_SIZE_MAX:
+        raise InputError(f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file")
+    return body
+
+
+def read_body(body: bytes) -> Content | None:
+    """Return the content of a body, or None where it is unreadable. Never raises."""
+    try:
+        value = decode_cbor(body)
+    except MalformedError:
+        return None
+    match value:
+        case (str() as kind, Mapping() as payload):
+            return Content(kind, payload)
+    return None
+
+
+def event_id(dataset: bytes, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes) -> EventId:
+    """Return BLAKE2b-256(domain ‖ dataset ‖ 65-byte header ‖ body)."""
+    header = (
+        key.packed()
+        + seq.to_bytes(4, "big")
+        + stamp.wall_ms.to_bytes(6, "big")
+        + stamp.counter.to_bytes(2, "big")
+        + prev
+    )
+    return EventId(hashlib.blake2b(EVENT_DOMAIN + dataset + header + body, digest_size=ID_SIZE).digest())
+
+
+OPEN_GENESIS_BODY = encode_body("dataset.genesis", {"name": "open", "open": True})
+OPEN_DATASET = DatasetId(
+    event_id(NO_DATASET, FeedKey(AuthorId(bytes(16)), FeedKind.CONTROL, 0), 1, Stamp(0, 0), NO_PREV, OPEN_GENESIS_BODY),
+)
+"""The dataset of the seed's constructor and flags: a fixed genesis, every author a member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of one feed; ``id`` is the hash of all that identifies it.
+
+    ``signature`` is present where a cut ends: there it authenticates this event and every
+    one before it on its branch.
+    """
+
+    feed: FeedKey
+    seq: int
+    """Place in the feed, from 1."""
+    stamp: Stamp
+    prev: bytes
+    """Id of the event before it on its branch, 32 bytes; zeros at seq 1."""
+    body: bytes
+    """Deterministic CBOR of [kind, payload]; opaque to feeds and sync."""
+    id: EventId
+    signature: bytes = field(default=b"", compare=False)
+
+    @classmethod
+    def make(
+        cls, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes, dataset: DatasetId = OPEN_DATASET
+    ) -> Self:
+        """Return the unsigned event with these parts, its id computed."""
+        return cls(key, seq, stamp, prev, body, event_id(dataset, key, seq, stamp, prev, body))
+
+    @classmethod
+    def from_parts(
+        cls,
+        author: str | bytes,
+        seq: int,
+        hlc: tuple[int, int],
+        kind: str,
+        payload: Mapping[str, Any],
+        prev: str | bytes = b"",
+        *,
+        dataset: DatasetId = OPEN_DATASET,
+        incarnation: int | None = None,
+    ) -> Self:
+        """Build a data event as the seed did.
+
+        Args:
+            author: 16 bytes, 32 hex digits, or a plain name, which stands for an identity of
+                this process and signs the event.
+            seq: 1 … 2**32-1.
+            hlc: Wall milliseconds and counter.
+            kind: Text of 1 to 64 bytes.
+            payload: Mapping with text keys; see ``encode_cbor`` for its values.
+            prev: Id of the event before it, bytes or hex; empty for seq 1.
+            dataset: The dataset that the id binds.
+            incarnation: 32 bits; by default the first four bytes of the author id.
+
+        Raises:
+            InputError: A part is out of range; nothing was made.
+        """
+        who = _author(author)
+        wall_ms, counter = hlc
+        if type(seq) is not int or not 1 <= seq <= SEQ_MAX:
+            raise InputError(f"seq is a whole number from 1 to {SEQ_MAX}")
+        if type(wall_ms) is not int or not 0 <= wall_ms <= WALL_MS_MAX:
+            raise InputError(f"wall_ms is a whole number from 0 to {WALL_MS_MAX}")
+        if type(counter) is not int or not 0 <= counter <= COUNTER_MAX:
+            raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
+        life = int.from_bytes(who[:4], "big") if incarnation is None else incarnation
+        key = FeedKey(who, FeedKind.DATA, life)
+        event = cls.make(key, seq, Stamp(wall_ms, counter), _prev(prev), encode_body(kind, payload), dataset)
+        held = named_by_author(who)
+        return event.signed(held[1]) if held else event
+
+    @property
+    def author(self) -> AuthorId:
+        """The 16-byte author id."""
+        return self.feed.author
+
+    @property
+    def hlc(self) -> Stamp:
+        """The stamp, under the seed's name."""
+        return self.stamp
+
+    @property
+    def content(self) -> Content | None:
+        """The decoded body, or None where it is unreadable. Cost: one CBOR decoding."""
+        return read_body(self.body)
+
+    @property
+    def kind(self) -> str:
+        """What happened, e.g. ``"field.set"``; empty where the body is unreadable."""
+        content = self.content
+        return content.kind if content else ""
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """The details, deeply immutable; empty where the body is unreadable."""
+        content = self.content
+        return content.payload if content else {}
+
+    @property
+    def order(self) -> tuple[int, bytes, int, int, bytes]:
+        """Place in the total order of events: stamp, author, incarnation, seq, id."""
+        return (self.stamp.packed(), self.feed.author, self.feed.incarnation, self.seq, self.id)
+
+    def signed(self, identity: Identity) -> Self:
+        """Return this event as a cut: signed by ``identity``, which must be its author."""
+        return replace(self, signature=identity.sign(CUT_DOMAIN + self.id))
+
+    def recompute_id(self, dataset: DatasetId = OPEN_DATASET) -> EventId:
+        """Return the id that the parts hash to in ``dataset``."""
+        return event_id(dataset, self.feed, self.seq, self.stamp, self.prev, self.body)
+
+    def is_authentic(self, dataset: DatasetId = OPEN_DATASET) -> bool:
+        """Say whether ``id`` is the hash of the parts. Signatures are the store's to check."""
+        return self.id == self.recompute_id(dataset)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the seed's JSON form: hex ids, decoded payload.
+
+        Raises:
+            InputError: The payload holds bytes, which JSON cannot carry.
+        """
+        wire: dict[str, Any] = {
+            "a": self.author.hex(),
+            "c": self.feed.incarnation,
+            "s": self.seq,
+            "h": list(self.stamp),
+            "k": self.kind,
+            "p": plain(self.payload),
+            "v": "" if self.prev == NO_PREV else self.prev.hex(),
+            "i": self.id.hex(),
+        }
+        if self.signature:
+            wire["g"] = self.signature.hex()
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return the event that ``to_wire`` wrote; check it with ``is_authentic``.
+
+        Raises:
+            MalformedError: Keys are missing or of the wrong type or range.
+        """
+        try:
+            event = cls.from_parts(
+                bytes.fromhex(wire["a"]), wire["s"], tuple(wire["h"]), wire["k"], wire["p"], wire["v"],
+                incarnation=wire.get("c"),
+            )
+            return replace(event, id=EventId(bytes.fromhex(wire["i"])), signature=bytes.fromhex(wire.get("g", "")))
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, InputError) as error:
+            raise MalformedError("not an event") from error
+
+
+def _author(author: str | bytes) -> AuthorId:
+    if isinstance(author, bytes) and len(author) == AUTHOR_ID_SIZE:
+        return AuthorId(author)
+    if isinstance(author, str) and author:
+        if len(author) == 2 * AUTHOR_ID_SIZE:
+            try:
+                return AuthorId(bytes.fromhex(author))
+            except ValueError:
+                pass
+        return named(author).author
+    raise InputError("an author is 16 bytes, 32 hex digits or a name")
+
+
+def _prev(prev: str | bytes) -> bytes:
+    try:
+        raw = bytes.fromhex(prev) if isinstance(prev, str) else prev
+    except ValueError:
+        raw = b"?"
+    if len(raw) not in (0, ID_SIZE):
+        raise InputError("prev is the 32-byte id of the event before, or empty")
+    return raw or NO_PREV

@@ -1,0 +1,213 @@
+"""Who may join: grants, invites and the proof that a device was let in.
+
+docs/protocol.md §7 is normative. A grant verifies alone: it carries its chain up to the
+founder. An invite is a grant to whoever holds a secret seed, as a text for paper or QR.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from meshlog.core.codec import Reader, block
+from meshlog.core.event import OPEN_DATASET, DatasetId
+from meshlog.core.identity import (
+    KEYS_SIZE,
+    SIGNATURE_SIZE,
+    AuthorId,
+    Identity,
+    author_id,
+    keys_are_sound,
+    verify,
+    verify_bare,
+)
+from meshlog.errors import InputError, MalformedError
+
+GRANT_DOMAIN = b"meshlog.grant.1\x00"
+ADMIT_DOMAIN = b"meshlog.admit.1\x00"
+INVITE_PREFIX = "MESHLOG1-"
+SEED_SIZE = 16
+DATASET_KEY_SIZE = 16
+CHAIN_DEPTH_MAX = 4
+"""Founder → coordinator → … : how long a chain of grants may be."""
+
+ADMISSION_SIZE_MAX = 2_048
+NAME_SIZE_MAX = 64
+
+_CHAINED = 0x80
+
+
+class Role(IntEnum):
+    """What a member may do; each role includes the ones below it."""
+
+    OBSERVER = 0
+    RELAY = 1
+    WRITER = 2
+    COORDINATOR = 3
+    FOUNDER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A coordinator's or the founder's word that the holder of a key may join."""
+
+    role: Role
+    expires_s: int
+    """Seconds since 1970 UTC after which a join no longer counts; 0 never."""
+    holder: bytes
+    """Bare Ed25519 public key, 32 bytes, of the invite's seed."""
+    issuer_keys: bytes
+    """64 public bytes of the issuer; empty where the founder issued it."""
+    issuer_admission: bytes
+    """The issuer's own admission; empty where the founder issued it."""
+    signature: bytes = b""
+
+    def _signed_part(self) -> bytes:
+        chained = bool(self.issuer_keys)
+        head = bytes((self.role | (_CHAINED if chained else 0),)) + self.expires_s.to_bytes(4, "big") + self.holder
+        return head + (self.issuer_keys + block(self.issuer_admission) if chained else b"")
+
+    def message(self, dataset: DatasetId) -> bytes:
+        """Return what the issuer signs."""
+        return GRANT_DOMAIN + dataset + self._signed_part()
+
+    def encode(self) -> bytes:
+        """Return the grant's bytes."""
+        return self._signed_part() + self.signature
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        """Read one grant; MalformedError past a limit."""
+        flags = reader.uint(1)
+        if flags & ~_CHAINED > Role.COORDINATOR:
+            raise MalformedError("unknown role")
+        expires_s, holder = reader.uint(4), reader.take(32)
+        keys, admission = b"", b""
+        if flags & _CHAINED:
+            keys, admission = reader.take(KEYS_SIZE), reader.block(ADMISSION_SIZE_MAX)
+        return cls(Role(flags & ~_CHAINED), expires_s, holder, keys, admission, reader.take(SIGNATURE_SIZE))
+
+
+def issue(
+    issuer: Identity, admission: bytes, dataset: DatasetId, seed: bytes, role: Role, expires_s: int = 0
+) -> Grant:
+    """Return a signed grant for whoever holds ``seed``.
+
+    Args:
+        issuer: The founder or a coordinator.
+        admission: The issuer's own admission; empty for the founder.
+        dataset: Where it lets in.
+        seed: 16 random bytes, the invite's secret.
+        role: At most coordinator.
+        expires_s: Seconds since 1970 UTC; 0 never.
+    """
+    keys = issuer.keys if admission else b""
+    draft = Grant(role, expires_s, _bearer(seed).public_key().public_bytes_raw(), keys, admission)
+    return Grant(role, expires_s, draft.holder, keys, admission, issuer.sign(draft.message(dataset)))
+
+
+def admit(grant: Grant, seed: bytes, author: AuthorId, dataset: DatasetId) -> bytes:
+    """Return the admission of ``author``: the grant, and a proof made with the invite's seed."""
+    return grant.encode() + _bearer(seed).sign(ADMIT_DOMAIN + dataset + author)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A member's role and until when joining with it counted."""
+
+    role: Role
+    expires_s: int
+
+
+def check_admission(
+    admission: bytes, author: AuthorId, dataset: DatasetId, founder_keys: bytes, depth: int = 0
+) -> Admission | None:
+    """Return what ``admission`` grants to ``author``, or None when anything in it fails.
+
+    Pure: depends on its arguments alone, so every replica decides alike (I2).
+    Cost: two signature checks per link of the chain.
+    """
+    if depth >= CHAIN_DEPTH_MAX or len(admission) > ADMISSION_SIZE_MAX:
+        return None
+    try:
+        reader = Reader(admission)
+        grant = Grant.read(reader)
+        proof = reader.take(SIGNATURE_SIZE)
+        reader.end()
+    except MalformedError:
+        return None
+    issuer_keys = founder_keys
+    if grant.issuer_keys:
+        issuer_keys = grant.issuer_keys
+        above = check_admission(grant.issuer_admission, author_id(issuer_keys), dataset, founder_keys, depth + 1)
+        if above is None or above.role < Role.COORDINATOR:
+            return None
+    if not verify(issuer_keys, grant.signature, grant.message(dataset)):
+        return None
+    if not keys_are_sound(bytes(32) + grant.holder):
+        return None
+    if not verify_bare(grant.holder, proof, ADMIT_DOMAIN + dataset + author):
+        return None
+    return Admission(grant.role, grant.expires_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """All that a device needs to join while it meets nobody."""
+
+    dataset: DatasetId
+    key: bytes
+    """16 bytes: the dataset's key, which opens links and the broadcast lane."""
+    seed: bytes
+    grant: Grant
+    name: str
+    """The dataset's name, for people."""
+
+    def text(self) -> str:
+        """Return the invite as one word of base32, checksummed: type it, send it, print it as QR."""
+        data = self.dataset + self.key + self.seed + self.grant.encode() + block(self.name.encode())
+        return INVITE_PREFIX + base64.b32encode(data + _checksum(data)).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the invite in ``text``; spaces, line breaks and case do not matter.
+
+        Raises:
+            InputError: It is not an invite, or was mistyped.
+        """
+        word = "".join(text.split()).upper()
+        if not word.startswith(INVITE_PREFIX) or len(word) > 2 * ADMISSION_SIZE_MAX:
+            raise InputError(f"this is not an invite: it starts with {INVITE_PREFIX}")
+        word = word.removeprefix(INVITE_PREFIX)
+        try:
+            data = base64.b32decode(word + "=" * (-len(word) % 8))
+            data, checksum = data[:-4], data[-4:]
+            if _checksum(data) != checksum:
+                raise InputError("the invite is incomplete or mistyped: compare it with the original")
+            reader = Reader(data)
+            dataset, key = DatasetId(reader.take(32)), reader.take(DATASET_KEY_SIZE)
+            seed, grant = reader.take(SEED_SIZE), Grant.read(reader)
+            name = reader.block(NAME_SIZE_MAX).decode()
+            reader.end()
+        except (MalformedError, binascii.Error, UnicodeDecodeError) as error:
+            raise InputError("the invite is incomplete or mistyped: compare it with the original") from error
+        return cls(dataset, key, seed, grant, name)
+
+
+def open_dataset_key() -> bytes:
+    """Return the open dataset's key: public, so it keeps no stranger out."""
+    return hashlib.blake2b(b"meshlog.open-key" + OPEN_DATASET, digest_size=DATASET_KEY_SIZE).digest()
+
+
+def _bearer(seed: bytes) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.blake2b(b"meshlog.invite" + seed, digest_size=32).digest())
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=4).digest()

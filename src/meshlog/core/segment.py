@@ -1,0 +1,132 @@
+"""A segment: a run of one feed that ends at a cut, everything predictable left out.
+
+docs/protocol.md §5 is normative. Author, seq, prev and id are elided: they follow from
+the feed's name, the first seq and the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from meshlog.core.codec import Reader, block, varint
+from meshlog.core.event import BODY_SIZE_MAX, CUT_DOMAIN, NO_DATASET, SEQ_MAX, DatasetId, Event
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
+from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId, verify
+from meshlog.errors import MalformedError
+
+CUT_EVENTS_MAX = 32
+"""An author signs at the latest this many events after its last cut: 64 signature bytes
+then cost 2 per event, and a slow link can serve a part of a feed."""
+
+CUT_SIZE_MAX = 16_384
+"""…or after this many body bytes, about what SF8 moves in a minute."""
+
+SEGMENT_EVENTS_MAX = 1_024
+SEGMENT_SIZE_MAX = 262_144
+BASE_HINT_SIZE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A decoded run that is not linked to its base yet: nothing in it is verified."""
+
+    feed: FeedKey
+    first_seq: int
+    base_hint: bytes
+    """First 4 bytes of the id of the event before; a hint, wrong costs a round trip."""
+    entries: tuple[tuple[Stamp, bytes], ...]
+    """Stamp and body of each event, in order."""
+    signature: bytes
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the cut that ends it."""
+        return self.first_seq + len(self.entries) - 1
+
+
+def encode_segment(events: Sequence[Event]) -> bytes:
+    """Return the bytes of a run of one branch whose last event carries a signature."""
+    first = events[0]
+    assert events[-1].signature, "a segment ends at a cut"
+    out = [first.feed.packed(), varint(first.seq), first.prev[:BASE_HINT_SIZE], varint(len(events))]
+    wall_ms, counter = 0, -1
+    for event in events:
+        delta_ms = event.stamp.wall_ms - wall_ms
+        expected = counter + 1 if delta_ms == 0 else 0
+        odd = event.stamp.counter != expected
+        out.append(varint(delta_ms << 1 | odd))
+        if odd:
+            out.append(varint(event.stamp.counter))
+        out.append(block(event.body))
+        wall_ms, counter = event.stamp
+    out.append(events[-1].signature)
+    return b"".join(out)
+
+
+def decode_segment(data: bytes) -> Segment:
+    """Return the segment in ``data``.
+
+    Raises:
+        MalformedError: Not a segment, or past a limit.
+    """
+    if len(data) > SEGMENT_SIZE_MAX:
+        raise MalformedError("segment too large")
+    reader = Reader(data)
+    author, kind, incarnation = AuthorId(reader.take(AUTHOR_ID_SIZE)), reader.uint(1), reader.uint(4)
+    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+        raise MalformedError("unknown feed kind")
+    first_seq = reader.varint(SEQ_MAX)
+    base_hint = reader.take(BASE_HINT_SIZE)
+    count = reader.varint(SEGMENT_EVENTS_MAX)
+    if not 1 <= count or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
+        raise MalformedError("seq out of range")
+    entries = []
+    wall_ms, counter = 0, -1
+    for _ in range(count):
+        packed = reader.varint(WALL_MS_MAX << 1 | 1)
+        delta_ms, odd = packed >> 1, packed & 1
+        expected = counter + 1 if delta_ms == 0 else 0
+        counter = reader.varint(COUNTER_MAX) if odd else expected
+        wall_ms += delta_ms
+        if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX or (odd and counter == expected):
+            raise MalformedError("stamp out of range")
+        entries.append((Stamp(wall_ms, counter), reader.block(BODY_SIZE_MAX)))
+    signature = reader.take(SIGNATURE_SIZE)
+    reader.end()
+    feed = FeedKey(author, FeedKind(kind), incarnation)
+    return Segment(feed, first_seq, base_hint, tuple(entries), signature)
+
+
+def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event]:
+    """Return the segment's events as they follow ``base`` (32 bytes; zeros at seq 1).
+
+    The last one carries the signature, still unverified. Cost: one hash per event.
+    """
+    events: list[Event] = []
+    prev = base
+    for offset, (stamp, body) in enumerate(segment.entries):
+        event = Event.make(segment.feed, segment.first_seq + offset, stamp, prev, body, dataset)
+        if offset == 0 and event.seq == 1 and event.feed.kind is FeedKind.CONTROL:
+            genesis = Event.make(segment.feed, 1, stamp, prev, body, NO_DATASET)
+            event = genesis if genesis.id == dataset else event
+        events.append(event)
+        prev = event.id
+    events[-1] = replace(events[-1], signature=segment.signature)
+    return events
+
+
+def is_signed(events: Sequence[Event], keys: bytes) -> bool:
+    """Say whether the cut at the end of ``events`` was signed by the holder of ``keys``."""
+    return verify(keys, events[-1].signature, CUT_DOMAIN + events[-1].id)
+
+
+def stamps_rise(events: Sequence[Event], base: Stamp) -> bool:
+    """Say whether each stamp is greater than the one before, the first than ``base``."""
+    latest = base
+    for event in events:
+        if event.stamp <= latest:
+            return False
+        latest = event.stamp
+    return True

@@ -1,0 +1,1 @@
+"""One process on one device, and how other programs of its owner talk to it."""

@@ -1,0 +1,94 @@
+"""What a running node does when a program of its owner asks: the words of the control socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from meshlog.core.grant import Role
+from meshlog.daemon.lines import VERSION
+from meshlog.errors import InputError
+from meshlog.node import Node
+
+ITEMS_MAX = 100_000
+"""Events that one request may write, in one transaction."""
+
+
+def answer(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what ``request`` says and return what to say back.
+
+    Args:
+        node: Running; the calls are serialised by its lock.
+        request: ``{"v": 1, "do": …}`` and the words of that deed, none of them checked yet.
+
+    Raises:
+        InputError: The request is not one that we know; nothing was done.
+        StoreError: The disk refused; nothing was written.
+    """
+    if request.get("v") != VERSION:
+        raise InputError(f"this node speaks version {VERSION} of the control socket: update both")
+    do = request.get("do")
+    deed = _DEEDS.get(do) if isinstance(do, str) else None
+    if deed is None:
+        raise InputError("the node does not know this request: update both")
+    return deed(node, request)
+
+
+def _emit(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``items``, a list of [kind, payload]; answered when all of them are durable."""
+    items = request.get("items")
+    if not isinstance(items, list) or len(items) > ITEMS_MAX:
+        raise InputError(f"items is a list of at most {ITEMS_MAX} events")
+    checked = []
+    for item in items:
+        match item:
+            case [str() as kind, dict() as payload]:
+                checked.append((kind, payload))
+            case _:
+                raise InputError("an item is [kind, payload]")
+    events = node.emit_many(checked)
+    return {"events": [[event.id.hex(), event.seq, *event.stamp] for event in events]}
+
+
+def _status(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"status": node.status()}
+
+
+def _poke(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    node.poke()
+    return {}
+
+
+def _view(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"view": node.view()}
+
+
+def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an invite: ``role`` by its name, ``days`` until it expires (0 never)."""
+    role, days = request.get("role"), request.get("days", 0)
+    return {"invite": new_invite(node, role, days)}
+
+
+def new_invite(node: Node, role: object, days: object) -> str:
+    """Return the text of a new invite.
+
+    Raises:
+        InputError: No such role, not a number of days, or the node may not invite.
+    """
+    if not isinstance(role, str) or role.upper() not in Role.__members__:
+        raise InputError("a role is observer, relay, writer or coordinator")
+    if type(days) is not int or not 0 <= days <= 36_500:
+        raise InputError("days is a whole number up to 36500; 0 is for ever")
+    expires_s = int(time.time()) + days * 86_400 if days else 0
+    with node.lock:
+        return node.replica.invite(Role[role.upper()], expires_s).text()
+
+
+_DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
+    "emit": _emit,
+    "status": _status,
+    "poke": _poke,
+    "view": _view,
+    "invite": _invite,
+}

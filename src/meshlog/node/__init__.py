@@ -1,0 +1,7 @@
+"""The shell of real time: a replica, a transport and a clock as one running process."""
+
+from meshlog.node.clock import HLC
+from meshlog.node.feedstore import FeedStore
+from meshlog.node.node import Node
+
+__all__ = ["HLC", "FeedStore", "Node"]

@@ -1,0 +1,199 @@
+"""Carrying out effects: over links on a thread of its own, or over the seed's seam at once."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from meshlog.errors import StoreError
+from meshlog.node.seam import ANSWER, ASK, Transport, decode_frame, encode_frame
+from meshlog.ports import Answered, AskFailed, Asked, LinkEvent, Links, Peer, PeerSeen
+from meshlog.replica import Replica
+from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
+
+INBOX_MAX = 4_096
+"""Inputs that may wait; a full inbox drops what the transport reports, and sync repairs it."""
+
+_NAP_MS_MAX = 60_000
+
+_log = logging.getLogger("meshlog.node")
+
+
+class Exchange(Protocol):
+    """What runs a node's syncs."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def gossip(self) -> None:
+        """Ask everyone in reach."""
+
+    def close(self) -> None:
+        """Stop. Idempotent."""
+
+
+class LinkLoop:
+    """Runs the engine over links: one thread, one inbox, one timer."""
+
+    def __init__(
+        self, replica: Replica, links: Links, lock: threading.RLock, now_ms: Callable[[], int]
+    ) -> None:
+        """Take what to run; ``lock`` guards ``replica``."""
+        self.links = links
+        self._replica = replica
+        self._lock = lock
+        self._now_ms = now_ms
+        self._inbox: queue.Queue[Input | None] = queue.Queue(INBOX_MAX)
+        self._wake_ms: int | None = None
+        self._thread = threading.Thread(target=self._run, name="meshlog-node", daemon=True)
+        self._stopping = False
+
+    def start(self) -> None:
+        """Start thread and transport. Call it in the main thread."""
+        self._thread.start()
+        self.links.start(self._replica.gate(), lambda: b"", self._deliver)
+
+    def gossip(self) -> None:
+        """See Exchange.gossip."""
+        self.tell(Poke())
+
+    def tell(self, happened: Input) -> None:
+        """Hand over an input; never blocks."""
+        try:
+            self._inbox.put_nowait(happened)
+        except queue.Full:
+            _log.warning("inbox full: dropped %s", type(happened).__name__)
+
+    def _deliver(self, event: LinkEvent) -> None:
+        self.tell(event)
+
+    def close(self) -> None:
+        """See Exchange.close."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.links.close()
+        if self._thread.is_alive():
+            self.tell(Woke())
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            happened = self._wait()
+            if self._stopping:
+                return
+            try:
+                with self._lock:
+                    effects = self._replica.handle(happened, self._now_ms())
+            except StoreError as error:
+                _log.error("the store refused: %s", error)  # noqa: TRY400 - one line for a person
+                continue
+            self._carry_out(effects)
+
+    def _wait(self) -> Input:
+        nap_ms = _NAP_MS_MAX
+        if self._wake_ms is not None:
+            nap_ms = min(max(self._wake_ms - self._now_ms(), 0), nap_ms)
+        try:
+            return self._inbox.get(timeout=nap_ms / 1000) or Woke()
+        except queue.Empty:
+            return Woke()
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        self._wake_ms = None
+        for effect in effects:
+            match effect:
+                case Ask(peer, exchange, request):
+                    self.links.ask(peer, exchange, request)
+                case Answer(token, answer):
+                    self.links.answer(token, answer)
+                case WakeAt(when_ms):
+                    self._wake_ms = when_ms
+
+
+class SeamExchange:
+    """Runs the engine over the seed's seam, in the caller's thread, one message after another."""
+
+    def __init__(
+        self, replica: Replica, transport: Transport, lock: threading.RLock, now_ms: Callable[[], int]
+    ) -> None:
+        """Register with the transport; see LinkLoop."""
+        self._replica = replica
+        self._transport = transport
+        self._lock = lock
+        self._now_ms = now_ms
+        self._gate = replica.gate()
+        self._inbox: deque[Input] = deque()
+        self._running = False
+        self._closed = False
+        self._open: dict[int, tuple[Peer, int]] = {}
+        self._round = 0
+        self._asked: dict[int, tuple[Peer, int]] = {}
+        self._tokens = 0
+        self.refused = 0
+        """Messages that were not of this dataset."""
+        transport.set_receive(self._receive)
+
+    def start(self) -> None:
+        """Nothing to start: messages and ``gossip`` drive it."""
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed = True
+
+    def gossip(self) -> None:
+        """Ask everyone in reach; what stayed unanswered since the round before counts as failed."""
+        self._round += 1
+        for exchange, (peer, since) in list(self._open.items()):
+            if since < self._round - 1:
+                del self._open[exchange]
+                self._put(AskFailed(peer, exchange, "no answer"))
+        for name in self._transport.reachable_peers():
+            self._put(PeerSeen(Peer(name), b""))
+        self._put(Poke())
+
+    def _receive(self, src: str, message: bytes) -> None:
+        frame = None if self._closed else decode_frame(self._gate, message)
+        if frame is None:
+            self.refused += 1
+            return
+        if frame.kind == ANSWER:
+            if self._open.pop(frame.exchange, None) is not None:
+                self._put(Answered(Peer(src), frame.exchange, frame.bundle))
+            return
+        self._tokens += 1
+        self._asked[self._tokens] = (Peer(src), frame.exchange)
+        self._put(Asked(Peer(src), self._tokens, frame.bundle))
+
+    def _put(self, happened: Input) -> None:
+        """Handle an input now, or after the one that is being handled: recursion stays flat."""
+        with self._lock:
+            self._inbox.append(happened)
+            if self._running:
+                return
+            self._running = True
+            try:
+                while self._inbox:
+                    effects = self._replica.handle(self._inbox.popleft(), self._now_ms())
+                    for effect in effects:
+                        self._carry_out(effect)
+            finally:
+                self._running = False
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Ask(peer, exchange, request):
+                if peer not in self._transport.reachable_peers():
+                    self._inbox.append(AskFailed(peer, exchange, "out of reach"))
+                    return
+                self._open[exchange] = (peer, self._round)
+                self._transport.send(peer, encode_frame(self._gate, ASK, exchange, request))
+            case Answer(token, answer):
+                peer, exchange = self._asked.pop(token)
+                self._transport.send(peer, encode_frame(self._gate, ANSWER, exchange, answer))
+            case WakeAt():
+                pass

@@ -1,0 +1,64 @@
+"""The seed's transport seam: exchanges carried in plain messages, each sealed with a MAC.
+
+A message is a type byte, four bytes of exchange number, eight bytes of MAC under the
+dataset's key, and a bundle: whoever does not hold the key is not heard.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+from collections.abc import Callable
+
+from meshlog.core.codec import Reader
+from meshlog.errors import MalformedError
+from meshlog.sync.gate import KeyGate
+
+ASK = 0x51
+ANSWER = 0x41
+FRAME_DOMAIN = b"meshlog.frame.1\x00"
+
+
+class Transport(Protocol):
+    """What carries messages between nodes, as the seed defined it; best effort.
+
+    ``meshlog.sim`` and ``meshlog.transport`` have adapters; any object with these four does.
+    """
+
+    node_id: str
+    """Our own name among peers."""
+
+    def set_receive(self, cb: Callable[[str, bytes], None]) -> None:
+        """Register ``cb(peer_id, message)`` for what arrives."""
+
+    def reachable_peers(self) -> list[str]:
+        """Return whom a message would reach now."""
+
+    def send(self, peer_id: str, message: bytes) -> None:
+        """Send one message; dropped silently where the peer is out of reach."""
+
+
+class Frame(NamedTuple):
+    """A message of the seam, its MAC checked."""
+
+    kind: int
+    exchange: int
+    bundle: bytes
+
+
+def encode_frame(gate: KeyGate, kind: int, exchange: int, bundle: bytes) -> bytes:
+    """Return the message that carries ``bundle``."""
+    head = bytes((kind,)) + exchange.to_bytes(4, "big")
+    return head + gate.mac(FRAME_DOMAIN + head + bundle) + bundle
+
+
+def decode_frame(gate: KeyGate, message: bytes) -> Frame | None:
+    """Return the frame in a message, or None where it is not one of our dataset's."""
+    try:
+        reader = Reader(message)
+        kind, exchange, mac = reader.uint(1), reader.uint(4), reader.take(8)
+    except (MalformedError, TypeError):
+        return None
+    bundle = message[13:]
+    if kind not in (ASK, ANSWER) or not gate.is_mac(mac, FRAME_DOMAIN + message[:5] + bundle):
+        return None
+    return Frame(kind, exchange, bundle)

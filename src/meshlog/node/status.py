@@ -1,0 +1,65 @@
+"""How a node and its peers stand, as plain values for a screen or a script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshlog.core.roster import label
+from meshlog.core.identity import AuthorId
+from meshlog.ports import Links
+from meshlog.replica import Replica
+
+
+def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str, Any]:
+    """Return the status of a replica and its links.
+
+    Keys: dataset, dataset_name, name, author, events, records, conflicts, held, root, clock,
+    peers (peer, name, contact, lacks_events, heard_ms_ago, received, sent), interfaces,
+    refused (reason → segments). Cost: O(records).
+    """
+    ledger = replica.ledger
+    rows = [row for row in replica.store.records() if row.visible]
+    held = replica.store.touched_between(ledger.horizon_ms, 2**47 - 1)
+    return {
+        "dataset": replica.dataset.hex(),
+        "dataset_name": ledger.roster.name or ("open" if ledger.roster.is_open else ""),
+        "name": replica.seat.name,
+        "author": replica.identity.author.hex(),
+        "events": replica.store.event_count(),
+        "records": len(rows),
+        "conflicts": sum(row.conflicts for row in rows),
+        "held_records": len(held),
+        "root": ledger.root.hex(),
+        "members": len(ledger.roster.members),
+        "peers": [_peer(replica, state, now_ms) for state in replica.engine.peers],
+        "interfaces": _interfaces(links),
+        "refused": dict(replica.refused),
+    }
+
+
+def _peer(replica: Replica, state: Any, now_ms: int) -> dict[str, Any]:
+    try:
+        name = label(replica.ledger.roster, AuthorId(bytes.fromhex(state.peer)))
+    except ValueError:
+        name = state.peer
+    session = state.session
+    lacking = session.lacking if session is not None else None
+    return {
+        "peer": state.peer,
+        "name": name,
+        "contact": str(state.contact(replica.ledger.root)),
+        "lacks_events": state.lacks.events,
+        "lacks_bytes": state.lacks.size_bytes,
+        "we_lack_events": lacking.events if lacking else 0,
+        "we_lack_bytes": lacking.size_bytes if lacking else 0,
+        "heard_ms_ago": max(now_ms - state.heard_ms, 0),
+    }
+
+
+def _interfaces(links: Links | None) -> list[dict[str, Any]]:
+    shown = getattr(links, "interfaces", None)
+    if shown is None:
+        return []
+    return [
+        {field: getattr(interface, field) for field in interface.__dataclass_fields__} for interface in shown()
+    ]

@@ -1,0 +1,253 @@
+"""Every seam of the house, on one page.
+
+A port states a promise; the adapters in ``store/``, ``transport/`` and ``sim/`` keep it,
+and one contract suite per port (``tests/contracts``) checks every adapter alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, NewType, Protocol, TypeAlias
+
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey, Head
+
+Peer = NewType("Peer", str)
+"""Name of a neighbour the transport can reach: 32 hex digits of its identity hash over
+Reticulum, any string in the simulator. A handle, not a proof."""
+
+
+# ── The link lane: exchanges with one peer over a link that proved itself ────────────
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """An announce of a peer that carries our dataset's tag was heard."""
+
+    peer: Peer
+    hint: bytes
+    """What the peer's announce carried; a hint, never believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A link to ``peer`` proved itself, whoever dialled it."""
+
+    peer: Peer
+    batch_size_bytes: int
+    """What this link moves in about 30 s: the most that one request or answer may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The last link to ``peer`` is gone; every open exchange with it has failed."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``peer`` asked; call ``Links.answer(token, ...)`` exactly once."""
+
+    peer: Peer
+    token: int
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to the exchange that ``Links.ask`` started under this number."""
+
+    peer: Peer
+    exchange: int
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskFailed:
+    """The exchange ended without an answer, after the transport's own retries."""
+
+    peer: Peer
+    exchange: int
+    reason: str
+    """Short words for the log: ``"no path"``, ``"timeout"``, ``"link closed"``."""
+
+
+LinkEvent: TypeAlias = PeerSeen | LinkUp | LinkDown | Asked | Answered | AskFailed
+
+
+class Gate(Protocol):
+    """Who may talk to us: both ends of a link prove that they hold the dataset's key.
+
+    Pure functions of their arguments; a transport may call them on any thread.
+    """
+
+    def tag(self) -> bytes:
+        """Return the 8 bytes by which members recognise each other's announces."""
+
+    def prove(self, binding: bytes, *, initiator: bool) -> bytes:
+        """Return the proof for one link, at most 160 bytes.
+
+        Args:
+            binding: Bytes that only the two ends of this link share (its link id).
+            initiator: Whether we opened the link: the two proofs differ.
+        """
+
+    def check(self, binding: bytes, proof: bytes, *, initiator: bool) -> Peer | None:
+        """Return who the other end is, or None when ``proof`` does not hold.
+
+        Args:
+            binding: As in ``prove``.
+            proof: What the other end sent; hostile until checked.
+            initiator: Whether the *other* end opened the link.
+        """
+
+
+class Links(Protocol):
+    """Request and answer with peers in range; opens and proves links on demand.
+
+    Every method returns at once and may be called from one thread; ``deliver`` is called
+    on foreign threads and only enqueues.
+    """
+
+    peer: Peer
+    """Our own name among peers."""
+
+    def start(self, gate: Gate, hint: Callable[[], bytes], deliver: Callable[[LinkEvent], None]) -> None:
+        """Begin to announce, to listen and to deliver.
+
+        Args:
+            gate: Proves and checks every link before it counts.
+            hint: At most 64 bytes to carry in announces, asked for at each announce.
+            deliver: Takes what happens; must only enqueue.
+        """
+
+    def ask(self, peer: Peer, exchange: int, request: bytes) -> None:
+        """Send ``request``; exactly one ``Answered`` or ``AskFailed`` follows."""
+
+    def answer(self, token: int, answer: bytes) -> None:
+        """Answer an ``Asked``; an unknown or expired token is ignored."""
+
+    def announce(self) -> None:
+        """Tell the neighbourhood that we are here, now (rate-limited by the adapter)."""
+
+    def hang_up(self, peer: Peer) -> None:
+        """Close the links to ``peer``; a later ``ask`` opens a new one."""
+
+    def close(self) -> None:
+        """Tear down, stop every thread, forget every callback. Idempotent."""
+
+
+# ── The store: one file holds a replica ──────────────────────────────────────────────
+
+
+class LogEntry(NamedTuple):
+    """An event on its way into the log, and the record that it touches."""
+
+    event: Event
+    record_id: str | None
+    """None where the event touches no record (control events, unknown kinds, unreadable)."""
+
+
+class Arrival(NamedTuple):
+    """An event as the log holds it."""
+
+    position: int
+    """Rises with arrival on this device; means nothing elsewhere."""
+    event: Event
+    arrived_ms: int
+    """Wall time of this device when it was stored."""
+
+
+class EventLog(Protocol):
+    """Every event held, append-only. Reads see what the open transaction wrote."""
+
+    def add(self, entries: Sequence[LogEntry], arrived_ms: int) -> None:
+        """Write events whose prev is held or comes earlier in ``entries``; none held yet."""
+
+    def sign(self, event: Event) -> None:
+        """Keep ``event.signature`` for the held event with its id."""
+
+    def get(self, event_id: bytes) -> Arrival | None:
+        """Return the event with this 32-byte id, or None."""
+
+    def at(self, feed: FeedKey, seq: int) -> list[Event]:
+        """Return the events at one place of a feed: several where it forked, by id."""
+
+    def branch(self, tip: Head, feed: FeedKey, after_seq: int, limit: int) -> list[Event]:
+        """Return up to ``limit`` events of the branch that ends in ``tip``, those just after
+        ``after_seq``, in seq order. Cost: O(result) in a feed without forks, O(branch) with."""
+
+    def scan(self, after_position: int = 0) -> Iterator[Arrival]:
+        """Yield everything held in arrival order, from just after a position."""
+
+
+class LogIndex(Protocol):
+    """What the log sums up."""
+
+    def heads(self) -> dict[FeedKey, tuple[Head, ...]]:
+        """Return the last events of all branches, sorted within a feed."""
+
+    def event_count(self) -> int:
+        """Return how many events are held. O(1)."""
+
+    def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
+        """Return the events that touch a record and whose stamp is not past ``horizon_ms``."""
+
+    def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
+        """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""
+
+
+class RecordRow(NamedTuple):
+    """One record of the live view, as the store keeps it."""
+
+    record_id: str
+    form: str
+    visible: bool
+    """False where a delete hides it."""
+    conflicts: int
+    """Fields with more than one live value."""
+    state: bytes
+    """Everything else, in the encoding of ``views.records``."""
+
+
+class RecordTable(Protocol):
+    """The live view's rows, written in the same transaction as the events."""
+
+    def put_record(self, row: RecordRow) -> None:
+        """Insert or replace the row of ``row.record_id``."""
+
+    def get_record(self, record_id: str) -> RecordRow | None:
+        """Return a row, or None."""
+
+    def records(self, form: str | None = None) -> Iterator[RecordRow]:
+        """Yield all rows in order of the record id's UTF-8 bytes, hidden ones included."""
+
+    def clear_records(self) -> None:
+        """Drop every row, before a refold."""
+
+
+class Meta(Protocol):
+    """Small named values of this replica: clock, horizon, incarnation, dataset, key."""
+
+    def get_meta(self, key: str) -> bytes | None:
+        """Return a value, or None."""
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Keep a value."""
+
+
+class Store(EventLog, LogIndex, RecordTable, Meta, Protocol):
+    """The file (or the memory) that a replica lives in; one writer at a time."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Write all of it or nothing; durable when the block ends.
+
+        Raises:
+            StoreError: On exit, when the disk failed: nothing was written.
+        """
+
+    def close(self) -> None:
+        """Release the file and its lock. Idempotent."""

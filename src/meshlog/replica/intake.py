@@ -1,0 +1,160 @@
+"""How what others wrote comes in: size → shape → member → signature → quota → store.
+
+Nothing (clock, frontier, disk) changes before the store does; one order, one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshlog.core.event import NO_PREV, DatasetId, Event
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.grant import Role
+from meshlog.core.hlc import Stamp
+from meshlog.core.identity import author_id
+from meshlog.core.roster import Roster, read_opening, role_of
+from meshlog.core.segment import Segment, decode_segment, is_signed, link_events, stamps_rise
+from meshlog.errors import MalformedError
+from meshlog.ports import LogEntry, Store
+from meshlog.replica.ledger import Ledger
+from meshlog.sync.holdings import Verdict
+from meshlog.views.records import record_of
+
+BEFORE_ALL = Stamp(-1, 0)
+BASES_MAX = 8
+"""Branches that a segment may be tried on; more at one seq is a hostile feed."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Segments on their way in: verdicts, and what they would change."""
+
+    segments: list[Segment | None]
+    verdicts: list[Verdict]
+    gaps: set[FeedKey] = field(default_factory=set)
+    touched: list[str] = field(default_factory=list)
+    events: int = 0
+
+
+def decode_batch(segments: Sequence[bytes]) -> Batch:
+    """Return the decoded segments of a batch; what is malformed keeps its verdict."""
+    decoded: list[Segment | None] = []
+    for data in segments:
+        try:
+            decoded.append(decode_segment(data))
+        except MalformedError:
+            decoded.append(None)
+    return Batch(decoded, [Verdict.MALFORMED if segment is None else Verdict.GAP for segment in decoded])
+
+
+def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_ms: int) -> None:
+    """Write what holds of a batch, inside the caller's transaction; ``ledger`` is a copy.
+
+    Segments may come in any order, grants after what they allow: passes go on while one
+    moves. Cost: one signature check per segment that names a known base.
+    """
+    moved = True
+    while moved:
+        moved = False
+        for index, segment in enumerate(batch.segments):
+            if segment is None or batch.verdicts[index] is not Verdict.GAP:
+                continue
+            verdict, new = judge(segment, store, ledger, dataset)
+            batch.verdicts[index] = verdict
+            if verdict is Verdict.ACCEPTED:
+                _write(batch, new, store, ledger, now_ms)
+                moved = True
+    batch.gaps = {
+        segment.feed
+        for segment, verdict in zip(batch.segments, batch.verdicts, strict=True)
+        if segment is not None and verdict is Verdict.GAP
+    }
+
+
+def judge(segment: Segment, store: Store, ledger: Ledger, dataset: DatasetId) -> tuple[Verdict, list[Event]]:
+    """Decide about one segment: the verdict, and its events that are new.
+
+    Cheap checks first, the signature last. A second child of a base is welcome: forks are
+    data and converge. Depends on held grants and bases only, never on a clock (I2).
+    """
+    verdict, keys = _member(segment, ledger.roster, dataset)
+    if verdict is not Verdict.ACCEPTED:
+        return verdict, []
+    worst = Verdict.GAP
+    for prev, stamp in _bases(segment, store, ledger):
+        events = link_events(segment, prev, dataset)
+        new = _not_held(events, store, ledger)
+        if not new:
+            return Verdict.DUPLICATE, []
+        if not stamps_rise(events, stamp) or not is_signed(events, keys):
+            worst = Verdict.FORGED
+            continue
+        if segment.first_seq == 1 and segment.feed.kind is FeedKind.CONTROL:
+            opens = read_opening(events[0])
+            if opens is not None and opens.data is None and events[0].id != dataset:
+                return Verdict.STRANGER, []
+        return Verdict.ACCEPTED, new
+    return worst, []
+
+
+def _member(segment: Segment, roster: Roster, dataset: DatasetId) -> tuple[Verdict, bytes]:
+    """Return whether the segment's author may write this feed, and its keys."""
+    author = segment.feed.author
+    member = roster.members.get(author)
+    if segment.feed.kind is FeedKind.DATA:
+        if member is None or segment.feed.incarnation not in member.feeds:
+            return Verdict.GAP, b""
+        if member.role < Role.WRITER:
+            return Verdict.STRANGER, b""
+        return Verdict.ACCEPTED, member.keys
+    if member is not None and segment.first_seq > 1:
+        return Verdict.ACCEPTED, member.keys
+    if roster.founder and author_id(roster.founder) == author:
+        return Verdict.ACCEPTED, roster.founder
+    if segment.first_seq > 1:
+        return Verdict.GAP, b""
+    return _newcomer(segment, roster, dataset)
+
+
+def _newcomer(segment: Segment, roster: Roster, dataset: DatasetId) -> tuple[Verdict, bytes]:
+    """Judge a control feed from its first event, which carries the keys and the grant."""
+    first = link_events(segment, NO_PREV, dataset)[0]
+    opening = read_opening(first)
+    if opening is None:
+        return Verdict.STRANGER, b""
+    if opening.data is None:
+        return (Verdict.ACCEPTED, opening.keys) if first.id == dataset else (Verdict.STRANGER, b"")
+    if role_of(opening, segment.feed.author, dataset, roster.founder) is None:
+        known = roster.is_open or roster.founder
+        return (Verdict.STRANGER if known else Verdict.GAP), b""
+    return Verdict.ACCEPTED, opening.keys
+
+
+def _bases(segment: Segment, store: Store, ledger: Ledger) -> list[tuple[bytes, Stamp]]:
+    """Return the held events that the segment may follow: id and stamp."""
+    if segment.first_seq == 1:
+        return [(NO_PREV, BEFORE_ALL)] if segment.base_hint == NO_PREV[:4] else []
+    seq = segment.first_seq - 1
+    if not any(head.seq >= seq for head in ledger.frontier.get(segment.feed, ())):
+        return []
+    bases = [(event.id, event.stamp) for event in store.at(segment.feed, seq)]
+    return [(prev, stamp) for prev, stamp in bases if prev.startswith(segment.base_hint)][:BASES_MAX]
+
+
+def _not_held(events: list[Event], store: Store, ledger: Ledger) -> list[Event]:
+    """Return the tail of a run that is not held; a chain is held up to a point, never beyond."""
+    highest = max((head.seq for head in ledger.frontier.get(events[0].feed, ())), default=0)
+    for index, event in enumerate(events):
+        if event.seq > highest or store.get(event.id) is None:
+            return events[index:]
+    return []
+
+
+def _write(batch: Batch, new: list[Event], store: Store, ledger: Ledger, now_ms: int) -> None:
+    entries = [LogEntry(event, record_of(event)) for event in new]
+    store.add(entries, now_ms)
+    ledger.advance(new, store)
+    ledger.believe(new, now_ms)
+    batch.events += len(new)
+    batch.touched += [entry.record_id for entry in entries if entry.record_id is not None]

@@ -1,0 +1,88 @@
+"""How this device writes: its own feeds, its stamps, its cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meshlog.core.event import NO_PREV, DatasetId, Event, encode_body
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.hlc import tick
+from meshlog.core.identity import Identity
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
+from meshlog.ports import LogEntry, Store
+from meshlog.replica.ledger import Ledger
+from meshlog.views.records import record_of
+
+_READ_CHUNK = 1_024
+
+
+def write(
+    store: Store,
+    ledger: Ledger,
+    feed: FeedKey,
+    dataset: DatasetId,
+    items: Sequence[tuple[str, Mapping[str, Any]]],
+    now_ms: int,
+) -> tuple[list[Event], list[str]]:
+    """Append events to one of our feeds inside the caller's transaction; ``ledger`` is a copy.
+
+    Returns:
+        The events, unsigned, and the records they touch.
+
+    Raises:
+        InputError: A kind or payload cannot be carried; the caller rolls back.
+    """
+    head = own_head(ledger, feed)
+    events: list[Event] = []
+    for kind, payload in items:
+        ledger.clock = tick(ledger.clock, now_ms)
+        event = Event.make(feed, head.seq + 1, ledger.clock, head.id, encode_body(kind, payload), dataset)
+        events.append(event)
+        head = Head(event.seq, event.id)
+    return events, add(store, ledger, events, now_ms)
+
+
+def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[str]:
+    """Write our own events; return the records they touch."""
+    entries = [LogEntry(event, record_of(event)) for event in events]
+    store.add(entries, now_ms)
+    ledger.advance(events, store)
+    ledger.save(store)
+    return [entry.record_id for entry in entries if entry.record_id is not None]
+
+
+def own_head(ledger: Ledger, feed: FeedKey) -> Head:
+    """Return the head that we extend: of a forked feed, the longest branch."""
+    heads = ledger.frontier.get(feed, ())
+    return heads[-1] if heads else Head(0, NO_PREV)
+
+
+def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -> None:
+    """Sign our events that no cut covers yet, inside the caller's transaction.
+
+    A cut falls at the latest every 32 events or 16 KiB, and on the head.
+    """
+    head = own_head(ledger, feed)
+    signed = last_cut(store, feed)
+    since_events = since_bytes = 0
+    while signed < head.seq:
+        run = store.branch(head, feed, signed, _READ_CHUNK)
+        for event in run:
+            since_events += 1
+            since_bytes += len(event.body)
+            if since_events >= CUT_EVENTS_MAX or since_bytes >= CUT_SIZE_MAX or event.seq == head.seq:
+                store.sign(event.signed(identity))
+                since_events = since_bytes = 0
+        signed = run[-1].seq
+    store.set_meta(_cut_key(feed), head.seq.to_bytes(4, "big"))
+
+
+def last_cut(store: Store, feed: FeedKey) -> int:
+    """Return the seq of our last cut in a feed; 0 before the first."""
+    value = store.get_meta(_cut_key(feed))
+    return int.from_bytes(value, "big") if value else 0
+
+
+def _cut_key(feed: FeedKey) -> str:
+    return f"cut:{'data' if feed.kind is FeedKind.DATA else 'control'}:{feed.incarnation:08x}"

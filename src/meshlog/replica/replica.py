@@ -1,0 +1,288 @@
+"""One dataset on one device: append, handle, read. The very code that radio and simulator run."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from meshlog.core.event import DatasetId, Event
+from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
+from meshlog.core.grant import Invite, Role, issue
+from meshlog.core.identity import Identity
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, encode_segment
+from meshlog.errors import InputError, StoreError
+from meshlog.ports import Peer, Store
+from meshlog.replica import pen, seat as seats
+from meshlog.replica.intake import decode_batch, take_in
+from meshlog.replica.ledger import Ledger, horizon_for
+from meshlog.replica.seat import Seat
+from meshlog.sync.effects import Changed, Effect, Input
+from meshlog.sync.engine import Engine
+from meshlog.sync.gate import KeyGate
+from meshlog.sync.holdings import Ingested, Verdict
+from meshlog.sync.policy import Policy
+from meshlog.views.live import LiveView
+from meshlog.views.records import Record, with_replaces
+
+_SEED_SIZE = 16
+_READ_CHUNK = 256
+
+
+class Replica:
+    """A dataset's replica over a store. One thread at a time; time and luck are passed in."""
+
+    def __init__(
+        self, store: Store, identity: Identity, now_ms: int, rng: random.Random, policy: Policy | None = None
+    ) -> None:
+        """Open the replica that ``store`` holds; the seat must have been taken.
+
+        Args:
+            store: Stays the caller's to close.
+            identity: This device's; must be the one that the seat was taken with.
+            now_ms: Wall time.
+            rng: ``random.SystemRandom()`` outside simulations: incarnations come from it.
+            policy: How eager to sync.
+
+        Raises:
+            StoreError: The store is empty or damaged.
+            IdentityError: The store belongs to another identity.
+        """
+        seat = seats.load(store, identity)
+        if seat is None:
+            raise StoreError("this store holds no dataset yet: found one with init, or join one with an invite")
+        self.store = store
+        self.seat: Seat = seat
+        self.identity = identity
+        self.view = LiveView(store)
+        self.refused: Counter[str] = Counter()
+        """Segments refused since start, by reason."""
+        self._rng = rng
+        self._ledger = Ledger.load(store, seat.dataset)
+        self._signed_root = b""
+        life = store.get_meta("incarnation")
+        self._life = int.from_bytes(life, "big") if life else None
+        if self._life is None:
+            self._begin_life(now_ms)
+        self.advance_horizon(now_ms)
+        self.engine = Engine(Peer(identity.author.hex()), self, policy or Policy(), rng)
+
+    # ── writing ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def dataset(self) -> DatasetId:
+        """The dataset's 32-byte id."""
+        return self.seat.dataset
+
+    @property
+    def data_feed(self) -> FeedKey:
+        """The feed that ``append`` writes to."""
+        return FeedKey(self.identity.author, FeedKind.DATA, self._life or 0)
+
+    @property
+    def control_feed(self) -> FeedKey:
+        """The feed that says who we are."""
+        return FeedKey(self.identity.author, FeedKind.CONTROL, self._life or 0)
+
+    def append(self, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
+        """Write one event; it is durable when this returns. See ``append_many``."""
+        return self.append_many([(kind, payload)], now_ms)[0]
+
+    def append_many(self, items: Iterable[tuple[str, Mapping[str, Any]]], now_ms: int) -> list[Event]:
+        """Write events in one transaction; all are durable when this returns, or none exists.
+
+        A write to a field names the values that it replaces, unless the payload does.
+
+        Args:
+            items: Kind and payload of each, in order.
+            now_ms: Wall time.
+
+        Raises:
+            InputError: A kind or payload cannot be carried; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        feed = self.data_feed
+        named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
+            self.view.applied(touched, ledger.horizon_ms)
+        self._keep(ledger)
+        return events
+
+    def invite(self, role: Role, expires_s: int = 0) -> Invite:
+        """Return a new invite to this dataset.
+
+        Args:
+            role: What whoever joins with it may do; at most coordinator.
+            expires_s: Seconds since 1970 UTC; 0 never.
+
+        Raises:
+            InputError: The open dataset needs no invite, or our role does not allow one.
+        """
+        roster = self._ledger.roster
+        if roster.is_open:
+            raise InputError("the open dataset needs no invite: everybody is a member")
+        own = roster.members.get(self.identity.author)
+        if own is None or own.role < Role.COORDINATOR:
+            raise InputError("only the founder and coordinators can invite")
+        seed = self._rng.randbytes(_SEED_SIZE)
+        grant = issue(self.identity, own.admission, self.dataset, seed, role, expires_s)
+        return Invite(self.dataset, self.seat.key, seed, grant, roster.name)
+
+    def _with_replaces(self, kind: str, payload: Mapping[str, Any], feed: FeedKey) -> Mapping[str, Any]:
+        record_id = payload.get("record_id") if isinstance(payload, Mapping) else None
+        record = self.view.get(record_id) if isinstance(record_id, str) else None
+        return with_replaces(kind, payload, record, feed)
+
+    def _begin_life(self, now_ms: int) -> None:
+        """Open a control and a data feed under a new random incarnation."""
+        life = self._rng.getrandbits(32)
+        opening = {"keys": self.identity.keys, "name": self.seat.name, "data": life}
+        if self.seat.admission:
+            opening["admission"] = self.seat.admission
+        ledger = self._ledger.copy()
+        feed = FeedKey(self.identity.author, FeedKind.CONTROL, life)
+        with self.store.transaction():
+            self.store.set_meta("incarnation", life.to_bytes(4, "big"))
+            if self.seat.genesis and not ledger.roster.founder:
+                genesis = self.seat.genesis_event().signed(self.identity)
+                pen.add(self.store, ledger, [genesis], now_ms)
+            pen.write(self.store, ledger, feed, self.dataset, [("feed.open", opening)], now_ms)
+        self._life = life
+        self._keep(ledger)
+
+    # ── syncing ─────────────────────────────────────────────────────────────────────
+
+    def gate(self) -> KeyGate:
+        """Return the proof of our links: for the transport."""
+        return KeyGate(self.identity, self.dataset, self.seat.key)
+
+    def handle(self, happened: Input, now_ms: int) -> list[Effect]:
+        """React to one input. Never raises because of what a peer sent.
+
+        Raises:
+            StoreError: The disk failed while signing our own cuts; nothing changed.
+        """
+        self.advance_horizon(now_ms)
+        return self.engine.handle(happened, now_ms)
+
+    def changed(self, now_ms: int) -> list[Effect]:
+        """Tell the engine that we appended."""
+        return self.handle(Changed(), now_ms)
+
+    def advance_horizon(self, now_ms: int) -> None:
+        """Count held events that the clock has reached. Cost: one index look-up when none are."""
+        target_ms = horizon_for(now_ms)
+        if target_ms <= self._ledger.horizon_ms:
+            return
+        before_ms, self._ledger.horizon_ms = self._ledger.horizon_ms, target_ms
+        if self.store.touched_between(before_ms, target_ms):
+            with self.store.transaction():
+                self.view.advance(before_ms, target_ms)
+                self._ledger.save(self.store)
+
+    # ── Holdings: what the engine sees ──────────────────────────────────────────────
+
+    def root(self) -> bytes:
+        """See Holdings.root."""
+        if self._signed_root != self._ledger.root:
+            with self.store.transaction():
+                for feed in (self.control_feed, self.data_feed):
+                    pen.sign_cuts(self.store, self._ledger, self.identity, feed)
+            self._signed_root = self._ledger.root
+        return self._ledger.root
+
+    def roster_digest(self) -> bytes:
+        """See Holdings.roster_digest."""
+        return self._ledger.roster_digest
+
+    def event_count(self) -> int:
+        """See Holdings.event_count."""
+        return self.store.event_count()
+
+    def frontier(self) -> Frontier:
+        """See Holdings.frontier."""
+        return self._ledger.frontier
+
+    def indexed_feeds(self) -> Sequence[FeedKey]:
+        """See Holdings.indexed_feeds."""
+        return self._ledger.indexed
+
+    def id_on_branch(self, feed: FeedKey, tip: Head, seq: int) -> bytes:
+        """See Holdings.id_on_branch."""
+        if seq == tip.seq:
+            return tip.id
+        return self.store.branch(tip, feed, seq - 1, 1)[0].id
+
+    def segments(self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int) -> tuple[list[bytes], int]:
+        """See Holdings.segments."""
+        out: list[bytes] = []
+        reached = after_seq
+        left = budget_bytes
+        while reached < tip.seq:
+            run = next_run(self.store.branch(tip, feed, reached, _READ_CHUNK))
+            if not run:
+                break
+            data = encode_segment(run)
+            if out and len(data) > left:
+                break
+            out.append(data)
+            left -= len(data)
+            reached = run[-1].seq
+        return out, reached
+
+    def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
+        """See Holdings.ingest. Our own future, shown by a peer, starts a new life of this device."""
+        self.root()  # signs what we wrote: a twin's branch must not keep ours from leaving
+        batch = decode_batch(segments)
+        ledger = self._ledger.copy()
+        own = {feed: ledger.frontier.get(feed, ()) for feed in (self.control_feed, self.data_feed)}
+        try:
+            with self.store.transaction():
+                take_in(batch, self.store, ledger, self.dataset, now_ms)
+                if batch.events:
+                    self.view.applied(batch.touched, ledger.horizon_ms)
+                    ledger.save(self.store)
+        except StoreError:
+            self.refused[Verdict.BUSY] += len(segments)
+            return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
+        if batch.events:
+            self._keep(ledger)
+        if any(ledger.frontier.get(feed, ()) != before for feed, before in own.items()):
+            self._begin_life(now_ms)
+        self.refused.update(verdict for verdict in batch.verdicts if verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE))
+        return Ingested(batch.events, tuple(batch.verdicts), frozenset(batch.gaps))
+
+    # ── reading ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def ledger(self) -> Ledger:
+        """Heads, roster, clock and horizon; read only."""
+        return self._ledger
+
+    def record(self, record_id: str) -> Record | None:
+        """Return a record of the live view, hidden ones included."""
+        return self.view.get(record_id)
+
+    def _keep(self, ledger: Ledger) -> None:
+        ledger.sum_up()
+        self._ledger = ledger
+
+
+def next_run(events: Sequence[Event]) -> list[Event]:
+    """Return the longest start of ``events`` that ends at a cut within one segment's measure.
+
+    A run to the first cut is returned whatever its size; further cuts join while the run
+    stays within 32 events and 16 KiB. Empty where no cut is in sight.
+    """
+    end = size_bytes = 0
+    for index, event in enumerate(events):
+        size_bytes += len(event.body)
+        if end and (index >= CUT_EVENTS_MAX or size_bytes > CUT_SIZE_MAX):
+            break
+        if event.signature:
+            end = index + 1
+    return list(events[:end])
+

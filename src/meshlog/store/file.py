@@ -1,0 +1,236 @@
+"""The SQLite file: opened, locked, written in transactions; its errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from meshlog.errors import InputError, StoreError
+from meshlog.store.lock import ProcessLock
+from meshlog.store.migrate import (
+    SCHEMA_VERSION,
+    SQLITE_VERSION_MIN,
+    check_first_bytes,
+    migrate,
+    schema_version,
+)
+
+MEMORY = ":memory:"
+"""The path of a store that dies with its process."""
+
+BUSY_WAIT_S = 5.0
+"""Longest wait for a tool that holds SQLite's own lock in spite of ours. A guess."""
+
+CACHE_SIZE_KIB = 8_192
+"""Pages in memory: an eighth of the 64 MB that a node may take. A choice."""
+
+_WRITER_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # NORMAL loses acknowledged rows in a power cut (ADR 4)
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_size_limit = 4194304",
+)
+
+_ADVICE = {
+    "SQLITE_FULL": "the disk is full: nothing was written, free some space",
+    "SQLITE_IOERR": "the disk reported an error: nothing was written, check the disk",
+    "SQLITE_CORRUPT": "the store is damaged: run `meshlog fsck`",
+    "SQLITE_NOTADB": "the store is damaged: run `meshlog fsck`",
+    "SQLITE_READONLY": "the file or its folder is write-protected: check who owns it",
+    "SQLITE_CANTOPEN": "the file or its folder cannot be opened: check who owns it",
+    "SQLITE_BUSY": "another program has locked the file: close it",
+}
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class StoreFile:
+    """One connection to a store's file; every failure of it is a StoreError.
+
+    A failed write poisons its transaction: SQLite may have rolled back on its own, so
+    nothing more is written until ``rollback``.
+    """
+
+    def __init__(self, path: str | Path, *, read_only: bool) -> None:
+        """Open, and for writing lock and migrate.
+
+        Args:
+            path: The file; its folder must exist. ``":memory:"`` keeps everything in memory.
+            read_only: See one moment, that of the opening; no lock, no writes.
+        """
+        self.path = str(path)
+        self.read_only = read_only
+        self._failure: StoreError | None = None
+        self._lock: ProcessLock | None = None
+        self._connection: sqlite3.Connection | None = None
+        if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 is needed")
+        try:
+            if self.path == MEMORY:
+                self._open_memory()
+            elif read_only:
+                self._open_reader(Path(path))
+            else:
+                self._open_writer(Path(path))
+        except sqlite3.Error as error:
+            self.close()
+            raise self._translated(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_memory(self) -> None:
+        if self.read_only:
+            raise StoreError("a store in memory is new: it cannot be opened read-only")
+        self._connect("file::memory:")
+        self.run("PRAGMA foreign_keys = ON")
+        migrate(self._open, 0)
+
+    def _open_reader(self, path: Path) -> None:
+        check_first_bytes(path)
+        if not path.exists():
+            raise StoreError(f"{path} does not exist: make it with `meshlog init`")
+        self._connect(_uri(path, "mode=ro"))
+        self.run("PRAGMA query_only = ON")
+        if schema_version(self._open, self.path) < SCHEMA_VERSION:
+            raise StoreError(f"{path} is from an older meshlog: open it once with `meshlog run`")
+        self.run("BEGIN")  # one snapshot from the first read on, so that memory and file agree
+
+    def _open_writer(self, path: Path) -> None:
+        if not path.absolute().parent.is_dir():
+            raise StoreError(f"{path.parent} is not a folder: make it first")
+        check_first_bytes(path)
+        self._lock = ProcessLock(self.path)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            reason = f"{path} cannot be written ({error.strerror}): check who owns it"
+            raise StoreError(reason) from error
+        self._connect(_uri(path, "mode=rw"))
+        version = schema_version(self._open, self.path)
+        for pragma in _WRITER_PRAGMAS:
+            self.run(pragma)
+        migrate(self._open, version)
+        sync_folder(path)  # each time: the creator may have been killed before it could
+
+    def _connect(self, uri: str) -> None:
+        self._connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+        )
+        self.run(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
+        self.run("PRAGMA trusted_schema = OFF")
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self.path} is closed")
+        return self._connection
+
+    # ── Statements ──
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        """Return all rows of one statement."""
+        try:
+            return self._open.execute(sql, values).fetchall()
+        except UnicodeEncodeError as error:
+            raise InputError("text holds a lone surrogate: no name in a store does") from error
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+
+    def first(self, sql: str, values: Sequence[object] = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        rows = self.run(sql, values)
+        return rows[0] if rows else None
+
+    def write(self, sql: str, values: Sequence[object] = ()) -> int:
+        """Run one statement of the open transaction; return the rowid that it made."""
+        self._check_writable()
+        try:
+            return self._open.execute(sql, values).lastrowid or 0
+        except sqlite3.Error as error:
+            self._failure = self._translated(error)
+            raise self._failure from error
+
+    def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement of the open transaction for each row."""
+        self._check_writable()
+        try:
+            self._open.executemany(sql, rows)
+        except sqlite3.Error as error:
+            self._failure = self._translated(error)
+            raise self._failure from error
+
+    def _check_writable(self) -> None:
+        self._refuse_reader()
+        if self._failure is not None:
+            raise self._failure
+        assert self._open.in_transaction, "a write belongs into a transaction"
+
+    def _refuse_reader(self) -> None:
+        if self.read_only:
+            raise StoreError(f"{self.path} is open for reading only")
+
+    # ── Transactions ──
+
+    def begin(self) -> None:
+        """Open the transaction; there is one at a time."""
+        self._refuse_reader()
+        assert not self._open.in_transaction, "transactions do not nest"
+        self.run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the open transaction durable."""
+        self._check_writable()
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget the open transaction. Never raises: the cause is already on its way up."""
+        self._failure = None
+        if self._connection is not None and self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Fold the WAL into the file, then release the lock. Idempotent."""
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                connection.close()
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def damaged(self) -> StoreError:
+        """Return the error for rows that cannot be."""
+        return StoreError(f"{self.path}: {_ADVICE['SQLITE_CORRUPT']}")
+
+    def _translated(self, error: sqlite3.Error) -> StoreError:
+        name = getattr(error, "sqlite_errorname", None) or ""
+        primary = "_".join(name.split("_")[:2])
+        return StoreError(f"{self.path}: {_ADVICE.get(primary, error)}")
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in the folder of ``path`` durable.
+
+    Raises:
+        StoreError: The disk refused.
+    """
+    try:
+        fd = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StoreError(f"the folder of {path} cannot be synced ({error.strerror})") from error
+
+
+def _uri(path: Path, options: str) -> str:
+    return f"{path.absolute().as_uri()}?{options}"

@@ -1,0 +1,79 @@
+"""Heads in memory: what the frontier is made of, with the way back if the disk refuses."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from meshlog.core.feed import FeedKey, Head
+
+
+class Tip(NamedTuple):
+    """Where a branch ends."""
+
+    seq: int
+    position: int
+    """Of its last event."""
+
+
+class Heads:
+    """The last event of every branch of every feed.
+
+    Changes belong to the open transaction until ``accept`` or ``restore``.
+    """
+
+    def __init__(self) -> None:
+        self._tips: dict[FeedKey, dict[bytes, Tip]] = {}
+        self._before: dict[FeedKey, dict[bytes, Tip]] = {}
+        self._summary: dict[FeedKey, tuple[Head, ...]] = {}
+        self._stale: set[FeedKey] = set()
+
+    def load(self, feed: FeedKey, event_id: bytes, tip: Tip) -> None:
+        """Take one head from the file, outside any transaction."""
+        self._tips.setdefault(feed, {})[event_id] = tip
+        self._stale.add(feed)
+
+    def summary(self) -> dict[FeedKey, tuple[Head, ...]]:
+        """Return the heads, sorted within a feed; the caller's own copy. O(feeds)."""
+        for feed in self._stale:
+            tips = self._tips.get(feed)
+            if tips:
+                self._summary[feed] = tuple(sorted(Head(tip.seq, id_) for id_, tip in tips.items()))
+            else:
+                self._summary.pop(feed, None)
+        self._stale.clear()
+        return dict(self._summary)
+
+    def tips(self, feed: FeedKey) -> dict[bytes, Tip]:
+        """Return the heads of one feed by event id; empty for an unknown feed. Read only."""
+        return self._tips.get(feed, {})
+
+    def edit(self, feed: FeedKey) -> dict[bytes, Tip]:
+        """Return the heads of one feed for changing them within the open transaction."""
+        tips = self._tips.setdefault(feed, {})
+        if feed not in self._before:
+            self._before[feed] = dict(tips)
+        self._stale.add(feed)
+        return tips
+
+    def changes(self) -> tuple[list[int], list[tuple[FeedKey, bytes, Tip]]]:
+        """Return the positions that are heads no more, and the new heads."""
+        gone, new = [], []
+        for feed, before in self._before.items():
+            now = self._tips[feed]
+            gone += [tip.position for id_, tip in before.items() if id_ not in now]
+            new += [(feed, id_, tip) for id_, tip in now.items() if id_ not in before]
+        return gone, new
+
+    def accept(self) -> None:
+        """Keep the changes: the transaction is durable."""
+        self._before.clear()
+
+    def restore(self) -> None:
+        """Undo the changes: the transaction never was."""
+        for feed, before in self._before.items():
+            if before:
+                self._tips[feed] = before
+            else:
+                del self._tips[feed]
+            self._stale.add(feed)
+        self._before.clear()

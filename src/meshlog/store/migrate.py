@@ -1,0 +1,72 @@
+"""Is this file ours, and is its schema ours? Numbered SQL files bring it up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from meshlog.errors import StoreError
+
+APPLICATION_ID = 0x6D65736C
+"""``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
+
+SCHEMA_VERSION = 1
+"""Number of the last file in ``migrations/``; ``user_version`` of a store."""
+
+SQLITE_VERSION_MIN = (3, 37, 0)
+"""STRICT tables. Source: SQLite release notes, 2021-11-27."""
+
+_MAGIC = b"SQLite format 3\x00"
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def check_first_bytes(path: Path) -> None:
+    """Refuse, before anything is touched, a file that SQLite cannot have written.
+
+    Args:
+        path: May be missing or empty: that is a store to be.
+
+    Raises:
+        StoreError: Another kind of file, or it cannot be read.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder: name a file in it")
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}): check who owns it") from error
+    if first.startswith(b"{"):
+        raise StoreError(f"{path} is an old meshlogd log: bring it in with `meshlog import {path}`")
+    if first not in (b"", _MAGIC):
+        raise StoreError(f"{path} is not a meshlog store: name another file")
+
+
+def schema_version(connection: sqlite3.Connection, path: str) -> int:
+    """Return the version of a store's schema, 0 for one that is still empty.
+
+    Raises:
+        StoreError: The file belongs to another program or to a newer meshlog.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if (application, version, tables) == (0, 0, 0):
+        return 0
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} belongs to another program: name another file")
+    if version > SCHEMA_VERSION:
+        raise StoreError(f"{path} was written by a newer meshlog: update this one")
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Apply every migration after ``version``, each in one transaction."""
+    for number in range(version + 1, SCHEMA_VERSION + 1):
+        sql = (_FOLDER / f"{number:04}.sql").read_text(encoding="utf-8")
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{sql}\n"
+            f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
+        )

@@ -1,0 +1,100 @@
+"""Small numbers that stand for long values in the tables: feeds and records."""
+
+from __future__ import annotations
+
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.identity import AuthorId
+from meshlog.store.file import StoreFile
+
+RECORDS_CACHED_MAX = 16_384
+"""Names of records remembered, about 2 MB; a miss costs one look-up. A guess."""
+
+
+class FeedNumbers:
+    """All feeds, both ways; new ones belong to the open transaction."""
+
+    def __init__(self, file: StoreFile) -> None:
+        """Read all feeds. O(feeds)."""
+        self._file = file
+        self._feed_of: dict[int, FeedKey] = {}
+        self._number_of: dict[FeedKey, int] = {}
+        self._new: list[int] = []
+        for number, author, kind, incarnation in file.run("SELECT * FROM feed"):
+            if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+                raise file.damaged()
+            self._keep(number, FeedKey(AuthorId(author), FeedKind(kind), incarnation))
+
+    def _keep(self, number: int, feed: FeedKey) -> int:
+        self._feed_of[number] = feed
+        self._number_of[feed] = number
+        return number
+
+    def find(self, feed: FeedKey) -> int | None:
+        """Return the number of a feed, or None."""
+        return self._number_of.get(feed)
+
+    def make(self, feed: FeedKey) -> int:
+        """Return the number of a feed; a new one is written with the open transaction."""
+        number = self._number_of.get(feed)
+        if number is None:
+            sql = "INSERT INTO feed (author, kind, incarnation) VALUES (?, ?, ?)"
+            values = (feed.author, int(feed.kind), feed.incarnation)
+            number = self._keep(self._file.write(sql, values), feed)
+            self._new.append(number)
+        return number
+
+    def feed(self, number: int) -> FeedKey:
+        """Return the feed with a number.
+
+        Raises:
+            StoreError: There is none: the file is damaged.
+        """
+        try:
+            return self._feed_of[number]
+        except KeyError as error:
+            raise self._file.damaged() from error
+
+    def accept(self) -> None:
+        """Keep what is new: the transaction is durable."""
+        self._new.clear()
+
+    def restore(self) -> None:
+        """Forget what is new: the transaction never was."""
+        for number in self._new:
+            del self._number_of[self._feed_of.pop(number)]
+        self._new.clear()
+
+
+class RecordNumbers:
+    """Numbers of record ids, looked up in the file; the latest are remembered."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+        self._cache: dict[str, int] = {}
+
+    def find(self, record_id: str) -> int | None:
+        """Return the number of a record id, or None."""
+        number = self._cache.get(record_id)
+        if number is None:
+            row = self._file.first("SELECT record FROM record WHERE record_id = ?", (record_id,))
+            if row is not None:
+                number = self._remember(record_id, row[0])
+        return number
+
+    def make(self, record_id: str) -> int:
+        """Return the number of a record id; a new one is written with the open transaction."""
+        number = self.find(record_id)
+        if number is None:
+            number = self._file.write("INSERT INTO record (record_id) VALUES (?)", (record_id,))
+            self._remember(record_id, number)
+        return number
+
+    def _remember(self, record_id: str, number: int) -> int:
+        if len(self._cache) >= RECORDS_CACHED_MAX:
+            self._cache.clear()
+        self._cache[record_id] = number
+        return number
+
+    def restore(self) -> None:
+        """Forget everything remembered: the open transaction never was."""
+        self._cache.clear()

@@ -1,0 +1,74 @@
+"""The live view's rows, and the small values of the replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshlog.ports import RecordRow
+from meshlog.store.file import Row, StoreFile
+
+CHUNK_RECORDS = 256
+"""Rows read at once by ``records``."""
+
+_ROW = "SELECT record_id, form, visible, conflicts, state FROM record "
+
+_PUT = """
+    INSERT INTO record (record_id, form, visible, conflicts, state) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (record_id) DO UPDATE SET
+        form = excluded.form, visible = excluded.visible,
+        conflicts = excluded.conflicts, state = excluded.state
+"""
+
+
+class RecordRows:
+    """RecordTable over a store's file. A record's name outlives its row: events refer to it."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+
+    def put_record(self, row: RecordRow) -> None:
+        """See RecordTable.put_record."""
+        self._file.write(_PUT, row)
+
+    def get_record(self, record_id: str) -> RecordRow | None:
+        """See RecordTable.get_record."""
+        row = self._file.first(f"{_ROW} WHERE record_id = ? AND form IS NOT NULL", (record_id,))
+        return None if row is None else _record_row(row)
+
+    def records(self, form: str | None = None) -> Iterator[RecordRow]:
+        """See RecordTable.records. O(records), whatever the form."""
+        of_form = "form IS NOT NULL" if form is None else "form = ?2"
+        where = f"WHERE record_id {{}} ?1 AND {of_form}"
+        sql = f"{_ROW} {where} ORDER BY record_id LIMIT {CHUNK_RECORDS}"
+        values = () if form is None else (form,)
+        rows = self._file.run(sql.format(">="), ("", *values))
+        while rows:
+            yield from map(_record_row, rows)
+            rows = self._file.run(sql.format(">"), (rows[-1][0], *values))
+
+    def clear_records(self) -> None:
+        """See RecordTable.clear_records. O(records)."""
+        sql = "UPDATE record SET form = NULL, visible = NULL, conflicts = NULL, state = NULL"
+        self._file.write(sql)
+
+
+class MetaValues:
+    """Meta over a store's file. Keys that begin with ``store.`` are the store's own."""
+
+    def __init__(self, file: StoreFile) -> None:
+        self._file = file
+
+    def get_meta(self, key: str) -> bytes | None:
+        """See Meta.get_meta."""
+        row = self._file.first("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else bytes(row[0])
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """See Meta.set_meta."""
+        assert not key.startswith("store."), "the store keeps its own values"
+        self._file.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _record_row(row: Row) -> RecordRow:
+    record_id, form, visible, conflicts, state = row
+    return RecordRow(record_id, form, bool(visible), conflicts, state)

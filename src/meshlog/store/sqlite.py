@@ -1,0 +1,69 @@
+"""The Store port on SQLite: one file, one writer, memory that changes after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from meshlog.store.events import EventTable
+from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.records import MetaValues, RecordRows
+
+
+class SqliteStore(EventTable, RecordRows, MetaValues):
+    """A replica in one SQLite file (WAL, synchronous=FULL), or in memory.
+
+    Every write belongs into a ``transaction``. Use it from one thread at a time.
+
+    Args:
+        path: The file, made with mode 0600 where it is missing; its folder must exist.
+            ``":memory:"`` (the default) keeps everything in memory.
+        read_only: Open without the lock, beside a writer if there is one, and see the store
+            as it was at that moment: open anew to see more, and soon, because the writer's
+            WAL grows meanwhile. Writes raise StoreError.
+
+    Raises:
+        StoreBusyError: Another process, or this one, has it open for writing.
+        StoreError: Not a store, a newer one, damaged, or the disk refused. Cost of opening:
+            O(feeds), whatever the number of events.
+
+    Example:
+        >>> store = SqliteStore()
+        >>> with store.transaction():
+        ...     store.set_meta("colour", b"green")
+        >>> store.get_meta("colour")
+        b'green'
+        >>> store.close()
+    """
+
+    def __init__(self, path: str | Path = MEMORY, *, read_only: bool = False) -> None:
+        file = StoreFile(path, read_only=read_only)
+        try:
+            super().__init__(file)
+        except BaseException:
+            file.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See Store.transaction. Does not nest; after a failed write nothing more is written.
+
+        Raises:
+            StoreError: On entry, where the store is read-only or locked; on exit, when the
+                disk failed. File and memory are then as before.
+        """
+        self._file.begin()
+        try:
+            yield
+            self._log.flush()
+            self._file.commit()
+        except BaseException:
+            self._file.rollback()
+            self._log.restore()
+            raise
+        self._log.accept()
+
+    def close(self) -> None:
+        """See Store.close. An open transaction is rolled back."""
+        self._file.close()

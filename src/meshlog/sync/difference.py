@@ -1,0 +1,176 @@
+"""Finding differences: pure comparisons of what we hold with what a peer says it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.sync.holdings import Holdings
+from meshlog.sync.messages import (
+    POINT_HINT_SIZE,
+    POINTS_MAX,
+    ROSTER_DIGEST_SIZE,
+    HeadHint,
+    HeadHints,
+    Ids,
+    Loc,
+    Point,
+    Run,
+    Vec,
+    hints,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A stretch that the peer lacks: a branch, from just after a seq."""
+
+    feed: FeedKey
+    tip: Head
+    after_seq: int
+
+
+@dataclass(slots=True)
+class Difference:
+    """What to push, what to want, and the feeds that need a locator first."""
+
+    pushes: list[Push] = field(default_factory=list)
+    wants: list[Run] = field(default_factory=list)
+    locate: list[FeedKey] = field(default_factory=list)
+
+    def add(self, other: Difference) -> None:
+        """Take in another difference."""
+        self.pushes += other.pushes
+        self.wants += other.wants
+        self.locate += other.locate
+
+
+def state_control(holdings: Holdings) -> Ids:
+    """Return the statement about our control feeds."""
+    control = sorted((key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL)
+    return Ids(tuple((key, hints(heads)) for key, heads in control))
+
+
+def state_data(holdings: Holdings, *, hashed: bool) -> Vec:
+    """Return the statement about our data feeds, trailing empty ones left out."""
+    frontier = holdings.frontier()
+    feeds = [hints(frontier.get(key, ())) for key in holdings.indexed_feeds()]
+    while feeds and not feeds[-1]:
+        feeds.pop()
+    if not hashed:
+        feeds = [(HeadHint(heads[0].seq, b""),) if len(heads) == 1 else heads for heads in feeds]
+    return Vec(holdings.roster_digest()[:ROSTER_DIGEST_SIZE], hashed, tuple(feeds))
+
+
+def compare_control(holdings: Holdings, ids: Ids) -> Difference:
+    """Return the difference between our control feeds and a peer's statement."""
+    theirs = dict(ids.feeds)
+    ours = [key for key in holdings.frontier() if key.kind is FeedKind.CONTROL]
+    return _compare(holdings, ((key, theirs.get(key, ())) for key in sorted({*theirs, *ours})))
+
+
+def compare_data(holdings: Holdings, vec: Vec) -> Difference:
+    """Return the difference between our data feeds and a peer's; digests must be equal."""
+    indexed = holdings.indexed_feeds()
+    theirs = list(vec.feeds[: len(indexed)])
+    theirs += [()] * (len(indexed) - len(theirs))
+    return _compare(holdings, zip(indexed, theirs, strict=True))
+
+
+def _compare(holdings: Holdings, feeds: Iterable[tuple[FeedKey, HeadHints]]) -> Difference:
+    frontier = holdings.frontier()
+    total = Difference()
+    for feed, theirs in feeds:
+        total.add(compare_feed(holdings, feed, frontier.get(feed, ()), theirs))
+    return total
+
+
+def compare_feed(holdings: Holdings, feed: FeedKey, ours: Sequence[Head], theirs: HeadHints) -> Difference:
+    """Return what differs in one feed.
+
+    One head on both sides is the common case and costs no look at the store, unless the
+    peer gave a hint of its head's id; anything else is a fork, and asks for a locator.
+    """
+    if not theirs:
+        return Difference(pushes=[Push(feed, head, 0) for head in ours])
+    if not ours:
+        last = max(head.seq for head in theirs)
+        return Difference(wants=[Run(feed, 1, last)]) if len(theirs) == 1 else Difference(locate=[feed])
+    if len(ours) == 1 and len(theirs) == 1:
+        return _compare_single(holdings, feed, ours[0], theirs[0])
+    if {(head.seq, head.hint) for head in theirs} == set(hints(ours)):
+        return Difference()
+    return Difference(locate=[feed])
+
+
+def _compare_single(holdings: Holdings, feed: FeedKey, our: Head, their: HeadHint) -> Difference:
+    if their.seq > our.seq:
+        return Difference(wants=[Run(feed, our.seq + 1, their.seq)])
+    if their.hint and not holdings.id_on_branch(feed, our, their.seq).startswith(their.hint):
+        return Difference(locate=[feed])
+    if their.seq < our.seq:
+        return Difference(pushes=[Push(feed, our, their.seq)])
+    return Difference()
+
+
+def answer_want(holdings: Holdings, runs: Iterable[Run]) -> Iterator[Push]:
+    """Yield what to push for the runs that a peer wants, in its order."""
+    frontier = holdings.frontier()
+    for run in runs:
+        for tip in frontier.get(run.feed, ()):
+            if tip.seq >= run.first >= 1:
+                yield Push(run.feed, tip, run.first - 1)
+
+
+def locate(holdings: Holdings, feed: FeedKey) -> Loc:
+    """Return our points of a feed: each head, then 1, 2, 4, … before it, down to seq 1."""
+    points: dict[Point, None] = {}
+    for tip in holdings.frontier().get(feed, ()):
+        for seq in _spaced(tip.seq):
+            points[Point(seq, holdings.id_on_branch(feed, tip, seq)[:POINT_HINT_SIZE])] = None
+    return Loc(feed, tuple(points)[:POINTS_MAX])
+
+
+def _spaced(last_seq: int) -> list[int]:
+    """Return ``last_seq`` and the places 1, 2, 4, … before it, down to 1.
+
+    Example:
+        >>> _spaced(10)
+        [10, 9, 8, 6, 2, 1]
+    """
+    places, back = [last_seq], 1
+    while last_seq - back > 1:
+        places.append(last_seq - back)
+        back *= 2
+    return places if last_seq == 1 else [*places, 1]
+
+
+def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
+    """Return what to push to a peer with these points: each of our branches from the last common place."""
+    known = {(point.seq, point.hint) for point in loc.points}
+    places = sorted({point.seq for point in loc.points}, reverse=True)
+    pushes: list[Push] = []
+    for tip in holdings.frontier().get(loc.feed, ()):
+        after = 0
+        for seq in places:
+            if 1 <= seq <= tip.seq and (seq, holdings.id_on_branch(loc.feed, tip, seq)[:POINT_HINT_SIZE]) in known:
+                after = seq
+                break
+        for earlier in pushes:
+            after = max(after, common_seq(holdings, loc.feed, tip, earlier.tip))
+        if after < tip.seq:
+            pushes.append(Push(loc.feed, tip, after))
+    return pushes
+
+
+def common_seq(holdings: Holdings, feed: FeedKey, one: Head, other: Head) -> int:
+    """Return the last seq that two branches of a feed share; 0 where they share nothing."""
+    low, high = 0, min(one.seq, other.seq)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holdings.id_on_branch(feed, one, middle) == holdings.id_on_branch(feed, other, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,189 @@
+"""The engine: inputs in, effects out. Never raises because of what a peer sent.
+
+Whoever's root changed asks; a peer that agrees is left in silence. docs/protocol.md §6.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import assert_never
+
+from meshlog.errors import MalformedError
+from meshlog.ports import Answered, AskFailed, Asked, LinkDown, LinkUp, Peer, PeerSeen
+from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
+from meshlog.sync.holdings import Holdings
+from meshlog.sync.messages import Message, Sum, decode_bundle, encode_bundle
+from meshlog.sync.peers import Peers, PeerState
+from meshlog.sync.policy import Policy
+from meshlog.sync.reply import reply
+from meshlog.sync.session import Session
+
+
+class Engine:
+    """Decides what to ask of whom and when. Owns no clock, no socket and no event."""
+
+    def __init__(self, name: Peer, holdings: Holdings, policy: Policy, rng: random.Random) -> None:
+        """Take our own name among peers, the replica, and luck for spreading retries."""
+        self._name = name
+        self._holdings = holdings
+        self._policy = policy
+        self._rng = rng
+        self._exchanges = rng.getrandbits(31)
+        self.peers = Peers(policy.peers_max, policy.batch_size_bytes)
+
+    def handle(self, happened: Input, now_ms: int) -> list[Effect]:
+        """React to one input; the last effect says when to wake us, where there is a reason."""
+        effects = self._react(happened, now_ms)
+        effects += self._start_due(now_ms)
+        due = [state.due_ms for state in self.peers if state.due_ms is not None]
+        if due:
+            effects.append(WakeAt(min(due)))
+        return effects
+
+    def _react(self, happened: Input, now_ms: int) -> list[Effect]:
+        match happened:
+            case PeerSeen(peer):
+                self._met(self.peers.heard(peer, now_ms), now_ms)
+            case LinkUp(peer, batch_size_bytes):
+                state = self.peers.heard(peer, now_ms)
+                state.linked, state.batch_size_bytes = True, batch_size_bytes
+                self._met(state, now_ms)
+            case LinkDown(peer):
+                self._lost(peer, now_ms)
+            case Asked(peer, token, request):
+                return self._asked(self.peers.heard(peer, now_ms), token, request, now_ms)
+            case Answered(peer, exchange, answer):
+                return self._answered(peer, exchange, answer, now_ms)
+            case AskFailed(peer, exchange):
+                self._failed(peer, exchange, now_ms)
+            case Changed():
+                self._spread(now_ms + self._policy.nagle_ms)
+            case Poke():
+                self._poked(now_ms)
+            case Woke():
+                pass
+            case _:
+                assert_never(happened)
+        return []
+
+    # ── reasons to ask ──────────────────────────────────────────────────────────────
+
+    def _met(self, state: PeerState, now_ms: int) -> None:
+        """Plan a sync with a peer that is there, unless we agree or it drives one."""
+        state.failures = 0
+        if state.session is not None or state.agreed_root == self._holdings.root():
+            return
+        wait_ms = 0 if self._name < state.peer else self._policy.courtesy_ms
+        self._plan(state, max(now_ms + wait_ms, state.driven_until_ms))
+
+    def _spread(self, when_ms: int, but: PeerState | None = None) -> None:
+        """Plan a sync with every peer that does not stand where we stand now."""
+        root = self._holdings.root()
+        for state in self.peers:
+            if state is not but and state.agreed_root != root and state.session is None and not state.failures:
+                self._plan(state, max(when_ms, state.driven_until_ms))
+
+    def _poked(self, now_ms: int) -> None:
+        for state in self.peers:
+            if state.session is None:
+                state.due_ms = now_ms
+
+    @staticmethod
+    def _plan(state: PeerState, when_ms: int) -> None:
+        state.due_ms = when_ms if state.due_ms is None else min(state.due_ms, when_ms)
+
+    # ── our own syncs ───────────────────────────────────────────────────────────────
+
+    def _start_due(self, now_ms: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for state in self.peers:
+            if state.due_ms is not None and state.due_ms <= now_ms and state.session is None:
+                state.session = Session()
+                state.due_ms = None
+                effects.append(self._ask(state, state.session.first(self._holdings, now_ms)))
+        return effects
+
+    def _ask(self, state: PeerState, request: list[Message]) -> Effect:
+        self._exchanges = (self._exchanges + 1) & 0x7FFFFFFF or 1
+        state.exchange = self._exchanges
+        return Ask(state.peer, state.exchange, encode_bundle(request))
+
+    def _answered(self, peer: Peer, exchange: int, answer: bytes, now_ms: int) -> list[Effect]:
+        state = self.peers.known(peer)
+        if state is None or state.session is None or state.exchange != exchange:
+            return []
+        self.peers.heard(peer, now_ms)
+        messages = self._decoded(state, answer)
+        if messages is None:
+            self._failed(peer, exchange, now_ms)
+            return []
+        before = self._holdings.root()
+        session = state.session
+        request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
+        state.lacks = _owed(session)
+        if self._holdings.root() != before:
+            self._spread(now_ms, but=state)
+        if request is not None:
+            return [self._ask(state, request)]
+        state.session, state.exchange = None, 0
+        if session.agreed(self._holdings):
+            state.agreed_root, state.failures, state.due_ms = self._holdings.root(), 0, None
+        else:
+            self._back_off(state, now_ms)
+        return []
+
+    def _failed(self, peer: Peer, exchange: int, now_ms: int) -> None:
+        state = self.peers.known(peer)
+        if state is not None and state.session is not None and state.exchange == exchange:
+            state.session, state.exchange = None, 0
+            self._back_off(state, now_ms)
+
+    def _lost(self, peer: Peer, now_ms: int) -> None:
+        state = self.peers.known(peer)
+        if state is not None:
+            state.linked, state.driven_until_ms = False, 0
+            if state.session is not None:
+                self._failed(peer, state.exchange, now_ms)
+            elif state.agreed_root != self._holdings.root() and state.due_ms is None:
+                self._back_off(state, now_ms)
+
+    def _back_off(self, state: PeerState, now_ms: int) -> None:
+        """Try again later: doubling, jittered by half, so that neighbours do not collide."""
+        wait_ms = min(self._policy.retry_ms << min(state.failures, 16), self._policy.retry_ms_max)
+        state.failures += 1
+        state.due_ms = now_ms + int(wait_ms * self._rng.uniform(0.5, 1.0))
+
+    # ── a peer's syncs ──────────────────────────────────────────────────────────────
+
+    def _asked(self, state: PeerState, token: int, request: bytes, now_ms: int) -> list[Effect]:
+        messages = self._decoded(state, request)
+        if messages is None:
+            return [Answer(token, encode_bundle([]))]
+        before = self._holdings.root()
+        answer, heard, settled = reply(self._holdings, messages, state.batch_size_bytes, now_ms)
+        state.counts.update(heard.ingested.verdicts)
+        state.failures = 0
+        state.driven_until_ms = now_ms + self._policy.driven_ms
+        state.lacks = next((message for message in answer if isinstance(message, Sum)), Sum(0, 0))
+        root = self._holdings.root()
+        if settled:
+            state.agreed_root, state.due_ms, state.driven_until_ms = root, None, 0
+        else:
+            state.agreed_root = b""
+            state.due_ms = state.driven_until_ms if state.session is None else None
+        if root != before:
+            self._spread(now_ms, but=state)
+        return [Answer(token, encode_bundle(answer))]
+
+    @staticmethod
+    def _decoded(state: PeerState, data: bytes) -> list[Message] | None:
+        try:
+            return decode_bundle(data)
+        except MalformedError as error:
+            state.counts[error.reason] += 1
+            return None
+
+
+def _owed(session: Session) -> Sum:
+    events = sum(push.tip.seq - push.after_seq for push in session.owed)
+    return Sum(events, 0)

@@ -1,0 +1,309 @@
+"""What peers say to each other, and its bytes. docs/protocol.md §6 is normative.
+
+A bundle is a version byte and messages in a row; each is a type byte, a length, a content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias, assert_never
+
+from meshlog.core.codec import Reader, block, varint
+from meshlog.core.event import SEQ_MAX
+from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind, Head
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
+from meshlog.core.segment import SEGMENT_SIZE_MAX
+from meshlog.errors import MalformedError
+
+VERSION = 1
+BUNDLE_SIZE_MAX = 1_048_576
+"""Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
+
+MESSAGES_MAX = 4_096
+FEEDS_MAX = 20_000
+HEADS_MAX = 64
+RUNS_MAX = 4_096
+POINTS_MAX = 1_024
+ROSTER_DIGEST_SIZE = 4
+ROOT_HINT_SIZE = 8
+HEAD_HINT_SIZE = 4
+POINT_HINT_SIZE = 8
+
+
+class Kind(IntEnum):
+    """Type byte of a message."""
+
+    BEACON = 1
+    IDS = 2
+    VEC = 3
+    WANT = 4
+    SEG = 5
+    LOC = 6
+    ACK = 7
+    SUM = 8
+
+
+class HeadHint(NamedTuple):
+    """A head as a statement carries it."""
+
+    seq: int
+    hint: bytes
+    """First 4 bytes of its id; empty in a VEC of level 0 for a feed with one head."""
+
+
+HeadHints: TypeAlias = tuple[HeadHint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """Where the sender stands: enough to see agreement, too little to find a difference."""
+
+    time_s: int
+    root_hint: bytes
+    """8 bytes of H(time ‖ root): a collision lasts one beacon (I4)."""
+    roster_digest: bytes
+    """4 bytes; equal digests mean that indices mean the same."""
+    event_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Every control feed that the sender holds, by explicit id, with heads."""
+
+    feeds: tuple[tuple[FeedKey, HeadHints], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vec:
+    """Heads of the roster's data feeds, in roster order; what is past the end is not held."""
+
+    roster_digest: bytes
+    hashed: bool
+    """Level 1: every head with its hint, asked for when level 0 showed no difference."""
+    feeds: tuple[HeadHints, ...]
+
+
+class Run(NamedTuple):
+    """A stretch of one feed, both ends included."""
+
+    feed: FeedKey
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Runs that the sender lacks, most wanted first, and how many bytes it takes now."""
+
+    credit_bytes: int
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seg:
+    """One segment, as ``core.segment`` encodes it."""
+
+    data: bytes
+
+
+class Point(NamedTuple):
+    """A place on a branch: seq and the first 8 bytes of the id there."""
+
+    seq: int
+    hint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loc:
+    """Points of the sender's branches of one feed, exponentially spaced: finds a fork."""
+
+    feed: FeedKey
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Where the sender stands after applying the segments of the same exchange."""
+
+    beacon: Beacon
+    accepted: int
+    """Events that were new and are durable now."""
+    refused: int
+    """Segments that were refused, for whatever reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What the receiver still lacks of the sender's after this bundle: an honest estimate."""
+
+    events: int
+    size_bytes: int
+
+
+Message: TypeAlias = Beacon | Ids | Vec | Want | Seg | Loc | Ack | Sum
+
+
+def root_hint(time_s: int, root: bytes) -> bytes:
+    """Return the 8 bytes that stand for ``root`` in a beacon sent at ``time_s``."""
+    return hashlib.blake2b(time_s.to_bytes(4, "big") + root, digest_size=ROOT_HINT_SIZE).digest()
+
+
+def encode_bundle(messages: Iterable[Message]) -> bytes:
+    """Return the bytes of a request or an answer."""
+    return bytes((VERSION,)) + b"".join(encode_message(message) for message in messages)
+
+
+def encode_message(message: Message) -> bytes:
+    """Return one message with its type and length."""
+    kind, content = _content(message)
+    return bytes((kind,)) + block(content)
+
+
+def decode_bundle(data: bytes) -> list[Message]:
+    """Return the messages in ``data``; unknown types of this version are skipped.
+
+    Raises:
+        MalformedError: Another version (reason ``"newer version"``), or past a limit.
+    """
+    if len(data) > BUNDLE_SIZE_MAX:
+        raise MalformedError("bundle too large")
+    reader = Reader(data)
+    version = reader.uint(1)
+    if version != VERSION:
+        raise MalformedError("newer version" if version > VERSION else "unknown version")
+    messages: list[Message] = []
+    while reader.left:
+        if len(messages) >= MESSAGES_MAX:
+            raise MalformedError("too many messages")
+        kind, content = reader.uint(1), Reader(reader.block(BUNDLE_SIZE_MAX))
+        if kind in _DECODERS:
+            messages.append(_DECODERS[kind](content))
+            content.end()
+    return messages
+
+
+def _content(message: Message) -> tuple[Kind, bytes]:
+    match message:
+        case Beacon():
+            return Kind.BEACON, _beacon(message)
+        case Ids(feeds):
+            parts = [key.author + key.incarnation.to_bytes(4, "big") + _heads(heads, hashed=True) for key, heads in feeds]
+            return Kind.IDS, varint(len(feeds)) + b"".join(parts)
+        case Vec(roster_digest, hashed, feeds):
+            parts = [_heads(heads, hashed=hashed) for heads in feeds]
+            return Kind.VEC, roster_digest + bytes((hashed,)) + varint(len(feeds)) + b"".join(parts)
+        case Want(credit_bytes, runs):
+            parts = [run.feed.packed() + varint(run.first) + varint(run.last) for run in runs]
+            return Kind.WANT, varint(credit_bytes) + varint(len(runs)) + b"".join(parts)
+        case Seg(data):
+            return Kind.SEG, data
+        case Loc(feed, points):
+            parts = [varint(point.seq) + point.hint for point in points]
+            return Kind.LOC, feed.packed() + varint(len(points)) + b"".join(parts)
+        case Ack(beacon, accepted, refused):
+            return Kind.ACK, varint(accepted) + varint(refused) + _beacon(beacon)
+        case Sum(events, size_bytes):
+            return Kind.SUM, varint(events) + varint(size_bytes)
+        case _:
+            assert_never(message)
+
+
+def _beacon(beacon: Beacon) -> bytes:
+    return (
+        beacon.time_s.to_bytes(4, "big") + beacon.root_hint + beacon.roster_digest + varint(beacon.event_count)
+    )
+
+
+def _heads(heads: Sequence[HeadHint], *, hashed: bool) -> bytes:
+    if len(heads) <= 1:
+        seq = heads[0].seq if heads else 0
+        return varint(seq << 1) + (heads[0].hint if hashed and heads else b"")
+    shown = heads[-HEADS_MAX:]
+    return varint(len(shown) << 1 | 1) + b"".join(varint(head.seq) + head.hint for head in shown)
+
+
+def _read_heads(reader: Reader, *, hashed: bool) -> HeadHints:
+    packed = reader.varint(SEQ_MAX << 1 | 1)
+    if packed & 1:
+        count = packed >> 1
+        if not 2 <= count <= HEADS_MAX:
+            raise MalformedError("number past its limit")
+        return tuple(HeadHint(reader.varint(SEQ_MAX), reader.take(HEAD_HINT_SIZE)) for _ in range(count))
+    seq = packed >> 1
+    if not seq:
+        return ()
+    return (HeadHint(seq, reader.take(HEAD_HINT_SIZE) if hashed else b""),)
+
+
+def _read_feed(reader: Reader) -> FeedKey:
+    raw = Reader(reader.take(FEED_KEY_SIZE))
+    author, kind, life = AuthorId(raw.take(AUTHOR_ID_SIZE)), raw.uint(1), raw.uint(4)
+    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+        raise MalformedError("unknown feed kind")
+    return FeedKey(author, FeedKind(kind), life)
+
+
+def _read_beacon(reader: Reader) -> Beacon:
+    return Beacon(reader.uint(4), reader.take(ROOT_HINT_SIZE), reader.take(ROSTER_DIGEST_SIZE), reader.varint())
+
+
+def _read_ids(reader: Reader) -> Ids:
+    feeds = []
+    for _ in range(reader.varint(FEEDS_MAX)):
+        key = FeedKey(AuthorId(reader.take(AUTHOR_ID_SIZE)), FeedKind.CONTROL, reader.uint(4))
+        feeds.append((key, _read_heads(reader, hashed=True)))
+    return Ids(tuple(feeds))
+
+
+def _read_vec(reader: Reader) -> Vec:
+    digest, flags = reader.take(ROSTER_DIGEST_SIZE), reader.uint(1)
+    if flags > 1:
+        raise MalformedError("unknown flag")
+    hashed = bool(flags)
+    return Vec(digest, hashed, tuple(_read_heads(reader, hashed=hashed) for _ in range(reader.varint(FEEDS_MAX))))
+
+
+def _read_want(reader: Reader) -> Want:
+    credit_bytes, count = reader.varint(), reader.varint(RUNS_MAX)
+    runs = tuple(Run(_read_feed(reader), reader.varint(SEQ_MAX), reader.varint(SEQ_MAX)) for _ in range(count))
+    return Want(credit_bytes, runs)
+
+
+def _read_seg(reader: Reader) -> Seg:
+    if reader.left > SEGMENT_SIZE_MAX:
+        raise MalformedError("segment too large")
+    return Seg(reader.take(reader.left))
+
+
+def _read_loc(reader: Reader) -> Loc:
+    feed, count = _read_feed(reader), reader.varint(POINTS_MAX)
+    return Loc(feed, tuple(Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)))
+
+
+def _read_ack(reader: Reader) -> Ack:
+    accepted, refused = reader.varint(), reader.varint()
+    return Ack(_read_beacon(reader), accepted, refused)
+
+
+def _read_sum(reader: Reader) -> Sum:
+    return Sum(reader.varint(), reader.varint())
+
+
+_DECODERS = {
+    Kind.BEACON: _read_beacon,
+    Kind.IDS: _read_ids,
+    Kind.VEC: _read_vec,
+    Kind.WANT: _read_want,
+    Kind.SEG: _read_seg,
+    Kind.LOC: _read_loc,
+    Kind.ACK: _read_ack,
+    Kind.SUM: _read_sum,
+}
+
+
+def hints(heads: Iterable[Head]) -> HeadHints:
+    """Return heads as statements carry them."""
+    return tuple(HeadHint(head.seq, head.id[:HEAD_HINT_SIZE]) for head in heads)

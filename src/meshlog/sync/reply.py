@@ -1,0 +1,189 @@
+"""One bundle in, one bundle out: what either end of an exchange says to what it heard.
+
+Stateless but for what is stored: an exchange that is lost or repeated harms nothing. The
+initiator's memory between exchanges lives in ``session``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from meshlog.sync.difference import (
+    Difference,
+    Push,
+    answer_loc,
+    answer_want,
+    compare_control,
+    compare_data,
+    locate,
+    state_control,
+    state_data,
+)
+from meshlog.sync.holdings import Holdings, Ingested
+from meshlog.sync.messages import (
+    ROSTER_DIGEST_SIZE,
+    Ack,
+    Beacon,
+    Ids,
+    Loc,
+    Message,
+    Seg,
+    Sum,
+    Vec,
+    Want,
+    root_hint,
+)
+
+_SEG_OVERHEAD = 4
+"""Type byte and length of a SEG message."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a bundle said, sorted, its segments already stored."""
+
+    beacon: Beacon | None = None
+    asked_beacon: bool = False
+    ingested: Ingested = field(default_factory=lambda: Ingested(0, (), frozenset()))
+    accepted: int = 0
+    """Events of ours that the peer took, as its ACK says."""
+    difference: Difference = field(default_factory=Difference)
+    compared: bool = False
+    other_roster: bool = False
+    """A VEC came under another roster digest: indices mean nothing, control feeds first."""
+    locs: list[Loc] = field(default_factory=list)
+    credit_bytes: int | None = None
+    lacking: Sum | None = None
+
+
+def make_beacon(holdings: Holdings, now_ms: int) -> Beacon:
+    """Return where we stand at ``now_ms``."""
+    time_s = max(now_ms, 0) // 1000 & 0xFFFFFFFF
+    digest = holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
+    return Beacon(time_s, root_hint(time_s, holdings.root()), digest, holdings.event_count())
+
+
+def agrees(holdings: Holdings, beacon: Beacon) -> bool:
+    """Say whether a peer stands where we stand."""
+    return beacon.root_hint == root_hint(beacon.time_s, holdings.root())
+
+
+def same_roster(holdings: Holdings, beacon: Beacon) -> bool:
+    """Say whether a peer's control feeds are ours."""
+    return beacon.roster_digest == holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
+
+
+def hear(holdings: Holdings, messages: Iterable[Message], now_ms: int) -> Heard:
+    """Store a bundle's segments first, then read the rest against what we hold now."""
+    messages = list(messages)
+    heard = Heard()
+    segments = [message.data for message in messages if isinstance(message, Seg)]
+    if segments:
+        heard.ingested = holdings.ingest(segments, now_ms)
+    for message in messages:
+        _read(holdings, message, heard)
+    return heard
+
+
+def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
+    match message:
+        case Beacon():
+            heard.beacon, heard.asked_beacon = message, True
+        case Ack():
+            heard.beacon, heard.accepted = message.beacon, message.accepted
+        case Ids():
+            heard.compared = True
+            heard.difference.add(compare_control(holdings, message))
+        case Vec():
+            heard.compared = True
+            if message.roster_digest == holdings.roster_digest()[:ROSTER_DIGEST_SIZE]:
+                heard.difference.add(compare_data(holdings, message))
+            else:
+                heard.other_roster = True
+        case Want():
+            heard.credit_bytes = message.credit_bytes
+            heard.difference.pushes += answer_want(holdings, message.runs)
+        case Loc():
+            heard.locs.append(message)
+            heard.difference.pushes += answer_loc(holdings, message)
+        case Sum():
+            heard.lacking = message
+        case Seg():
+            pass
+
+
+def pack(holdings: Holdings, pushes: list[Push], budget_bytes: int) -> tuple[list[Message], list[Push]]:
+    """Return segments of what fits the budget, and the pushes still owed, first come first served.
+
+    At least one segment is packed where any push is left, so that every exchange moves on.
+    """
+    packed: list[Message] = []
+    owed: list[Push] = []
+    left = budget_bytes
+    for push in pushes:
+        if packed and left <= 0:
+            owed.append(push)
+            continue
+        segments, reached = holdings.segments(push.feed, push.tip, push.after_seq, max(left, 0))
+        packed += map(Seg, segments)
+        left -= sum(len(segment) + _SEG_OVERHEAD for segment in segments)
+        if segments and reached < push.tip.seq:
+            owed.append(Push(push.feed, push.tip, reached))
+            left = min(left, 0)
+    return packed, owed
+
+
+def estimate(packed: list[Message], pushes: list[Push], owed: list[Push]) -> Sum:
+    """Return what stays owed: events exactly, bytes by the mean of what was packed."""
+    events = sum(push.tip.seq - push.after_seq for push in owed)
+    moved = sum(push.tip.seq - push.after_seq for push in pushes) - events
+    size_bytes = sum(len(message.data) for message in packed if isinstance(message, Seg))
+    return Sum(events, events * size_bytes // max(moved, 1))
+
+
+def reply(
+    holdings: Holdings, messages: Iterable[Message], budget_bytes: int, now_ms: int
+) -> tuple[list[Message], Heard, bool]:
+    """Return the responder's answer, what it heard, and whether the peer will then stand where we stand.
+
+    The last is a hint (I7): the initiator goes on until it knows.
+
+    Args:
+        holdings: Ours; grows by the segments in the request.
+        messages: The request.
+        budget_bytes: The most that the answer may hold.
+        now_ms: Wall time.
+    """
+    heard = hear(holdings, messages, now_ms)
+    answer: list[Message] = []
+    if heard.ingested.verdicts:
+        answer.append(Ack(make_beacon(holdings, now_ms), heard.ingested.events, heard.ingested.refused))
+    elif heard.asked_beacon or heard.other_roster:
+        answer.append(make_beacon(holdings, now_ms))
+    agreed = heard.beacon is not None and agrees(holdings, heard.beacon)
+    open_ends = bool(heard.difference.wants or heard.difference.locate or heard.ingested.gaps or heard.locs)
+    if heard.other_roster or (heard.asked_beacon and not agreed and not heard.compared):
+        open_ends = True
+        answer.append(state(holdings, control=heard.other_roster or not _same_roster(holdings, heard), hashed=False))
+    for feed in sorted({*heard.difference.locate, *heard.ingested.gaps}):
+        answer.append(locate(holdings, feed))
+    for loc in heard.locs:
+        answer.append(locate(holdings, loc.feed))
+    if heard.difference.wants:
+        answer.append(Want(budget_bytes, tuple(heard.difference.wants)))
+    credit = budget_bytes if heard.credit_bytes is None else min(budget_bytes, heard.credit_bytes)
+    packed, owed = pack(holdings, heard.difference.pushes, credit)
+    answer += packed
+    if owed:
+        answer.append(estimate(packed, heard.difference.pushes, owed))
+    return answer, heard, agreed or not (open_ends or owed)
+
+
+def state(holdings: Holdings, *, control: bool, hashed: bool) -> Message:
+    """Return a statement of what we hold: control feeds by id, or data feeds by index."""
+    return state_control(holdings) if control else state_data(holdings, hashed=hashed)
+
+
+def _same_roster(holdings: Holdings, heard: Heard) -> bool:
+    return heard.beacon is not None and same_roster(holdings, heard.beacon)

@@ -1,0 +1,105 @@
+"""The initiator's side of a sync with one peer: what to ask next, until both agree.
+
+A session is a cache of what is left to do. Losing it costs a beacon and a statement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshlog.core.feed import FeedKey
+from meshlog.sync.difference import Push, locate
+from meshlog.sync.holdings import Holdings
+from meshlog.sync.messages import Beacon, Message, Run, Sum, Want
+from meshlog.sync.reply import agrees, hear, make_beacon, pack, same_roster, state
+
+IDLE_ROUNDS_MAX = 4
+"""Exchanges without a new event on either side before a session gives up and backs off.
+Agreement takes at most: beacon, statement, hashed statement, locator."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What one sync has learned so far."""
+
+    beacon: Beacon | None = None
+    """Where the peer stood at its last answer."""
+    owed: list[Push] = field(default_factory=list)
+    wants: list[Run] = field(default_factory=list)
+    lacking: Sum | None = None
+    """What the peer said that we still lack; progress, not truth."""
+    stated: bool = False
+    """Whether a plain data statement showed nothing since the last movement: hints are next."""
+    located: set[FeedKey] = field(default_factory=set)
+    to_locate: list[FeedKey] = field(default_factory=list)
+    idle_rounds: int = 0
+    received: int = 0
+    """Events that this session brought us."""
+    sent: int = 0
+    """Events that the peer took from us."""
+
+    def first(self, holdings: Holdings, now_ms: int) -> list[Message]:
+        """Return the opening request: where we stand."""
+        return [make_beacon(holdings, now_ms)]
+
+    def next(
+        self, holdings: Holdings, answer: list[Message], budget_bytes: int, now_ms: int
+    ) -> list[Message] | None:
+        """Take in an answer; return the next request, or None when there is nothing left to ask.
+
+        Ask ``agreed`` afterwards whether that is because both hold the same.
+        """
+        heard = hear(holdings, answer, now_ms)
+        self.beacon = heard.beacon or self.beacon
+        self.received += heard.ingested.events
+        self.sent += heard.accepted
+        moved = heard.ingested.events + heard.accepted
+        self.idle_rounds = 0 if moved else self.idle_rounds + 1
+        self.lacking = heard.lacking
+        if moved:
+            self.stated = False
+            self.located.clear()
+        if heard.compared:
+            self.stated = not heard.other_roster
+            self.owed, self.wants = [], []
+        self.owed += heard.difference.pushes
+        self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
+        for feed in sorted({*heard.difference.locate, *heard.ingested.gaps}):
+            if feed not in self.located:
+                self.to_locate.append(feed)
+        for loc in heard.locs:
+            if loc.feed not in self.located:
+                self.to_locate.append(loc.feed)
+        if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
+            return None
+        return self._request(holdings, budget_bytes, now_ms)
+
+    def agreed(self, holdings: Holdings) -> bool:
+        """Say whether the peer stood where we stand now."""
+        return self.beacon is not None and agrees(holdings, self.beacon)
+
+    def _request(self, holdings: Holdings, budget_bytes: int, now_ms: int) -> list[Message]:
+        packed, self.owed = pack(holdings, self.owed, budget_bytes)
+        request: list[Message] = list(packed)
+        for feed in dict.fromkeys(self.to_locate):
+            self.located.add(feed)
+            request.append(locate(holdings, feed))
+        self.to_locate = []
+        if self.wants:
+            request.append(Want(budget_bytes, tuple(self.wants)))
+        if request:
+            return [make_beacon(holdings, now_ms), *request] if packed and not self.owed else request
+        if self.beacon is not None and not same_roster(holdings, self.beacon):
+            return [state(holdings, control=True, hashed=True)]
+        hashed, self.stated = self.stated, True
+        return [state(holdings, control=False, hashed=hashed)]
+
+    @staticmethod
+    def _still_wanted(holdings: Holdings, runs: list[Run]) -> list[Run]:
+        frontier = holdings.frontier()
+        wanted: dict[FeedKey, Run] = {}
+        for run in runs:
+            held = max((head.seq for head in frontier.get(run.feed, ())), default=0)
+            if held < run.last:
+                wanted[run.feed] = Run(run.feed, max(run.first, held + 1), run.last)
+        return list(wanted.values())

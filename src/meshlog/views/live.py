@@ -1,0 +1,122 @@
+"""The live view: the rows of the store, refolded record by record as events arrive.
+
+Every method that writes is called inside the transaction that wrote the events.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from meshlog.core.feed import FeedKey
+from meshlog.ports import EventLog, LogIndex, RecordTable
+from meshlog.views.records import Record, decode, encode, fold_record, record_of
+from meshlog.views.standing import Standing, standing
+
+
+class ViewStore(EventLog, LogIndex, RecordTable, Protocol):
+    """What the live view needs of a store."""
+
+
+class _Branches:
+    """The lineage in a store; heads are read once, and only when somebody asks."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._forked: set[FeedKey] | None = None
+
+    def is_forked(self, feed: FeedKey) -> bool:
+        """See Lineage.is_forked."""
+        if self._forked is None:
+            heads = self._store.heads()
+            self._forked = {key for key, tips in heads.items() if len(tips) > 1}
+        return feed in self._forked
+
+    def prev(self, event_id: bytes) -> bytes | None:
+        """See Lineage.prev."""
+        arrival = self._store.get(event_id)
+        return arrival.event.prev if arrival else None
+
+
+class LiveView:
+    """The records view over a store; always equal to the pure fold of what counts."""
+
+    def __init__(self, store: ViewStore) -> None:
+        """Serve the rows of ``store``, which stays the caller's."""
+        self._store = store
+
+    def applied(self, record_ids: Iterable[str], horizon_ms: int) -> None:
+        """Bring the rows of these records up to date with the log.
+
+        Args:
+            record_ids: Records that the events just added touch; repeats are harmless.
+            horizon_ms: The view's horizon, ms since 1970 UTC.
+
+        Cost: O(events of these records).
+        """
+        branches = _Branches(self._store)
+        for record_id in dict.fromkeys(record_ids):
+            record = self._fold(record_id, horizon_ms, branches)
+            if record is not None:
+                self._store.put_record(encode(record))
+
+    def advance(self, from_ms: int, to_ms: int) -> None:
+        """Count what a horizon releases that moved from ``from_ms`` to ``to_ms``.
+
+        A horizon that moves back takes ``rebuild``.
+        """
+        if to_ms > from_ms:
+            self.applied(self._store.touched_between(from_ms, to_ms), to_ms)
+
+    def get(self, record_id: str) -> Record | None:
+        """Return a record, hidden ones included; None where no counted event touches it."""
+        row = self._store.get_record(record_id)
+        return decode(row) if row else None
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return what ``materialize`` returns for the counted events. Cost: O(records)."""
+        rows = self._store.records()
+        return {row.record_id: decode(row).public() for row in rows if row.visible}
+
+    def rebuild(self, horizon_ms: int) -> None:
+        """Drop every row and fold all of them again. Cost: O(events)."""
+        self._store.clear_records()
+        self.applied(self._store.touched_between(-1, horizon_ms), horizon_ms)
+
+    def check(self, horizon_ms: int) -> list[str]:
+        """Return what is wrong with the rows, one sentence each; empty when nothing is.
+
+        Reads the whole log, trusts neither the index of touched records nor a row.
+        Cost: O(events) time, O(records) memory.
+        """
+        counted: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        for arrival in self._store.scan():
+            event = arrival.event
+            record_id = record_of(event)
+            if record_id is not None and standing(event, horizon_ms) is Standing.COUNTS:
+                count, mixed = counted[record_id]
+                counted[record_id] = (count + 1, mixed ^ int.from_bytes(event.id, "big"))
+        wrong = [
+            f"record {row.record_id!r} has a row, and no counted event touches it"
+            for row in self._store.records()
+            if row.record_id not in counted
+        ]
+        branches = _Branches(self._store)
+        for record_id in sorted(counted):
+            indexed = self._store.touching(record_id, horizon_ms)
+            mixed = 0
+            for event in indexed:
+                mixed ^= int.from_bytes(event.id, "big")
+            if (len(indexed), mixed) != counted[record_id]:
+                wrong.append(f"record {record_id!r}: the index of its events is wrong")
+                continue
+            record = self._fold(record_id, horizon_ms, branches)
+            if record is None or self._store.get_record(record_id) != encode(record):
+                wrong.append(f"record {record_id!r}: its row differs from what its events make")
+        return wrong
+
+    def _fold(self, record_id: str, horizon_ms: int, branches: _Branches) -> Record | None:
+        touching = self._store.touching(record_id, horizon_ms)
+        counted = [e for e in touching if standing(e, horizon_ms) is Standing.COUNTS]
+        return fold_record(record_id, counted, branches) if counted else None

@@ -1,0 +1,42 @@
+"""The pure fold of the records view: the oracle that every other way must equal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from meshlog.core.event import Event
+from meshlog.views.records import Change, HeldEvents, Told, fold_told, read_change
+
+
+def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
+    """Return the records that a set of events makes: ``{record_id: public dict}``.
+
+    A pure function of the *set*: order and repetition do not matter, there is no horizon,
+    and nothing is read but the arguments. Events that no view can read are skipped.
+
+    Args:
+        events: All events of a dataset, or some; branches of a forked feed that are not
+            there in full imply nothing about what their author had seen.
+
+    Returns:
+        Visible records, sorted by id; see ``Record.public`` for the keys.
+
+    Cost: O(n log n).
+
+    Example:
+        >>> made = Event.from_parts("ann", 1, (7, 0), "field.set",
+        ...                         {"record_id": "r1", "field": "name", "value": "Nia"})
+        >>> materialize([made])["r1"]["fields"]
+        {'name': 'Nia'}
+    """
+    events = list(events)
+    touched: dict[str, list[Told]] = defaultdict(list)
+    for event in events:
+        change = read_change(event)
+        if isinstance(change, Change):
+            touched[change.record_id].append(Told(event, change))
+    lineage = HeldEvents(events)
+    records = (fold_told(record_id, touched[record_id], lineage) for record_id in sorted(touched))
+    return {record.record_id: record.public() for record in records if record.visible}

@@ -1,0 +1,333 @@
+"""What every Store promises (ports.py), whatever it keeps its bytes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshlog.core.feed import FeedKind, Head
+from meshlog.errors import InputError, StoreError
+from meshlog.ports import LogEntry, RecordRow, Store
+from meshlog.store import SqliteStore
+from tests.store.logs import ANN, BOB, T0_MS, add, chain, child, feed, signed
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    store = SqliteStore(":memory:" if request.param == "memory" else tmp_path / "ann.meshlog")
+    yield store
+    store.close()
+
+
+class OutageError(Exception):
+    """Stands for anything that goes wrong inside a transaction."""
+
+
+def row(
+    record_id: str, form: str = "well", state: bytes = b"", *, visible: bool = True
+) -> RecordRow:
+    return RecordRow(record_id, form, visible, 0, state)
+
+
+# ── Events ──
+
+
+def test_an_empty_store_holds_nothing(store: Store):
+    assert store.heads() == {}
+    assert store.event_count() == 0
+    assert store.get(bytes(32)) is None
+    assert store.at(ANN, 1) == []
+    assert store.branch(Head(3, bytes(32)), ANN, 0, 10) == []
+    assert list(store.scan()) == []
+    assert list(store.records()) == []
+    assert store.touching("r1", T0_MS) == []
+    assert store.touched_between(0, T0_MS) == []
+
+
+def test_gives_back_every_part_of_an_event(store: Store):
+    first, last = chain(ANN, 2)
+    add(store, [first, signed(last)], arrived_ms=T0_MS + 77)
+
+    arrival = store.get(last.id)
+
+    assert arrival is not None
+    assert (arrival.position, arrival.arrived_ms) == (2, T0_MS + 77)
+    assert arrival.event == last
+    assert arrival.event.signature == bytes([1]) * 64
+    assert arrival.event.is_authentic()
+    assert store.at(ANN, 1) == [first]
+
+
+@pytest.mark.parametrize("wall_ms", [0, 1, T0_MS, 2**47 - 1])
+def test_keeps_extreme_stamps(store: Store, wall_ms: int):
+    event = child(None, ANN, wall_ms=wall_ms)
+    add(store, [event], "r1", arrived_ms=T0_MS)
+
+    arrival = store.get(event.id)
+
+    assert arrival is not None
+    assert (arrival.event, arrival.arrived_ms) == (event, T0_MS)
+    assert store.touched_between(wall_ms - 1, wall_ms) == ["r1"]
+    assert store.touched_between(-1, 2**60) == ["r1"]
+    assert store.touched_between(wall_ms, 2**60) == []
+
+
+def test_keeps_a_signature_that_comes_later(store: Store):
+    event = chain(ANN, 1)[0]
+    add(store, [event])
+
+    with store.transaction():
+        store.sign(signed(event))
+        store.sign(signed(event, byte=2))
+
+    assert store.at(ANN, 1)[0].signature == bytes([2]) * 64
+
+
+def test_scans_in_arrival_order_from_any_position(store: Store):
+    ann, bob = chain(ANN, 600), chain(BOB, 3)
+    add(store, ann[:300])
+    add(store, bob)
+    add(store, ann[300:])
+    events = ann[:300] + bob + ann[300:]
+
+    assert [arrival.event for arrival in store.scan()] == events
+    assert [arrival.position for arrival in store.scan(599)] == [600, 601, 602, 603]
+
+
+def test_a_scan_sees_what_is_added_meanwhile(store: Store):
+    events = chain(ANN, 400)
+    add(store, events[:300])
+    seen = []
+
+    for arrival in store.scan():
+        if arrival.position == 1:
+            add(store, events[300:])
+        seen.append(arrival.event)
+
+    assert seen == events
+
+
+def test_feeds_differ_by_kind_and_incarnation(store: Store):
+    keys = [ANN, feed("ann", FeedKind.CONTROL), feed("ann", incarnation=2**32 - 1)]
+    for key in keys:
+        add(store, chain(key, 2))
+
+    assert {key: [head.seq for head in heads] for key, heads in store.heads().items()} == {
+        key: [2] for key in keys
+    }
+    assert all(store.at(key, 1)[0].feed == key for key in keys)
+
+
+# ── Branches ──
+
+
+def test_a_branch_is_read_from_any_place_and_across_arrivals(store: Store):
+    ann, bob = chain(ANN, 200), chain(BOB, 200)
+    for start in range(0, 200, 20):
+        add(store, ann[start : start + 20])
+        add(store, bob[start : start + 20])
+    (tip,) = store.heads()[ANN]
+
+    assert store.branch(tip, ANN, 0, 1000) == ann
+    assert store.branch(tip, ANN, 57, 100) == ann[57:157]
+    assert store.branch(Head(90, ann[89].id), ANN, 85, 100) == ann[85:90]
+    assert store.branch(tip, ANN, 200, 10) == []
+    assert store.branch(tip, ANN, 10, 0) == []
+
+
+def test_a_branch_of_a_head_that_is_not_held_is_empty(store: Store):
+    ann = chain(ANN, 3)
+    add(store, ann)
+
+    assert store.branch(Head(3, bytes(32)), ANN, 0, 10) == []
+    assert store.branch(Head(2, ann[2].id), ANN, 0, 10) == []
+    assert store.branch(Head(3, ann[2].id), BOB, 0, 10) == []
+
+
+@pytest.mark.parametrize("fork_seq", [0, 1, 63, 64, 65, 100])
+def test_both_branches_of_a_fork_are_kept_and_read(store: Store, fork_seq: int):
+    trunk = chain(ANN, fork_seq)
+    after = trunk[-1] if trunk else None
+    left, right = chain(ANN, 150, after, "left"), chain(ANN, 40, after, "right")
+    add(store, trunk + left[:10])
+    for start in range(0, 40, 10):
+        add(store, right[start : start + 10])
+        add(store, left[10 + start : 20 + start])
+    add(store, left[50:])
+
+    heads = tuple(sorted(Head(event.seq, event.id) for event in (left[-1], right[-1])))
+    assert store.heads() == {ANN: heads}
+    assert store.event_count() == fork_seq + 190
+    assert store.at(ANN, fork_seq + 1) == sorted([left[0], right[0]], key=lambda event: event.id)
+    assert store.at(ANN, fork_seq + 100) == [left[99]]
+    for branch in (trunk + left, trunk + right):
+        tip = Head(branch[-1].seq, branch[-1].id)
+        for after_seq in (0, max(fork_seq - 3, 0), fork_seq, fork_seq + 5, fork_seq + 39):
+            for limit in (1, 10, 1000):
+                expected = branch[after_seq : after_seq + limit]
+                assert store.branch(tip, ANN, after_seq, limit) == expected
+
+
+def test_an_event_whose_prev_is_no_head_makes_a_fork_within_one_batch(store: Store):
+    trunk = chain(ANN, 3)
+    twin = child(trunk[0], ANN, b"twin")
+    add(store, [*trunk, twin])
+
+    assert store.heads()[ANN] == (Head(2, twin.id), Head(3, trunk[2].id))
+
+
+# ── Records ──
+
+
+def test_knows_which_events_touch_a_record(store: Store):
+    events = chain(ANN, 3)
+    with store.transaction():
+        entries = [LogEntry(events[0], "r1"), LogEntry(events[1], None), LogEntry(events[2], "r1")]
+        store.add(entries, T0_MS)
+
+    assert store.touching("r1", T0_MS + 2) == [events[0], events[2]]
+    assert store.touching("r1", T0_MS + 1) == [events[0]]
+    assert store.touching("r1", 2**60) == [events[0], events[2]]
+    assert store.touching("r1", -5) == []
+    assert store.touching("r2", T0_MS) == []
+
+
+@pytest.mark.parametrize("delay_ms", [-(10**9), -1, 0, 1, 10**9])
+def test_finds_what_a_moving_horizon_uncovers_however_late_or_early_it_came(
+    store: Store, delay_ms: int
+):
+    first, second = chain(ANN, 2)
+    add(store, [first], "r1", arrived_ms=first.stamp.wall_ms + delay_ms)
+    add(store, [second], "r2", arrived_ms=second.stamp.wall_ms + delay_ms)
+
+    assert store.touched_between(T0_MS - 1, T0_MS) == ["r1"]
+    assert store.touched_between(T0_MS, T0_MS + 1) == ["r2"]
+    assert store.touched_between(0, T0_MS + 5) == ["r1", "r2"]
+    assert store.touched_between(T0_MS + 1, 2**60) == []
+
+
+def test_a_row_is_replaced_read_and_cleared(store: Store):
+    with store.transaction():
+        store.put_record(row("r1", state=b"old"))
+        store.put_record(RecordRow("r1", "household", False, 3, b"new"))
+
+    assert store.get_record("r1") == RecordRow("r1", "household", False, 3, b"new")
+    assert store.get_record("r2") is None
+    with store.transaction():
+        store.clear_records()
+    assert store.get_record("r1") is None
+    assert list(store.records()) == []
+
+
+def test_an_event_alone_makes_no_row(store: Store):
+    add(store, chain(ANN, 1), "r1")
+
+    assert store.get_record("r1") is None
+    assert list(store.records()) == []
+
+
+def test_rows_come_in_order_of_their_bytes(store: Store):
+    ids = [
+        "",
+        "Z",
+        "a",
+        "a\x00b",
+        "aa",
+        "é",
+        "\uffff",
+        "😀",
+        *(f"r{number:04}" for number in range(700)),
+    ]
+    with store.transaction():
+        for record_id in reversed(ids):
+            store.put_record(row(record_id, "well" if record_id < "r" else "road"))
+
+    in_order = sorted(ids, key=str.encode)
+    assert [found.record_id for found in store.records()] == in_order
+    assert [found.record_id for found in store.records("well")] == [i for i in in_order if i < "r"]
+    assert list(store.records("nothing")) == []
+
+
+# ── Meta ──
+
+
+def test_small_values_are_kept_and_replaced(store: Store):
+    with store.transaction():
+        store.set_meta("clock", b"\x00\x01")
+        store.set_meta("clock", b"\x02")
+
+    assert store.get_meta("clock") == b"\x02"
+    assert store.get_meta("horizon") is None
+
+
+# ── Transactions ──
+
+
+def test_an_open_transaction_is_seen_and_a_failed_one_never_was(store: Store):
+    ann, bob = chain(ANN, 4), chain(BOB, 2)
+    add(store, ann[:2], "r1")
+    before = store.heads()
+
+    def write_and_look() -> None:
+        with store.transaction():
+            store.add([LogEntry(event, "r2") for event in [*ann[2:], *bob]], T0_MS)
+            store.put_record(row("r2"))
+            store.set_meta("clock", b"1")
+            assert store.event_count() == 6
+            assert [head.seq for head in store.heads()[BOB]] == [2]
+            assert len(store.touching("r2", 2**60)) == 4
+            assert store.branch(Head(4, ann[3].id), ANN, 1, 9) == ann[1:]
+            raise OutageError
+
+    with pytest.raises(OutageError):
+        write_and_look()
+
+    assert store.heads() == before
+    assert store.event_count() == 2
+    assert store.get(ann[2].id) is None
+    assert (store.touching("r2", 2**60), store.get_record("r2"), store.get_meta("clock")) == (
+        [],
+        None,
+        None,
+    )
+    add(store, bob, "r3")
+    add(store, ann[2:], "r2")
+    assert store.branch(store.heads()[ANN][0], ANN, 0, 9) == ann
+    assert store.touched_between(0, 2**60) == ["r1", "r2", "r3"]
+
+
+def test_a_snapshot_of_heads_is_the_callers_own(store: Store):
+    add(store, chain(ANN, 1))
+
+    store.heads().clear()
+
+    assert ANN in store.heads()
+
+
+def test_what_a_caller_must_not_do_stops_it(store: Store):
+    ann = chain(ANN, 3)
+    add(store, ann[:2])
+
+    with pytest.raises(AssertionError, match="transaction"):
+        store.set_meta("clock", b"1")
+    with pytest.raises(AssertionError, match="nest"), store.transaction(), store.transaction():
+        pass
+    for wrong in (ann[1], ann[0], child(ann[2], ANN), child(ann[1], BOB), child(ann[0], BOB)):
+        with pytest.raises(AssertionError):
+            add(store, [wrong])
+    assert store.event_count() == 2
+
+
+def test_closes_twice_and_answers_no_more(store: Store):
+    store.close()
+    store.close()
+
+    with pytest.raises(StoreError, match="closed"):
+        store.get(bytes(32))
+
+
+def test_a_name_that_no_record_can_have_is_refused(store: Store):
+    with pytest.raises(InputError, match="lone surrogate"):
+        store.get_record("\udcff")
