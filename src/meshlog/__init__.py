@@ -20,7 +20,7 @@ from meshlog.errors import (
     TransportError,
 )
 from meshlog.node import HLC, FeedStore, Node
-from meshlog.node.seam import Transport
+from meshlog.ports import Transport
 from meshlog.sim.network import SimNetwork, SimTransport
 from meshlog.views.materialize import materialize
 

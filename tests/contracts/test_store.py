@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,21 @@ def test_feeds_differ_by_kind_and_incarnation(store: Store):
         key: [2] for key in keys
     }
     assert all(store.at(key, 1)[0].feed == key for key in keys)
+
+
+def test_heads_come_in_order_of_the_feeds_names(store: Store):
+    """Not of arrival, nor of a hash: the same seed gives the same run."""
+    keys = [feed(name) for name in ("ed", "bob", "fay", "ann", "cat")]
+    for key in keys:
+        add(store, chain(key, 1))
+        assert list(store.heads()) == sorted(store.heads())
+    with suppress(OutageError), store.transaction():
+        store.add([LogEntry(chain(feed("aa"), 1)[0], None)], T0_MS)
+        assert next(iter(store.heads())) == feed("aa")
+        raise OutageError
+    add(store, chain(feed("dan"), 1))
+
+    assert list(store.heads()) == sorted([*keys, feed("dan")])
 
 
 # ── Branches ──

@@ -43,7 +43,7 @@ def test_everything_is_there_after_reopening(path: Path):
         assert store.touched_between(T0_MS, T0_MS + 1) == ["r1", "r2"]
         add(store, chain(ANN, 2, ann[99]))
         add(store, chain(BOB, 1, bob[2]))
-        assert [len(heads) for heads in store.heads().values()] == [2, 1]
+        assert {key: len(heads) for key, heads in store.heads().items()} == {ANN: 2, BOB: 1}
 
 
 def test_the_settings_that_durability_rests_on(path: Path):

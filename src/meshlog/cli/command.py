@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import click
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+
+_NEGATIVE = re.compile(r"-\.?[0-9]")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +24,13 @@ class Command(click.Command):
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._example = example
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take negative numbers as values: options here begin with letters."""
+        words = args[: args.index("--")] if "--" in args else args
+        if any(_NEGATIVE.match(word) for word in words):
+            ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
@@ -75,6 +85,26 @@ def store_options(function: F) -> F:
         return function(*args, place=place_of(data, identity), **kwargs)
 
     return cast(F, with_place)
+
+
+class _Text(click.ParamType):
+    """Text that is text: bytes of another encoding are refused before anything is done."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+    ) -> str:
+        """Return the text."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("that is not UTF-8", param, ctx)
+        return text
+
+
+TEXT = _Text()
 
 
 def json_option(what: str) -> Callable[[F], F]:

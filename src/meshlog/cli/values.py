@@ -68,5 +68,5 @@ def checked(kind: str, payload: Mapping[str, Any]) -> Item:
     draft = Event.make(_NOWHERE, 1, ZERO, NO_PREV, body)
     trouble = unreadable(draft, Content(kind, payload))
     if trouble:
-        raise InputError(trouble.removeprefix(f"{kind}: ").replace("_", " ", 1))
+        raise InputError(trouble.removeprefix(f"{kind}: "))
     return kind, payload

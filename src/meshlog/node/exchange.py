@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from meshlog.errors import StoreError
-from meshlog.node.seam import ANSWER, ASK, Transport, decode_frame, encode_frame
-from meshlog.ports import Answered, AskFailed, Asked, LinkEvent, Links, Peer, PeerSeen
+from meshlog.ports import Answered, AskFailed, Asked, LinkEvent, Links, Peer, PeerSeen, Transport
 from meshlog.replica import Replica
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
+from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 
 INBOX_MAX = 4_096
 """Inputs that may wait; a full inbox drops what the transport reports, and sync repairs it."""

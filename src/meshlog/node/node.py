@@ -15,9 +15,8 @@ from meshlog.errors import InputError
 from meshlog.node.clock import HLC
 from meshlog.node.exchange import Exchange, LinkLoop, SeamExchange
 from meshlog.node.feedstore import FeedStore, event_counts
-from meshlog.node.seam import Transport
 from meshlog.node.status import node_status
-from meshlog.ports import Links, Store
+from meshlog.ports import Links, Store, Transport
 from meshlog.replica import Replica, join_open
 from meshlog.replica.seat import load
 from meshlog.store.identity_file import load_identity, save_identity

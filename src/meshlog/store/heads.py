@@ -33,14 +33,21 @@ class Heads:
         self._stale.add(feed)
 
     def summary(self) -> dict[FeedKey, tuple[Head, ...]]:
-        """Return the heads, sorted within a feed; the caller's own copy. O(feeds)."""
+        """Return the heads, in order of feeds and sorted within one; the caller's own copy.
+
+        The order is that of the names, not of arrival: the same seed gives the same run.
+        O(feeds).
+        """
+        known = len(self._summary)
         for feed in self._stale:
             tips = self._tips.get(feed)
             if tips:
                 self._summary[feed] = tuple(sorted(Head(tip.seq, id_) for id_, tip in tips.items()))
-            else:
-                self._summary.pop(feed, None)
+            elif self._summary.pop(feed, None):
+                known -= 1
         self._stale.clear()
+        if len(self._summary) > known:
+            self._summary = dict(sorted(self._summary.items()))
         return dict(self._summary)
 
     def tips(self, feed: FeedKey) -> dict[bytes, Tip]:

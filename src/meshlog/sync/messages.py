@@ -19,7 +19,7 @@ from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
 
 VERSION = 1
-BUNDLE_SIZE_MAX = 1_048_576
+BUNDLE_SIZE_MAX = 1_000_000
 """Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
 
 MESSAGES_MAX = 4_096

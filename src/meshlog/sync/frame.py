@@ -1,4 +1,4 @@
-"""The seed's transport seam: exchanges carried in plain messages, each sealed with a MAC.
+"""Exchanges carried in plain messages, each with a MAC: the seed's transport seam, the simulator.
 
 A message is a type byte, four bytes of exchange number, eight bytes of MAC under the
 dataset's key, and a bundle: whoever does not hold the key is not heard.
@@ -6,8 +6,7 @@ dataset's key, and a bundle: whoever does not hold the key is not heard.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-from collections.abc import Callable
+from typing import NamedTuple
 
 from meshlog.core.codec import Reader
 from meshlog.errors import MalformedError
@@ -18,27 +17,8 @@ ANSWER = 0x41
 FRAME_DOMAIN = b"meshlog.frame.1\x00"
 
 
-class Transport(Protocol):
-    """What carries messages between nodes, as the seed defined it; best effort.
-
-    ``meshlog.sim`` and ``meshlog.transport`` have adapters; any object with these four does.
-    """
-
-    node_id: str
-    """Our own name among peers."""
-
-    def set_receive(self, cb: Callable[[str, bytes], None]) -> None:
-        """Register ``cb(peer_id, message)`` for what arrives."""
-
-    def reachable_peers(self) -> list[str]:
-        """Return whom a message would reach now."""
-
-    def send(self, peer_id: str, message: bytes) -> None:
-        """Send one message; dropped silently where the peer is out of reach."""
-
-
 class Frame(NamedTuple):
-    """A message of the seam, its MAC checked."""
+    """A message, its MAC checked."""
 
     kind: int
     exchange: int

@@ -1,0 +1,149 @@
+"""init, join, invite: how a dataset begins, and how a device comes to it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import SystemRandom
+
+import click
+
+from meshlog.cli.command import TEXT, Place, command, device_name, json_option, store_options
+from meshlog.cli.output import say, say_json, short, shown
+from meshlog.cli.session import any_identity, open_alone, writing
+from meshlog.core.grant import INVITE_PREFIX, Invite, Role
+from meshlog.core.identity import Identity
+from meshlog.errors import InputError, StoreError
+from meshlog.node import Node
+from meshlog.replica import found, join
+from meshlog.replica.seat import Seat
+from meshlog.store import SqliteStore
+
+INVITE_FILE_SIZE_MAX = 65_536
+"""Bytes read of a file with an invite; an invite is below 8 kB."""
+
+_name_option = click.option(
+    "--name", type=TEXT, metavar="DEVICE", help="What this device is called.  [default: the host's name]"
+)
+
+
+@command("init", example="meshlog init 'Flood survey' --name base")
+@click.argument("dataset", type=TEXT, metavar="NAME")
+@_name_option
+@json_option("Print dataset, author, store and invite as JSON.")
+@store_options
+def init_command(place: Place, dataset: str, name: str | None, as_json: bool) -> None:
+    """Make a new dataset called NAME on this device, and show an invite for the others."""
+    now_ms = time.time_ns() // 1_000_000
+
+    def take(store: SqliteStore, identity: Identity) -> Seat:
+        return found(store, identity, name or device_name(), dataset, now_ms, SystemRandom())
+
+    with _new_node(place, take) as node:
+        invite = node.replica.invite(Role.WRITER).text()
+        seat = node.replica.seat
+    if as_json:
+        facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
+        say_json({**facts, "store": str(place.data), "invite": invite})
+        return
+    say(f"Dataset {shown(dataset)!r} is in {place.data}.")
+    say(f"This device is {shown(seat.name)!r} {short(seat.author)}.")
+    say()
+    _show_invite(invite)
+    say("Then, on every device:")
+    say("  meshlog run                          keep in step with whoever is in reach")
+    say("  meshlog put W-7 --form well depth_m=30")
+
+
+@command(
+    "join",
+    example="""
+        meshlog join MESHLOG1-AE5S... --name team_a
+        meshlog join - < invite.txt
+    """,
+)
+@click.argument("invite", nargs=-1, required=True, type=TEXT)
+@_name_option
+@json_option("Print dataset, author and store as JSON.")
+@store_options
+def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Join a dataset with an INVITE: its text, a file that holds it, or - for standard input.
+
+    Nobody needs to be in reach: the data come when a member is.
+    """
+    opened = _read_invite(" ".join(invite))
+    if opened.grant.expires_s and opened.grant.expires_s < time.time():
+        raise InputError("this invite has expired: ask for a new one, and check this device's clock")
+
+    def take(store: SqliteStore, identity: Identity) -> Seat:
+        return join(store, identity, name or device_name(), opened)
+
+    with _new_node(place, take) as node:
+        seat = node.replica.seat
+    if as_json:
+        facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
+        say_json({**facts, "store": str(place.data)})
+        return
+    say(f"Joined {shown(opened.name)!r} as {shown(seat.name)!r} {short(seat.author)}, in {place.data}.")
+    say("Its data come when a member is in reach:")
+    say("  meshlog run")
+
+
+@command("invite", example="meshlog invite --role observer --days 7")
+@click.option(
+    "--role", type=click.Choice(["observer", "relay", "writer", "coordinator"]), default="writer",
+    show_default=True, help="What whoever joins with it may do.",
+)  # fmt: skip
+@click.option("--days", type=click.IntRange(1, 36_500), help="Until it expires.  [default: never]")
+@json_option("Print the invite as JSON.")
+@store_options
+def invite_command(place: Place, role: str, days: int | None, as_json: bool) -> None:
+    """Make a new invite to the dataset. Founders and coordinators can."""
+    with writing(place) as writer:
+        text = writer.invite(role, days or 0)
+    if as_json:
+        say_json({"invite": text, "role": role})
+    else:
+        _show_invite(text)
+
+
+def _show_invite(invite: str) -> None:
+    say("The invite, all on one line. Whoever has it can join: show it to your own people only.")
+    say()
+    say(invite)
+    say()
+    say("On another device:  meshlog join -        and paste it, then Enter and Ctrl-D")
+
+
+def _read_invite(words: str) -> Invite:
+    text = words
+    if words == "-":
+        text = sys.stdin.buffer.read(INVITE_FILE_SIZE_MAX).decode(errors="replace")
+    elif not words.lstrip().upper().startswith(INVITE_PREFIX):
+        path = Path(words).expanduser()
+        if not path.is_file():
+            raise InputError(f"{words!r} is neither an invite nor a file: an invite starts with {INVITE_PREFIX}")
+        with path.open("rb") as file:
+            text = file.read(INVITE_FILE_SIZE_MAX).decode(errors="replace")
+    return Invite.parse(text)
+
+
+@contextmanager
+def _new_node(place: Place, take: Callable[[SqliteStore, Identity], Seat]) -> Iterator[Node]:
+    """Open a new store, take a seat in it, and write what a new device has to say."""
+    if not place.named:
+        place.data.parent.mkdir(mode=0o700, exist_ok=True)
+    store = open_alone(place.data)
+    try:
+        if store.get_meta("dataset") is not None:
+            raise StoreError(f"{place.data} holds a dataset already: name another file with --data")
+        identity = any_identity(place.identity)
+        take(store, identity)
+        node = Node.over(store, identity)
+        yield node
+        node.close()
+    finally:
+        store.close()

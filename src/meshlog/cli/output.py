@@ -1,0 +1,178 @@
+"""Words, tables and JSON on the screen.
+
+Values come from anybody: what is shown of them is one line, cut to its column, and free of
+anything that a terminal would obey. JSON is never cut, and escapes such things by itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from meshlog.core.codec import plain
+from meshlog.core.identity import AuthorId
+from meshlog.core.roster import Roster, label
+
+COLUMN_WIDTH_MIN = 6
+"""Cells; a column that would be narrower is not worth showing."""
+
+_GAP = 3
+"""Cells that rich puts around a column in a SIMPLE_HEAD table, once per column."""
+
+_SHORT = 8
+"""Hex digits of an id that people see."""
+
+
+def console() -> Console:
+    """Return a console on standard output: plain and 80 wide where it is not a terminal."""
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str = "") -> None:
+    """Print a line; what is not for a terminal's eyes is left out."""
+    click.echo(printable(text))
+
+
+def hint(text: str) -> None:
+    """Print a line beside the result, for people only."""
+    click.echo(printable(text), err=True)
+
+
+def say_json(value: object) -> None:
+    """Print JSON: sorted keys, two spaces, bytes as hex."""
+    click.echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return JSON as the prompt and ``--json`` show it."""
+    return json.dumps(value, indent=2, sort_keys=True, default=_as_json)
+
+
+def _as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can take
+    return value.hex() if isinstance(value, bytes) else plain(value)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with its control characters replaced; line ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def shown(value: object) -> str:
+    """Return a value as people read it, on one line."""
+    match value:
+        case str():
+            return printable(value.replace("\r\n", " ").replace("\n", " "))
+        case bytes():
+            return value.hex()
+        case _:
+            return json.dumps(plain(value), ensure_ascii=False, default=_as_json)
+
+
+def cut(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` cells, with an ellipsis where it is longer."""
+    if cell_len(text) <= width:
+        return text
+    return next(iter(chop_cells(text, max(width - 1, 1))), "") + "…"
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], width_max: int = 32) -> None:
+    """Print a table within the width of the screen; long cells are cut, none is wrapped.
+
+    Args:
+        headers: One per column.
+        rows: Cells as ``shown`` returns them.
+        width_max: Cells that a column may take while others are short of room.
+    """
+    screen = console()
+    room = screen.width - _GAP * len(headers)
+    widths = fit([max(cell_len(cell) for cell in column) for column in zip(headers, *rows, strict=True)], room, width_max)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header, width in zip(headers, widths, strict=True):
+        table.add_column(cut(header, width), no_wrap=True, width=width)
+    for row in rows:
+        table.add_row(*(Text(cut(cell, width)) for cell, width in zip(row, widths, strict=True)))
+    screen.print(table)
+
+
+def fit(wanted: Sequence[int], room: int, width_max: int) -> list[int]:
+    """Return the widths that columns get: what they want, or the widest give way first.
+
+    Example:
+        >>> fit([4, 50, 20], 40, 32), fit([4, 50], 80, 32)
+        ([4, 18, 18], [4, 50])
+    """
+    if sum(wanted) <= room:
+        return list(wanted)
+    widths = [min(width, width_max) for width in wanted]
+    while sum(widths) > room and max(widths) > COLUMN_WIDTH_MIN:
+        widest = max(widths)
+        widths[len(widths) - 1 - widths[::-1].index(widest)] -= 1
+    return widths
+
+
+def when(wall_ms: int) -> str:
+    """Return a wall time as the device's own zone has it, to the minute."""
+    try:
+        return datetime.datetime.fromtimestamp(wall_ms / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, ValueError):
+        return f"{wall_ms} ms"
+
+
+def ago(delay_ms: float) -> str:
+    """Return how long ago something was, in its largest unit.
+
+    Example:
+        >>> ago(900), ago(61_000), ago(3 * 86_400_000)
+        ('just now', '1 min ago', '3 d ago')
+    """
+    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if delay_ms >= size_ms:
+            return f"{int(delay_ms // size_ms)} {unit} ago"
+    return "just now"
+
+
+def size(size_bytes: float) -> str:
+    """Return a number of bytes as people read it.
+
+    Example:
+        >>> size(950), size(14_200)
+        ('950 B', '14.2 kB')
+    """
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 record``, ``2 records``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def short(author: bytes) -> str:
+    """Return an id as people see it: ``<3f2a91c4>``."""
+    return f"<{author.hex()[:_SHORT]}>"
+
+
+def named(roster: Roster, author: bytes) -> str:
+    """Return what people call an author; an author without a name is ``<3f2a91c4>``."""
+    name = label(roster, AuthorId(author))
+    return short(author) if name == author.hex() else printable(name)
+
+
+def named_fully(roster: Roster, author: bytes) -> str:
+    """Return an author's name and short id: ``base <3f2a91c4>``."""
+    name = named(roster, author)
+    return name if name.startswith("<") else f"{name} {short(author)}"

@@ -1,0 +1,54 @@
+"""How far a long piece of work has come: a bar on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import click
+
+LINE_INTERVAL_S = 5.0
+"""Between two lines where standard error is no terminal. A choice."""
+
+Advance: TypeAlias = Callable[[int, int], None]
+"""Called with what is done and what there is, 0 where that is not known."""
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Advance]:
+    """Show progress of ``what`` on standard error while the block runs."""
+    if sys.stderr.isatty():
+        with _bar(what) as advance:
+            yield advance
+    else:
+        yield _lines(what)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        yield advance
+
+
+def _lines(what: str) -> Advance:
+    next_s = time.monotonic() + LINE_INTERVAL_S
+
+    def advance(done: int, total: int) -> None:
+        nonlocal next_s
+        if time.monotonic() >= next_s:
+            next_s = time.monotonic() + LINE_INTERVAL_S
+            click.echo(f"{what}: {done:,}{f' of {total:,}' if total else ''}", err=True)
+
+    return advance

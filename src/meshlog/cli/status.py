@@ -1,0 +1,111 @@
+"""status: how this device and its peers stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshlog.cli.command import Place, command, json_option, store_options
+from meshlog.cli.output import ago, count, printable, say, say_json, show_table, size
+from meshlog.cli.session import Reading, reading
+from meshlog.core.hlc import WALL_MS_MAX
+from meshlog.daemon.client import connect
+
+_REFUSED = {
+    "malformed": "not in our format",
+    "forged": "wrong signature",
+    "stranger": "from authors who are no members",
+    "gap": "before what they follow",
+    "busy": "while the disk refused",
+}
+"""Reasons in plain words; one that is missing here is shown as it is."""
+
+
+@command("status", example="meshlog status")
+@json_option("Print everything as JSON.")
+@store_options
+def status_command(place: Place, as_json: bool) -> None:
+    """Show what this device holds, who is in reach, and what each of them lacks."""
+    client = connect(place.data)
+    if client is not None:
+        with client:
+            status = {"running": True, **client.status()}
+    else:
+        with reading(place) as read:
+            status = {"running": False, **stored_status(read)}
+    if as_json:
+        say_json(status)
+    else:
+        show_status(status)
+
+
+def stored_status(read: Reading) -> dict[str, Any]:
+    """Return what a store without a node tells; the keys are those of ``Node.status``."""
+    roster = read.roster
+    rows = [row for row in read.store.records() if row.visible]
+    return {
+        "dataset": roster.dataset.hex(),
+        "dataset_name": roster.name or ("open" if roster.is_open else ""),
+        "name": (read.store.get_meta("name") or b"").decode(),
+        "author": (read.store.get_meta("author") or b"").hex(),
+        "events": read.store.event_count(),
+        "records": len(rows),
+        "conflicts": sum(row.conflicts for row in rows),
+        "held_records": len(read.store.touched_between(read.ledger.horizon_ms, WALL_MS_MAX)),
+        "root": read.ledger.root.hex(),
+        "members": len(roster.members),
+        "peers": [],
+        "interfaces": [],
+        "refused": {},
+    }
+
+
+def show_status(status: Mapping[str, Any]) -> None:
+    """Print a status for a person."""
+    say(f"dataset    {status['dataset_name'] or '(its name has not come yet)'} <{status['dataset'][:8]}>,"
+        f" {count(status['members'], 'member')}")  # fmt: skip
+    say(f"device     {status['name']} <{status['author'][:8]}>")
+    say(f"holds      {count(status['events'], 'event')}, {count(status['records'], 'record')}, root {status['root'][:8]}")
+    if status["conflicts"]:
+        say(f"conflicts  {count(status['conflicts'], 'field')}: see `meshlog conflicts`")
+    if status["held_records"]:
+        say(f"held       writes to {count(status['held_records'], 'record')} are stamped in the future,"
+            " and count when their time has come")  # fmt: skip
+    for reason, number in sorted(status["refused"].items()):
+        say(f"refused    {count(number, 'segment')} {_REFUSED.get(reason, reason)}")
+    if not status.get("running", True):
+        say("node       none is running: `meshlog run` brings this device in step")
+        return
+    for interface in status["interfaces"]:
+        say(f"interface  {_interface(interface)}")
+    if not status["peers"]:
+        say("peers      none heard yet")
+        return
+    say()
+    show_table(["peer", "", "they lack", "we lack", "heard"], [_peer(peer) for peer in status["peers"]])
+
+
+def _interface(interface: Mapping[str, Any]) -> str:
+    known = [str(interface.get("name", "?"))]
+    if interface.get("bitrate_bps"):
+        known.append(f"{size(interface['bitrate_bps'] / 8)}/s")
+    for word, key in (("in", "rx_bytes"), ("out", "tx_bytes")):
+        if key in interface:
+            known.append(f"{size(interface[key] or 0)} {word}")
+    return printable(", ".join(known))
+
+
+def _peer(peer: Mapping[str, Any]) -> list[str]:
+    name = peer["name"]
+    whole = f"<{peer['peer'][:8]}>" if name == peer["peer"] else f"{name} <{peer['peer'][:8]}>"
+    return [
+        printable(whole),
+        peer["contact"],
+        _lack(peer["lacks_events"], peer["lacks_bytes"]),
+        _lack(peer.get("we_lack_events", 0), peer.get("we_lack_bytes", 0)),
+        ago(peer["heard_ms_ago"]),
+    ]
+
+
+def _lack(events: int, size_bytes: int) -> str:
+    return f"{count(events, 'event')}, {size(size_bytes)}" if events else "nothing"

@@ -1,0 +1,208 @@
+"""History: who wrote what, when, through which feed, and what became of it; and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import Any, NamedTuple
+
+from meshlog.core.codec import encode_cbor
+from meshlog.core.event import Content, Event
+from meshlog.core.feed import FeedKey
+from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.core.identity import AuthorId
+from meshlog.ports import EventLog
+from meshlog.tools.oldlog import Origin, origin_of
+from meshlog.views.live import LiveView, ViewStore
+from meshlog.views.records import Attachment, Change, Record, Ref, read_change
+from meshlog.views.standing import Standing, standing
+
+Label = Callable[[AuthorId], str]
+"""What people call an author: ``lambda author: label(roster, author)``."""
+
+
+class Fate(StrEnum):
+    """What became of a value that was written."""
+
+    SHOWN = "shown"
+    CONFLICT = "conflict"
+    """Live, and differs from the one shown: nobody has seen both yet."""
+    AGREES = "agrees"
+    """Live, and the same as the one shown."""
+    SUPERSEDED = "superseded"
+    WAITS = "waits"
+    """Its event does not count (yet); see the entry's standing."""
+
+
+class Wrote(NamedTuple):
+    """A value that an event wrote."""
+
+    field: str
+    value: Any
+    fate: Fate
+    superseded_by: bytes | None
+    """Id of the first event that had seen it and wrote the field; None where there is none,
+    or where a fork leaves it open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event in a record's history."""
+
+    event_id: bytes
+    kind: str
+    who: str
+    """The author's label; for an event of an old log, who wrote it there."""
+    feed: FeedKey
+    seq: int
+    stamp: Stamp
+    """The event's; for one of an old log, ``origin`` has the first."""
+    arrived_ms: int
+    """Wall time of this device when the event was stored here."""
+    standing: Standing
+    wrote: tuple[Wrote, ...]
+    """Sorted by field; empty for events that write none."""
+    form: str | None
+    note: str | None
+    attachment: Attachment | None
+    origin: Origin | None
+    """Which event of an old log this was; None for all others."""
+
+
+def history(store: ViewStore, record_id: str, label: Label, horizon_ms: int) -> list[Entry]:
+    """Return every event that touches a record, held ones too, in total order.
+
+    Args:
+        store: Read only.
+        record_id: A record; an unknown one has no history.
+        label: Names authors.
+        horizon_ms: The view's horizon, ms since 1970 UTC.
+
+    Cost: O(events of the record · fields they write).
+    """
+    record = LiveView(store).get(record_id)
+    told: list[tuple[Event, Change]] = []
+    for event in store.touching(record_id, WALL_MS_MAX):
+        change = read_change(event)
+        if isinstance(change, Change):
+            told.append((event, change))
+    told.sort(key=lambda item: item[0].order)
+    counted = [item for item in told if standing(item[0], horizon_ms) is Standing.COUNTS]
+    return [_entry(store, event, change, label, horizon_ms, record, counted) for event, change in told]
+
+
+def _entry(
+    store: ViewStore,
+    event: Event,
+    change: Change,
+    label: Label,
+    horizon_ms: int,
+    record: Record | None,
+    counted: list[tuple[Event, Change]],
+) -> Entry:
+    content = event.content or Content("", {})
+    arrival = store.get(event.id)
+    assert arrival is not None, "an event that the index names is held"
+    stands = standing(event, horizon_ms)
+    return Entry(
+        event.id,
+        content.kind,
+        _who(event, content.payload, label),
+        event.feed,
+        event.seq,
+        event.stamp,
+        arrival.arrived_ms,
+        stands,
+        tuple(
+            Wrote(name, change.fields[name], *_fate(event, name, stands, record, counted))
+            for name in sorted(change.fields)
+        ),
+        change.form,
+        change.note,
+        change.attachment,
+        origin_of(content.payload),
+    )
+
+
+def _who(event: Event, payload: Mapping[str, Any], label: Label) -> str:
+    origin = origin_of(payload)
+    return origin.author if origin else label(event.author)
+
+
+def _ref(event: Event) -> Ref:
+    return Ref(event.author + event.feed.incarnation.to_bytes(4, "big"), event.seq)
+
+
+def _fate(
+    event: Event,
+    name: str,
+    stands: Standing,
+    record: Record | None,
+    counted: list[tuple[Event, Change]],
+) -> tuple[Fate, bytes | None]:
+    """Return what became of the value that a readable event wrote to a field."""
+    if stands is not Standing.COUNTS:
+        return Fate.WAITS, None
+    live = record.fields.get(name, ()) if record else ()
+    for place, write in enumerate(live):
+        if (write.origin.ref, write.origin.stamp) == (_ref(event), event.stamp):
+            if place == 0:
+                return Fate.SHOWN, None
+            agrees = encode_cbor(write.value) == encode_cbor(live[0].value)
+            return (Fate.AGREES if agrees else Fate.CONFLICT), None
+    for later, change in counted:
+        if later.order > event.order and name in change.fields and _saw(later, change, name, event):
+            return Fate.SUPERSEDED, later.id
+    return Fate.SUPERSEDED, None
+
+
+def _saw(later: Event, change: Change, name: str, event: Event) -> bool:
+    own = later.feed == event.feed and later.seq > event.seq
+    return own or _ref(event) in change.replaces.get(name, ())
+
+
+# ── The log ──────────────────────────────────────────────────────────────────────────
+
+
+class LogLine(NamedTuple):
+    """One event as it arrived on this device."""
+
+    position: int
+    """Give the last one as ``after`` to read on."""
+    event_id: bytes
+    kind: str
+    """Empty where the body is unreadable."""
+    payload: Mapping[str, Any]
+    who: str
+    feed: FeedKey
+    seq: int
+    stamp: Stamp
+    arrived_ms: int
+    size_bytes: int
+    """Of the body."""
+    is_cut: bool
+
+
+def log_entries(store: EventLog, label: Label, after: int = 0, limit: int = 100) -> list[LogLine]:
+    """Return what arrived just after a position, oldest first; empty at the end.
+
+    Args:
+        store: Read only.
+        label: Names authors.
+        after: A position; 0 begins at the first event.
+        limit: How many at most.
+    """
+    lines = []
+    for position, event, arrived_ms in islice(store.scan(after), limit):
+        kind, payload = event.content or Content("", {})
+        who = _who(event, payload, label)
+        size_bytes, is_cut = len(event.body), bool(event.signature)
+        lines.append(
+            LogLine(
+                position, event.id, kind, payload, who, event.feed, event.seq, event.stamp,
+                arrived_ms, size_bytes, is_cut,
+            )
+        )
+    return lines
