@@ -33,7 +33,9 @@ class StoreBusyError(StoreError):
     def __init__(self, path: str, holder_pid: int | None) -> None:
         """Name the file and its holder."""
         holder = f"process {holder_pid}" if holder_pid else "another process"
-        super().__init__(f"{path} is in use by {holder}: stop it, or talk to it through the command line")
+        super().__init__(
+            f"{path} is in use by {holder}: stop it, or talk to it through the command line"
+        )
         self.path = path
         self.holder_pid = holder_pid
 

@@ -115,7 +115,9 @@ class Links(Protocol):
     peer: Peer
     """Our own name among peers."""
 
-    def start(self, gate: Gate, hint: Callable[[], bytes], deliver: Callable[[LinkEvent], None]) -> None:
+    def start(
+        self, gate: Gate, hint: Callable[[], bytes], deliver: Callable[[LinkEvent], None]
+    ) -> None:
         """Begin to announce, to listen and to deliver.
 
         Args:
@@ -199,8 +201,16 @@ class EventLog(Protocol):
         """Return the events at one place of a feed: several where it forked, by id."""
 
     def branch(self, tip: Head, feed: FeedKey, after_seq: int, limit: int) -> list[Event]:
-        """Return up to ``limit`` events of the branch that ends in ``tip``, those just after
-        ``after_seq``, in seq order. Cost: O(result) in a feed without forks, O(branch) with."""
+        """Return up to ``limit`` events of a branch, those just after ``after_seq``, by seq.
+
+        Args:
+            tip: The head that the branch ends in.
+            feed: The feed it is a branch of.
+            after_seq: 0 for the start.
+            limit: At most this many.
+
+        Cost: O(result) in a feed without forks, O(branch) with.
+        """
 
     def scan(self, after_position: int = 0) -> Iterator[Arrival]:
         """Yield everything held in arrival order, from just after a position."""

@@ -18,7 +18,12 @@ def _storm(seed: int) -> World:
     """Run one trial: random writes, islands, restarts and weather, then clear air."""
     luck = random.Random(seed)
     names = ["base", "team_a", "team_b", "team_c", "team_d"][: luck.randint(2, 5)]
-    weather = Weather(luck.choice((0, 0.1, 0.3)), luck.choice((0, 0.2)), luck.choice((0, 0.05)), luck.choice((1, 5_000)))
+    weather = Weather(
+        luck.choice((0, 0.1, 0.3)),
+        luck.choice((0, 0.2)),
+        luck.choice((0, 0.05)),
+        luck.choice((1, 5_000)),
+    )
     world = World(seed, names, weather)
     for node in world.nodes.values():
         node.skew_ms = luck.randint(-300_000, 300_000)
@@ -81,5 +86,9 @@ def test_the_same_seed_makes_the_same_run() -> None:
     """A seed is a bug report."""
     one, other = _storm(11), _storm(11)
 
-    assert (one.bytes_sent, one.messages_sent, one.faults) == (other.bytes_sent, other.messages_sent, other.faults)
+    assert (one.bytes_sent, one.messages_sent, one.faults) == (
+        other.bytes_sent,
+        other.messages_sent,
+        other.faults,
+    )
     assert one.view("base") == other.view("base")

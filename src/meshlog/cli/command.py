@@ -52,6 +52,7 @@ class Place(NamedTuple):
     identity: Path
     named: bool
     """Whether the person named the store; otherwise it is the usual one."""
+    identity_named: bool
 
 
 def usual_data() -> Path:
@@ -63,7 +64,8 @@ def place_of(data: str | None, identity: str | None) -> Place:
     """Return where things are, given what the person named."""
     store = Path(data).expanduser() if data else usual_data()
     beside = store.with_name(f"{store.name}.identity")
-    return Place(store, Path(identity).expanduser() if identity else beside, bool(data))
+    keys = Path(identity).expanduser() if identity else beside
+    return Place(store, keys, bool(data), bool(identity))
 
 
 def store_options(function: F) -> F:
@@ -87,13 +89,16 @@ def store_options(function: F) -> F:
     return cast(F, with_place)
 
 
-class _Text(click.ParamType):
+class _Text(click.ParamType[str]):
     """Text that is text: bytes of another encoding are refused before anything is done."""
 
     name = "text"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ANN401
     ) -> str:
         """Return the text."""
         text = str(value)

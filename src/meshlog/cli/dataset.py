@@ -13,7 +13,8 @@ import click
 
 from meshlog.cli.command import TEXT, Place, command, device_name, json_option, store_options
 from meshlog.cli.output import say, say_json, short, shown
-from meshlog.cli.session import any_identity, open_alone, writing
+from meshlog.cli.session import writing
+from meshlog.cli.stores import any_identity, open_alone
 from meshlog.core.grant import INVITE_PREFIX, Invite, Role
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
@@ -26,7 +27,10 @@ INVITE_FILE_SIZE_MAX = 65_536
 """Bytes read of a file with an invite; an invite is below 8 kB."""
 
 _name_option = click.option(
-    "--name", type=TEXT, metavar="DEVICE", help="What this device is called.  [default: the host's name]"
+    "--name",
+    type=TEXT,
+    metavar="DEVICE",
+    help="What this device is called.  [default: the host's name]",
 )
 
 
@@ -76,7 +80,9 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     """
     opened = _read_invite(" ".join(invite))
     if opened.grant.expires_s and opened.grant.expires_s < time.time():
-        raise InputError("this invite has expired: ask for a new one, and check this device's clock")
+        raise InputError(
+            "this invite has expired: ask for a new one, and check this device's clock"
+        )
 
     def take(store: SqliteStore, identity: Identity) -> Seat:
         return join(store, identity, name or device_name(), opened)
@@ -87,7 +93,9 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
         facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
         say_json({**facts, "store": str(place.data)})
         return
-    say(f"Joined {shown(opened.name)!r} as {shown(seat.name)!r} {short(seat.author)}, in {place.data}.")
+    say(
+        f"Joined {shown(opened.name)!r} as {shown(seat.name)!r} {short(seat.author)}, in {place.data}."
+    )
     say("Its data come when a member is in reach:")
     say("  meshlog run")
 
@@ -125,7 +133,9 @@ def _read_invite(words: str) -> Invite:
     elif not words.lstrip().upper().startswith(INVITE_PREFIX):
         path = Path(words).expanduser()
         if not path.is_file():
-            raise InputError(f"{words!r} is neither an invite nor a file: an invite starts with {INVITE_PREFIX}")
+            raise InputError(
+                f"{words!r} is neither an invite nor a file: an invite starts with {INVITE_PREFIX}"
+            )
         with path.open("rb") as file:
             text = file.read(INVITE_FILE_SIZE_MAX).decode(errors="replace")
     return Invite.parse(text)

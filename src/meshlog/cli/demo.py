@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from meshlog.cli.command import command
-from meshlog.errors import MeshlogError
 
 
 @command("demo", example="meshlog demo\nmeshlog demo --rows survey.csv")
@@ -19,8 +18,6 @@ from meshlog.errors import MeshlogError
 @click.pass_context
 def demo_command(ctx: click.Context, rows: Path | None, keep: bool) -> None:
     """Let three devices that never all meet end with the same data, over real Reticulum."""
-    try:
-        import meshlog.demo
-    except ImportError as error:
-        raise MeshlogError("this build has no demo: install meshlog[radio]") from error
-    ctx.exit(meshlog.demo.main(rows=rows, keep=keep))
+    from meshlog.demo import main
+
+    ctx.exit(main(rows=rows, keep=keep))

@@ -66,7 +66,9 @@ def printable(text: str) -> str:
     """Return ``text`` with its control characters replaced; line ends stay."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def shown(value: object) -> str:
@@ -97,7 +99,11 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], width_max:
     """
     screen = console()
     room = screen.width - _GAP * len(headers)
-    widths = fit([max(cell_len(cell) for cell in column) for column in zip(headers, *rows, strict=True)], room, width_max)
+    widths = fit(
+        [max(cell_len(cell) for cell in column) for column in zip(headers, *rows, strict=True)],
+        room,
+        width_max,
+    )
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header, width in zip(headers, widths, strict=True):
         table.add_column(cut(header, width), no_wrap=True, width=width)
@@ -125,7 +131,9 @@ def fit(wanted: Sequence[int], room: int, width_max: int) -> list[int]:
 def when(wall_ms: int) -> str:
     """Return a wall time as the device's own zone has it, to the minute."""
     try:
-        return datetime.datetime.fromtimestamp(wall_ms / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
+        return (
+            datetime.datetime.fromtimestamp(wall_ms / 1_000).astimezone().strftime("%Y-%m-%d %H:%M")
+        )
     except (OverflowError, OSError, ValueError):
         return f"{wall_ms} ms"
 

@@ -20,7 +20,7 @@ from meshlog.cli.output import (
     shown,
     when,
 )
-from meshlog.cli.session import Reading, reading
+from meshlog.cli.stores import Reading, reading
 from meshlog.core.codec import plain
 from meshlog.errors import InputError
 from meshlog.views.records import Record, Write, decode
@@ -114,7 +114,11 @@ def _show_record(read: Reading, record: Record) -> None:
     say(f"{shown(record.record_id)}  form {shown(record.form) or '(none)'}")
     disputed = record.conflicts()
     rows = [
-        [shown(name) + (CONFLICT_MARK if name in disputed else ""), shown(writes[0].value), *_who(read, writes[0])]
+        [
+            shown(name) + (CONFLICT_MARK if name in disputed else ""),
+            shown(writes[0].value),
+            *_who(read, writes[0]),
+        ]
         for name, writes in record.fields.items()
     ]
     if rows:
@@ -154,7 +158,11 @@ def conflicts_command(place: Place, record: str | None, as_json: bool) -> None:
             records = [find(read, record)]
         else:
             records = [decode(row) for row in read.store.records() if row.conflicts and row.visible]
-        found = [(one, name, one.fields[name][0], losers) for one in records for name, losers in one.conflicts().items()]
+        found = [
+            (one, name, one.fields[name][0], losers)
+            for one in records
+            for name, losers in one.conflicts().items()
+        ]
         if as_json:
             say_json([_conflict(read, *item) for item in found])
             return
@@ -163,7 +171,15 @@ def conflicts_command(place: Place, record: str | None, as_json: bool) -> None:
             return
         rows = []
         for one, name, winner, losers in found:
-            rows.append([shown(one.record_id), shown(name), shown(winner.value), "shown", *_who(read, winner)])
+            rows.append(
+                [
+                    shown(one.record_id),
+                    shown(name),
+                    shown(winner.value),
+                    "shown",
+                    *_who(read, winner),
+                ]
+            )
             rows += [["", "", shown(loser.value), "beside", *_who(read, loser)] for loser in losers]
         show_table(["record", "field", "value", "", "by", "when"], rows)
         say()
@@ -171,7 +187,9 @@ def conflicts_command(place: Place, record: str | None, as_json: bool) -> None:
             " meshlog set RECORD FIELD VALUE")  # fmt: skip
 
 
-def _conflict(read: Reading, record: Record, name: str, winner: Write, losers: Iterable[Write]) -> dict[str, Any]:
+def _conflict(
+    read: Reading, record: Record, name: str, winner: Write, losers: Iterable[Write]
+) -> dict[str, Any]:
     return {
         "record_id": record.record_id,
         "form": record.form,

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshlog.cli.command import Place, command, json_option, store_options
 from meshlog.cli.output import ago, count, printable, say, say_json, show_table, size
-from meshlog.cli.session import Reading, reading
+from meshlog.cli.stores import Reading, reading
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.daemon.client import connect
 
@@ -65,7 +65,9 @@ def show_status(status: Mapping[str, Any]) -> None:
     say(f"dataset    {status['dataset_name'] or '(its name has not come yet)'} <{status['dataset'][:8]}>,"
         f" {count(status['members'], 'member')}")  # fmt: skip
     say(f"device     {status['name']} <{status['author'][:8]}>")
-    say(f"holds      {count(status['events'], 'event')}, {count(status['records'], 'record')}, root {status['root'][:8]}")
+    say(
+        f"holds      {count(status['events'], 'event')}, {count(status['records'], 'record')}, root {status['root'][:8]}"
+    )
     if status["conflicts"]:
         say(f"conflicts  {count(status['conflicts'], 'field')}: see `meshlog conflicts`")
     if status["held_records"]:
@@ -82,16 +84,20 @@ def show_status(status: Mapping[str, Any]) -> None:
         say("peers      none heard yet")
         return
     say()
-    show_table(["peer", "", "they lack", "we lack", "heard"], [_peer(peer) for peer in status["peers"]])
+    show_table(
+        ["peer", "", "they lack", "we lack", "heard"], [_peer(peer) for peer in status["peers"]]
+    )
 
 
 def _interface(interface: Mapping[str, Any]) -> str:
     known = [str(interface.get("name", "?"))]
     if interface.get("bitrate_bps"):
         known.append(f"{size(interface['bitrate_bps'] / 8)}/s")
-    for word, key in (("in", "rx_bytes"), ("out", "tx_bytes")):
+    for word, key in (("in", "received_bytes"), ("out", "sent_bytes")):
         if key in interface:
             known.append(f"{size(interface[key] or 0)} {word}")
+    if not interface.get("online", True):
+        known.append("offline")
     return printable(", ".join(known))
 
 

@@ -8,12 +8,16 @@ import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
 from meshlog.cli.output import hint, say, say_json, shown
-from meshlog.cli.session import reading, writing
-from meshlog.cli.values import Item, checked, coerce, fields_of
+from meshlog.cli.session import writing
+from meshlog.cli.stores import reading
+from meshlog.cli.values import Item, checked, fields_of
 from meshlog.errors import InputError
+from meshlog.tools.cells import value_of
 from meshlog.views.records import Record
 
-_text_option = click.option("--text", "as_text", is_flag=True, help="Keep values as text: 12 stays '12'.")
+_text_option = click.option(
+    "--text", "as_text", is_flag=True, help="Keep values as text: 12 stays '12'."
+)
 _json = json_option("Print what was written as JSON.")
 
 
@@ -31,7 +35,12 @@ _json = json_option("Print what was written as JSON.")
 @_json
 @store_options
 def put_command(
-    place: Place, record: str, fields: tuple[str, ...], form: str | None, as_text: bool, as_json: bool
+    place: Place,
+    record: str,
+    fields: tuple[str, ...],
+    form: str | None,
+    as_text: bool,
+    as_json: bool,
 ) -> None:
     """Make a record, or write several of its fields at once.
 
@@ -43,7 +52,9 @@ def put_command(
     payload: dict[str, Any] = {"record_id": record, "fields": values}
     if form is not None:
         payload |= {"form": form, "by": _own_name(place)}
-    _write(place, record, checked("record.put", payload), as_json, ", ".join(values) or f"form {form}")
+    _write(
+        place, record, checked("record.put", payload), as_json, ", ".join(values) or f"form {form}"
+    )
 
 
 @command("set", example="meshlog set W-7 functional false")
@@ -53,13 +64,15 @@ def put_command(
 @_text_option
 @_json
 @store_options
-def set_command(place: Place, record: str, field: str, value: str, as_text: bool, as_json: bool) -> None:
+def set_command(
+    place: Place, record: str, field: str, value: str, as_text: bool, as_json: bool
+) -> None:
     """Write one field of a record.
 
     Plain numbers, true and false become what they look like; all else is text. A conflict on
     the field is settled by it.
     """
-    typed = value if as_text else coerce(value)
+    typed = value if as_text else value_of(value)
     item = checked("field.set", {"record_id": record, "field": field, "value": typed})
     _greet(place, record)
     _write(place, record, item, as_json, f"{field} = {shown(typed)}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, NoReturn
+from math import isfinite
+from typing import Any, NoReturn, cast
 
 import cbor2
 
@@ -82,7 +83,9 @@ class Reader:
                 self._at = position + 1
                 return value
             shift += 7
-        raise MalformedError("truncated" if at + _VARINT_BYTES_MAX > len(data) else "varint too long")
+        raise MalformedError(
+            "truncated" if at + _VARINT_BYTES_MAX > len(data) else "varint too long"
+        )
 
     def block(self, limit: int) -> bytes:
         """Return a byte string that its varint length precedes, at most ``limit`` bytes."""
@@ -103,7 +106,26 @@ def _no_tag(*_: object) -> NoReturn:
     raise MalformedError("tag in body")
 
 
-_KNOWN_TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+_KNOWN_TAGS = (
+    *range(6),
+    25,
+    28,
+    29,
+    30,
+    35,
+    36,
+    37,
+    52,
+    54,
+    100,
+    256,
+    258,
+    260,
+    261,
+    1004,
+    43000,
+    55799,
+)
 _REFUSE_TAGS: Mapping[int, Any] = dict.fromkeys(_KNOWN_TAGS, _no_tag)
 
 
@@ -139,10 +161,17 @@ def decode_cbor(data: bytes) -> Any:
         value = decoder.decode(immutable=True)
         if stream.tell() != len(data):
             raise MalformedError("trailing bytes")
-        plain(value)
+        _check(value)
     except MalformedError:
         raise
-    except (cbor2.CBORError, InputError, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (
+        cbor2.CBORError,
+        InputError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise MalformedError("body is not plain CBOR") from error
     return value
 
@@ -156,28 +185,57 @@ def plain(value: object, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | bytes):
         return value
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InputError("text holds a lone surrogate") from None
-        return value
+        return _text(value)
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             raise InputError("integer past 64 bits")
         return value
     if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if not isfinite(value):
             raise InputError("number is not finite")
         return value
     if depth >= DEPTH_MAX:
         raise InputError(f"nested deeper than {DEPTH_MAX}")
-    if isinstance(value, Mapping):
-        copy = {}
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InputError("a key is not text")
-            copy[plain(key)] = plain(item, depth + 1)
-        return copy
+    if isinstance(value, dict | Mapping):
+        return {_key(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, depth + 1) for item in value]
     raise InputError(f"a body cannot carry {type(value).__name__}")
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError("text holds a lone surrogate") from None
+    return value
+
+
+def _key(value: object) -> str:
+    if not isinstance(value, str):
+        raise InputError("a key is not text")
+    return _text(value)
+
+
+_HARMLESS = frozenset({str, bytes, bool, type(None)})
+"""Types that a decoder only makes where a body may carry them."""
+
+
+def _check(value: object, depth: int = 0) -> None:
+    """Raise InputError where a *decoded* value is outside what a body carries; copies nothing."""
+    kind = type(value)
+    if kind in _HARMLESS:
+        return
+    if kind is tuple and depth < DEPTH_MAX:
+        for item in cast("tuple[object, ...]", value):
+            if type(item) not in _HARMLESS:
+                _check(item, depth + 1)
+    elif kind is cbor2.frozendict and depth < DEPTH_MAX:
+        for key, item in cast("Mapping[object, object]", value).items():
+            if type(key) is not str:
+                raise InputError("a key is not text")
+            if type(item) not in _HARMLESS:
+                _check(item, depth + 1)
+    else:
+        plain(value, depth)

@@ -16,7 +16,7 @@ from meshlog.errors import InputError, MalformedError
 EventId = NewType("EventId", bytes)
 """32 bytes of BLAKE2b-256. People see the first 8 hex digits."""
 
-DatasetId = NewType("DatasetId", bytes)
+DatasetId = NewType("DatasetId", EventId)
 """32 bytes: the id of the genesis event."""
 
 EVENT_DOMAIN = b"meshlog.event.1\x00"
@@ -25,7 +25,7 @@ ID_SIZE = 32
 NO_PREV = bytes(ID_SIZE)
 """What the first event of a feed names as its predecessor."""
 
-NO_DATASET = DatasetId(bytes(ID_SIZE))
+NO_DATASET = DatasetId(EventId(bytes(ID_SIZE)))
 """What the genesis event, whose id names the dataset, hashes in a dataset's place."""
 
 BODY_SIZE_MAX = 65_536
@@ -50,13 +50,15 @@ def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
         InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
             cannot carry, or both together pass 64 KiB.
     """
-    if not isinstance(kind, str) or not 0 < len(kind.encode(errors="replace")) <= KIND_SIZE_MAX:
+    if type(kind) is not str or not 0 < len(kind.encode(errors="replace")) <= KIND_SIZE_MAX:
         raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
     if not isinstance(payload, Mapping):
         raise InputError("a payload is a mapping with text keys")
     body = encode_cbor([kind, payload])
     if len(body) > BODY_SIZE_MAX:
-        raise InputError(f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file")
+        raise InputError(
+            f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
+        )
     return body
 
 
@@ -72,7 +74,9 @@ def read_body(body: bytes) -> Content | None:
     return None
 
 
-def event_id(dataset: bytes, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes) -> EventId:
+def event_id(
+    dataset: bytes, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes
+) -> EventId:
     """Return BLAKE2b-256(domain ‖ dataset ‖ 65-byte header ‖ body)."""
     header = (
         key.packed()
@@ -81,12 +85,21 @@ def event_id(dataset: bytes, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, 
         + stamp.counter.to_bytes(2, "big")
         + prev
     )
-    return EventId(hashlib.blake2b(EVENT_DOMAIN + dataset + header + body, digest_size=ID_SIZE).digest())
+    return EventId(
+        hashlib.blake2b(EVENT_DOMAIN + dataset + header + body, digest_size=ID_SIZE).digest()
+    )
 
 
 OPEN_GENESIS_BODY = encode_body("dataset.genesis", {"name": "open", "open": True})
 OPEN_DATASET = DatasetId(
-    event_id(NO_DATASET, FeedKey(AuthorId(bytes(16)), FeedKind.CONTROL, 0), 1, Stamp(0, 0), NO_PREV, OPEN_GENESIS_BODY),
+    event_id(
+        NO_DATASET,
+        FeedKey(AuthorId(bytes(16)), FeedKind.CONTROL, 0),
+        1,
+        Stamp(0, 0),
+        NO_PREV,
+        OPEN_GENESIS_BODY,
+    ),
 )
 """The dataset of the seed's constructor and flags: a fixed genesis, every author a member."""
 
@@ -112,7 +125,13 @@ class Event:
 
     @classmethod
     def make(
-        cls, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes, dataset: DatasetId = OPEN_DATASET
+        cls,
+        key: FeedKey,
+        seq: int,
+        stamp: Stamp,
+        prev: bytes,
+        body: bytes,
+        dataset: DatasetId = OPEN_DATASET,
     ) -> Self:
         """Return the unsigned event with these parts, its id computed."""
         return cls(key, seq, stamp, prev, body, event_id(dataset, key, seq, stamp, prev, body))
@@ -156,7 +175,9 @@ class Event:
             raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
         life = int.from_bytes(who[:4], "big") if incarnation is None else incarnation
         key = FeedKey(who, FeedKind.DATA, life)
-        event = cls.make(key, seq, Stamp(wall_ms, counter), _prev(prev), encode_body(kind, payload), dataset)
+        event = cls.make(
+            key, seq, Stamp(wall_ms, counter), _prev(prev), encode_body(kind, payload), dataset
+        )
         held = named_by_author(who)
         return event.signed(held[1]) if held else event
 
@@ -233,11 +254,27 @@ class Event:
         """
         try:
             event = cls.from_parts(
-                bytes.fromhex(wire["a"]), wire["s"], tuple(wire["h"]), wire["k"], wire["p"], wire["v"],
+                bytes.fromhex(wire["a"]),
+                wire["s"],
+                tuple(wire["h"]),
+                wire["k"],
+                wire["p"],
+                wire["v"],
                 incarnation=wire.get("c"),
             )
-            return replace(event, id=EventId(bytes.fromhex(wire["i"])), signature=bytes.fromhex(wire.get("g", "")))
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, InputError) as error:
+            return replace(
+                event,
+                id=EventId(bytes.fromhex(wire["i"])),
+                signature=bytes.fromhex(wire.get("g", "")),
+            )
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            AttributeError,
+            InputError,
+        ) as error:
             raise MalformedError("not an event") from error
 
 

@@ -16,7 +16,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshlog.core.codec import Reader, block
-from meshlog.core.event import OPEN_DATASET, DatasetId
+from meshlog.core.event import OPEN_DATASET, DatasetId, EventId
 from meshlog.core.identity import (
     KEYS_SIZE,
     SIGNATURE_SIZE,
@@ -70,7 +70,11 @@ class Grant:
 
     def _signed_part(self) -> bytes:
         chained = bool(self.issuer_keys)
-        head = bytes((self.role | (_CHAINED if chained else 0),)) + self.expires_s.to_bytes(4, "big") + self.holder
+        head = (
+            bytes((self.role | (_CHAINED if chained else 0),))
+            + self.expires_s.to_bytes(4, "big")
+            + self.holder
+        )
         return head + (self.issuer_keys + block(self.issuer_admission) if chained else b"")
 
     def message(self, dataset: DatasetId) -> bytes:
@@ -91,11 +95,18 @@ class Grant:
         keys, admission = b"", b""
         if flags & _CHAINED:
             keys, admission = reader.take(KEYS_SIZE), reader.block(ADMISSION_SIZE_MAX)
-        return cls(Role(flags & ~_CHAINED), expires_s, holder, keys, admission, reader.take(SIGNATURE_SIZE))
+        return cls(
+            Role(flags & ~_CHAINED), expires_s, holder, keys, admission, reader.take(SIGNATURE_SIZE)
+        )
 
 
 def issue(
-    issuer: Identity, admission: bytes, dataset: DatasetId, seed: bytes, role: Role, expires_s: int = 0
+    issuer: Identity,
+    admission: bytes,
+    dataset: DatasetId,
+    seed: bytes,
+    role: Role,
+    expires_s: int = 0,
 ) -> Grant:
     """Return a signed grant for whoever holds ``seed``.
 
@@ -109,7 +120,9 @@ def issue(
     """
     keys = issuer.keys if admission else b""
     draft = Grant(role, expires_s, _bearer(seed).public_key().public_bytes_raw(), keys, admission)
-    return Grant(role, expires_s, draft.holder, keys, admission, issuer.sign(draft.message(dataset)))
+    return Grant(
+        role, expires_s, draft.holder, keys, admission, issuer.sign(draft.message(dataset))
+    )
 
 
 def admit(grant: Grant, seed: bytes, author: AuthorId, dataset: DatasetId) -> bytes:
@@ -145,7 +158,9 @@ def check_admission(
     issuer_keys = founder_keys
     if grant.issuer_keys:
         issuer_keys = grant.issuer_keys
-        above = check_admission(grant.issuer_admission, author_id(issuer_keys), dataset, founder_keys, depth + 1)
+        above = check_admission(
+            grant.issuer_admission, author_id(issuer_keys), dataset, founder_keys, depth + 1
+        )
         if above is None or above.role < Role.COORDINATOR:
             return None
     if not verify(issuer_keys, grant.signature, grant.message(dataset)):
@@ -170,7 +185,7 @@ class Invite:
     """The dataset's name, for people."""
 
     def text(self) -> str:
-        """Return the invite as one word of base32, checksummed: type it, send it, print it as QR."""
+        """Return the invite as one word of base32 with a checksum: to type, to send, to print."""
         data = self.dataset + self.key + self.seed + self.grant.encode() + block(self.name.encode())
         return INVITE_PREFIX + base64.b32encode(data + _checksum(data)).decode().rstrip("=")
 
@@ -189,24 +204,32 @@ class Invite:
             data = base64.b32decode(word + "=" * (-len(word) % 8))
             data, checksum = data[:-4], data[-4:]
             if _checksum(data) != checksum:
-                raise InputError("the invite is incomplete or mistyped: compare it with the original")
+                raise InputError(
+                    "the invite is incomplete or mistyped: compare it with the original"
+                )
             reader = Reader(data)
-            dataset, key = DatasetId(reader.take(32)), reader.take(DATASET_KEY_SIZE)
+            dataset, key = DatasetId(EventId(reader.take(32))), reader.take(DATASET_KEY_SIZE)
             seed, grant = reader.take(SEED_SIZE), Grant.read(reader)
             name = reader.block(NAME_SIZE_MAX).decode()
             reader.end()
         except (MalformedError, binascii.Error, UnicodeDecodeError) as error:
-            raise InputError("the invite is incomplete or mistyped: compare it with the original") from error
+            raise InputError(
+                "the invite is incomplete or mistyped: compare it with the original"
+            ) from error
         return cls(dataset, key, seed, grant, name)
 
 
 def open_dataset_key() -> bytes:
     """Return the open dataset's key: public, so it keeps no stranger out."""
-    return hashlib.blake2b(b"meshlog.open-key" + OPEN_DATASET, digest_size=DATASET_KEY_SIZE).digest()
+    return hashlib.blake2b(
+        b"meshlog.open-key" + OPEN_DATASET, digest_size=DATASET_KEY_SIZE
+    ).digest()
 
 
 def _bearer(seed: bytes) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(hashlib.blake2b(b"meshlog.invite" + seed, digest_size=32).digest())
+    return Ed25519PrivateKey.from_private_bytes(
+        hashlib.blake2b(b"meshlog.invite" + seed, digest_size=32).digest()
+    )
 
 
 def _checksum(data: bytes) -> bytes:

@@ -91,7 +91,9 @@ class Identity:
         self._private = private
         self._signer = Ed25519PrivateKey.from_private_bytes(private[32:])
         exchange = X25519PrivateKey.from_private_bytes(private[:32]).public_key()
-        self.keys: bytes = exchange.public_bytes_raw() + self._signer.public_key().public_bytes_raw()
+        self.keys: bytes = (
+            exchange.public_bytes_raw() + self._signer.public_key().public_bytes_raw()
+        )
         self.author: AuthorId = author_id(self.keys)
 
     @property

@@ -10,6 +10,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import NAME_SIZE_MAX, Role, check_admission
 from meshlog.core.identity import KEYS_SIZE, AuthorId, author_id, keys_are_sound
 
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One author whom a grant chain lets in."""
@@ -65,7 +66,9 @@ def read_opening(event: Event) -> Opening | None:
     if content is None or content.kind not in ("feed.open", "dataset.genesis"):
         return None
     payload = content.payload
-    keys, name, data, admission = (payload.get(key) for key in ("keys", "name", "data", "admission"))
+    keys, name, data, admission = (
+        payload.get(key) for key in ("keys", "name", "data", "admission")
+    )
     if not isinstance(keys, bytes) or len(keys) != KEYS_SIZE or not keys_are_sound(keys):
         return None
     if author_id(keys) != event.author:
@@ -74,7 +77,9 @@ def read_opening(event: Event) -> Opening | None:
         return None
     return Opening(
         keys,
-        name if isinstance(name, str) and len(name.encode(errors="replace")) <= NAME_SIZE_MAX else "",
+        name
+        if isinstance(name, str) and len(name.encode(errors="replace")) <= NAME_SIZE_MAX
+        else "",
         data if content.kind == "feed.open" else None,
         admission if isinstance(admission, bytes) else b"",
     )
@@ -105,11 +110,23 @@ def enrol(roster: Roster, event: Event) -> Roster:
     if opening is None:
         return roster
     if opening.data is None:
-        return replace(roster, founder=opening.keys, name=opening.name) if event.id == roster.dataset else roster
+        return (
+            replace(roster, founder=opening.keys, name=opening.name)
+            if event.id == roster.dataset
+            else roster
+        )
     role = role_of(opening, event.author, roster.dataset, roster.founder)
     if role is None:
         return roster
-    new = Member(event.author, opening.keys, opening.name, role, opening.admission, (opening.data,), event.order)
+    new = Member(
+        event.author,
+        opening.keys,
+        opening.name,
+        role,
+        opening.admission,
+        (opening.data,),
+        event.order,
+    )
     known = roster.members.get(event.author)
     member = _merge(known, new) if known else new
     return replace(roster, members={**roster.members, event.author: member})
@@ -124,7 +141,7 @@ def fold(dataset: DatasetId, events: Iterable[Event]) -> Roster:
 
 
 def data_feeds(roster: Roster) -> list[FeedKey]:
-    """Return the data feeds of all members, sorted: a feed's index on the wire is its place here."""
+    """Return all members' data feeds, sorted: a feed's index on the wire is its place here."""
     return [
         FeedKey(author, FeedKind.DATA, life)
         for author, member in sorted(roster.members.items())

@@ -74,13 +74,17 @@ def decode_segment(data: bytes) -> Segment:
     if len(data) > SEGMENT_SIZE_MAX:
         raise MalformedError("segment too large")
     reader = Reader(data)
-    author, kind, incarnation = AuthorId(reader.take(AUTHOR_ID_SIZE)), reader.uint(1), reader.uint(4)
+    author, kind, incarnation = (
+        AuthorId(reader.take(AUTHOR_ID_SIZE)),
+        reader.uint(1),
+        reader.uint(4),
+    )
     if kind not in (FeedKind.CONTROL, FeedKind.DATA):
         raise MalformedError("unknown feed kind")
     first_seq = reader.varint(SEQ_MAX)
     base_hint = reader.take(BASE_HINT_SIZE)
     count = reader.varint(SEGMENT_EVENTS_MAX)
-    if not 1 <= count or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
+    if not count >= 1 or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
         raise MalformedError("seq out of range")
     entries = []
     wall_ms, counter = 0, -1

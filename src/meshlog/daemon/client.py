@@ -42,7 +42,7 @@ class ControlClient:
         """Write events in one transaction; return id (hex) and seq of each, all durable.
 
         Raises:
-            InputError: They cannot be sent as they are; nothing was written.
+            InputError: They cannot be carried; nothing was written.
             StoreError: The node refused, and nothing was written; or it left before it
                 answered, and the message says that nobody knows.
         """
@@ -77,7 +77,8 @@ class ControlClient:
         if answer is None:
             raise _silent()
         if answer.get("ok") is not True:
-            raise StoreError(str(answer.get("error", "the running node refused without a word")))
+            why = str(answer.get("error", "the running node refused without a word"))
+            raise InputError(why) if answer.get("reason") == "input" else StoreError(why)
         return answer
 
 

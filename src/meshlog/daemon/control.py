@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from meshlog.daemon.address import make_folder
 from meshlog.daemon.lines import LINE_SIZE_MAX, LineReader, decode_line, encode_line
-from meshlog.errors import MeshlogError, StoreError
+from meshlog.errors import InputError, MeshlogError, StoreError
 
 CONNECTIONS_MAX = 16
 """Served at once; the next is told so and closed."""
@@ -104,18 +104,17 @@ class ControlServer:
                 self._log.warning("the control socket could not take a connection", exc_info=True)
                 threading.Event().wait(1)  # e.g. too many open files: try again, do not spin
                 continue
+            thread = threading.Thread(
+                target=self._serve, args=(connection,), name="meshlog-asked", daemon=True
+            )
             with self._guard:
-                refused = self._closed or len(self._open) >= CONNECTIONS_MAX
-                if not refused:
-                    thread = threading.Thread(
-                        target=self._serve, args=(connection,), name="meshlog-asked", daemon=True
-                    )
+                taken = not self._closed and len(self._open) < CONNECTIONS_MAX
+                if taken:
                     self._open[connection] = thread
-            if refused:
+                    thread.start()
+            if not taken:
                 _say(connection, _no("the node serves too many programs already: try again"))
                 connection.close()
-            else:
-                thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         lines = LineReader(connection)
@@ -137,6 +136,8 @@ class ControlServer:
     def _answer_line(self, line: bytes) -> dict[str, Any]:
         try:
             return {"ok": True, **self._answer(decode_line(line))}
+        except InputError as error:
+            return {**_no(str(error)), "reason": "input"}
         except MeshlogError as error:
             return _no(str(error))
         except Exception:

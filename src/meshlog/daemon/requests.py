@@ -14,6 +14,9 @@ from meshlog.node import Node
 ITEMS_MAX = 100_000
 """Events that one request may write, in one transaction."""
 
+INVITE_DAYS_MAX = 36_500
+"""A hundred years; more does not fit the grant's 32 bits of seconds much longer."""
+
 
 def answer(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what ``request`` says and return what to say back.
@@ -78,8 +81,8 @@ def new_invite(node: Node, role: object, days: object) -> str:
     """
     if not isinstance(role, str) or role.upper() not in Role.__members__:
         raise InputError("a role is observer, relay, writer or coordinator")
-    if type(days) is not int or not 0 <= days <= 36_500:
-        raise InputError("days is a whole number up to 36500; 0 is for ever")
+    if type(days) is not int or not 0 <= days <= INVITE_DAYS_MAX:
+        raise InputError(f"days is a whole number up to {INVITE_DAYS_MAX}; 0 is for ever")
     expires_s = int(time.time()) + days * 86_400 if days else 0
     with node.lock:
         return node.replica.invite(Role[role.upper()], expires_s).text()

@@ -45,8 +45,10 @@ class HLC:
 
     def now(self) -> tuple[int, int]:
         """Return a stamp for a new event: later than every one made or seen."""
-        self.latest = tick(self.latest, self.clock()) if self.latest != ZERO else Stamp(self.clock(), 0)
-        return tuple(self.latest)
+        self.latest = (
+            tick(self.latest, self.clock()) if self.latest != ZERO else Stamp(self.clock(), 0)
+        )
+        return self.latest.wall_ms, self.latest.counter
 
     def update(self, remote: tuple[int, int]) -> tuple[int, int]:
         """Take in a remote stamp and return one later than it; a far-future one moves nothing."""

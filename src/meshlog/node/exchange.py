@@ -7,10 +7,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
-from meshlog.errors import StoreError
-from meshlog.ports import Answered, AskFailed, Asked, LinkEvent, Links, Peer, PeerSeen, Transport
+from meshlog.errors import MeshlogError
+from meshlog.ports import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen, Transport
 from meshlog.replica import Replica
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
@@ -19,21 +18,9 @@ INBOX_MAX = 4_096
 """Inputs that may wait; a full inbox drops what the transport reports, and sync repairs it."""
 
 _NAP_MS_MAX = 60_000
+_JOIN_S = 5.0
 
 _log = logging.getLogger("meshlog.node")
-
-
-class Exchange(Protocol):
-    """What runs a node's syncs."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def gossip(self) -> None:
-        """Ask everyone in reach."""
-
-    def close(self) -> None:
-        """Stop. Idempotent."""
 
 
 class LinkLoop:
@@ -50,16 +37,12 @@ class LinkLoop:
         self._inbox: queue.Queue[Input | None] = queue.Queue(INBOX_MAX)
         self._wake_ms: int | None = None
         self._thread = threading.Thread(target=self._run, name="meshlog-node", daemon=True)
-        self._stopping = False
+        self._stopping = threading.Event()
 
     def start(self) -> None:
         """Start thread and transport. Call it in the main thread."""
         self._thread.start()
         self.links.start(self._replica.gate(), lambda: b"", self._deliver)
-
-    def gossip(self) -> None:
-        """See Exchange.gossip."""
-        self.tell(Poke())
 
     def tell(self, happened: Input) -> None:
         """Hand over an input; never blocks."""
@@ -72,27 +55,28 @@ class LinkLoop:
         self.tell(event)
 
     def close(self) -> None:
-        """See Exchange.close."""
-        if self._stopping:
+        """Stop links and thread. Idempotent."""
+        if self._stopping.is_set():
             return
-        self._stopping = True
+        self._stopping.set()
         self.links.close()
         if self._thread.is_alive():
             self.tell(Woke())
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=_JOIN_S)
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             happened = self._wait()
-            if self._stopping:
-                return
             try:
                 with self._lock:
+                    if self._stopping.is_set():
+                        return
                     effects = self._replica.handle(happened, self._now_ms())
-            except StoreError as error:
-                _log.error("the store refused: %s", error)  # noqa: TRY400 - one line for a person
-                continue
-            self._carry_out(effects)
+                self._carry_out(effects)
+            except MeshlogError as error:
+                _log.error("%s", error)
+            except Exception:  # noqa: BLE001 - the supervisor: a bug must not end a device's syncing
+                _log.exception("a fault of meshlog's own; syncing goes on")
 
     def _wait(self) -> Input:
         nap_ms = _NAP_MS_MAX
@@ -119,7 +103,11 @@ class SeamExchange:
     """Runs the engine over the seed's seam, in the caller's thread, one message after another."""
 
     def __init__(
-        self, replica: Replica, transport: Transport, lock: threading.RLock, now_ms: Callable[[], int]
+        self,
+        replica: Replica,
+        transport: Transport,
+        lock: threading.RLock,
+        now_ms: Callable[[], int],
     ) -> None:
         """Register with the transport; see LinkLoop."""
         self._replica = replica
@@ -137,9 +125,6 @@ class SeamExchange:
         self.refused = 0
         """Messages that were not of this dataset."""
         transport.set_receive(self._receive)
-
-    def start(self) -> None:
-        """Nothing to start: messages and ``gossip`` drive it."""
 
     def close(self) -> None:
         """Stop listening."""

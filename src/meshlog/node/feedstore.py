@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Self
 
 from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
@@ -16,7 +15,6 @@ from meshlog.core.segment import encode_segment
 from meshlog.errors import InputError
 from meshlog.node.clock import wall_ms
 from meshlog.replica import Replica, join_open
-from meshlog.replica.seat import load
 from meshlog.store.sqlite import SqliteStore
 from meshlog.sync.difference import common_seq
 from meshlog.sync.holdings import Verdict
@@ -38,27 +36,25 @@ class FeedStore:
         (True, False, {'ann': 1})
     """
 
-    def __init__(self, persist_path: str | None = None) -> None:
-        """Open a store of the open dataset; None keeps it in memory. Raises as ``SqliteStore``."""
-        identity = Identity(random.SystemRandom().randbytes(64))
-        store = SqliteStore(persist_path or ":memory:")
-        if load(store, identity) is None:
-            join_open(store, identity, "store")
-        self._replica = Replica(store, identity, wall_ms(), random.SystemRandom())
-        self._pending: dict[bytes, Event] = {}
+    def __init__(self, persist_path: str | None = None, *, replica: Replica | None = None) -> None:
+        """Open a store of the open dataset.
 
-    @classmethod
-    def over(cls, replica: Replica) -> Self:
-        """Return the face of a replica that is open already."""
-        face = cls.__new__(cls)
-        face._replica = replica
-        face._pending = {}
-        return face
+        Args:
+            persist_path: The store's file; None keeps everything in memory.
+            replica: Be the face of this replica instead, which stays the caller's.
+
+        Raises:
+            StoreError: As ``SqliteStore``.
+        """
+        self._replica = replica or _bare_replica(persist_path)
+        self._pending: dict[bytes, Event] = {}
 
     def frontier(self) -> dict[str, int]:
         """Return how many data events are held of each author."""
         roster = self._replica.ledger.roster
-        return {label(roster, author): count for author, count in event_counts(self._replica).items()}
+        return {
+            label(roster, author): count for author, count in event_counts(self._replica).items()
+        }
 
     def has(self, event_id: bytes | str) -> bool:
         """Say whether the event with this id (bytes or hex) is held."""
@@ -100,7 +96,9 @@ class FeedStore:
             InputError: It does not follow its feed, or is not signed by its author.
         """
         if not self.ingest(event):
-            raise InputError(f"event {event.id.hex()[:8]} does not follow its feed, or is not signed")
+            raise InputError(
+                f"event {event.id.hex()[:8]} does not follow its feed, or is not signed"
+            )
 
     def ingest(self, event: Event) -> bool:
         """Store one event; return whether anything was stored.
@@ -132,9 +130,12 @@ class FeedStore:
         strangers = {
             event.feed
             for event in self._pending.values()
-            if event.author not in members or event.feed.incarnation not in members[event.author].feeds
+            if event.author not in members
+            or event.feed.incarnation not in members[event.author].feeds
         }
-        openings = [opening for feed in sorted(strangers) if (opening := _opening(feed)) is not None]
+        openings = [
+            opening for feed in sorted(strangers) if (opening := _opening(feed)) is not None
+        ]
         if openings:
             self._replica.ingest([encode_segment([opening]) for opening in openings], wall_ms())
 
@@ -144,7 +145,11 @@ class FeedStore:
         for event in self._pending.values():
             followers[event.feed.packed() + event.prev].append(event)
         runs: list[list[Event]] = []
-        starts = [event for event in self._pending.values() if event.prev == NO_PREV or self.has(event.prev)]
+        starts = [
+            event
+            for event in self._pending.values()
+            if event.prev == NO_PREV or self.has(event.prev)
+        ]
         while starts:
             run = [starts.pop()]
             while children := followers.get(run[-1].feed.packed() + run[-1].id, []):
@@ -162,7 +167,8 @@ class FeedStore:
         feeds = [
             (heads[-1].seq, feed)
             for feed, heads in ledger.frontier.items()
-            if feed.kind is FeedKind.DATA and author in (label(ledger.roster, feed.author), feed.author.hex())
+            if feed.kind is FeedKind.DATA
+            and author in (label(ledger.roster, feed.author), feed.author.hex())
         ]
         return max(feeds)[1] if feeds else None
 
@@ -173,9 +179,24 @@ def event_counts(replica: Replica) -> dict[AuthorId, int]:
     for feed, heads in sorted(replica.ledger.frontier.items()):
         if feed.kind is FeedKind.DATA:
             for index, head in enumerate(heads):
-                shared = max((common_seq(replica, feed, head, other) for other in heads[:index]), default=0)
+                shared = max(
+                    (common_seq(replica, feed, head, other) for other in heads[:index]), default=0
+                )
                 counts[feed.author] += head.seq - shared
     return dict(counts)
+
+
+def _bare_replica(persist_path: str | None) -> Replica:
+    """Return a replica whose own author writes nothing but its name."""
+    system = random.SystemRandom()
+    store = SqliteStore(persist_path or ":memory:")
+    private = store.get_meta("feedstore")
+    identity = Identity(private or system.randbytes(64))
+    if private is None:
+        with store.transaction():
+            store.set_meta("feedstore", identity.private)
+        join_open(store, identity, "store")
+    return Replica(store, identity, wall_ms(), system)
 
 
 def _opening(feed: FeedKey) -> Event | None:

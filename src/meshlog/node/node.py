@@ -13,7 +13,7 @@ from meshlog.core.identity import Identity, name_identity
 from meshlog.core.roster import label
 from meshlog.errors import InputError
 from meshlog.node.clock import HLC
-from meshlog.node.exchange import Exchange, LinkLoop, SeamExchange
+from meshlog.node.exchange import LinkLoop, SeamExchange
 from meshlog.node.feedstore import FeedStore, event_counts
 from meshlog.node.status import node_status
 from meshlog.ports import Links, Store, Transport
@@ -35,7 +35,8 @@ class Node:
     Example:
         >>> from meshlog import Node, SimNetwork, SimTransport
         >>> air = SimNetwork()
-        >>> base, team = Node("base", SimTransport("base", air)), Node("team", SimTransport("team", air))
+        >>> base = Node("base", SimTransport("base", air))
+        >>> team = Node("team", SimTransport("team", air))
         >>> _ = team.create_record("R-1", "water_point"), team.set_field("R-1", "working", True)
         >>> base.gossip_round()
         >>> base.view()["R-1"]["fields"]
@@ -45,9 +46,12 @@ class Node:
     def __init__(
         self,
         author: str | Identity,
-        transport: Transport | Links,
+        transport: Transport | Links | None,
         persist_path: str | Path | None = None,
         hlc: HLC | None = None,
+        *,
+        seated: Store | None = None,
+        policy: Policy | None = None,
     ) -> None:
         """Open a copy of the open dataset.
 
@@ -57,32 +61,50 @@ class Node:
             transport: Either kind of transport; one with links starts syncing at once.
             persist_path: The store's file; None keeps everything in memory.
             hlc: A clock to tell the time with; by default the machine's.
+            seated: See ``over``.
+            policy: See ``over``.
 
         Raises:
             StoreError: The file is not a store, is damaged, or another process writes to it.
             IdentityError: The identity file is damaged, or is not the store's.
         """
-        store = SqliteStore(str(persist_path) if persist_path is not None else ":memory:")
+        self.lock = threading.RLock()
+        """Hold it while touching ``replica``: a transport's thread works on it, too."""
+        self.hlc = hlc or HLC()
+        self._owned_store: Store | None = None
+        if seated is None:
+            self._owned_store = seated = SqliteStore(persist_path or ":memory:")
         try:
             own = author if isinstance(author, Identity) else getattr(transport, "identity", None)
-            identity = own if isinstance(own, Identity) else _identity_for(str(author), persist_path)
-            name = identity.author.hex() if isinstance(author, Identity) else author
-            if load(store, identity) is None:
-                join_open(store, identity, name)
-            self._owned_store: SqliteStore | None = store
-            self._set_up(store, identity, hlc or HLC(), None)
+            identity = own or _identity_for(str(author), persist_path)
+            if self._owned_store and load(seated, identity) is None:
+                join_open(seated, identity, author if isinstance(author, str) else _hex(identity))
+            system = random.SystemRandom()
+            self.replica = Replica(seated, identity, self.now_ms(), system, policy)
         except BaseException:
-            store.close()
+            if self._owned_store:
+                self._owned_store.close()
             raise
-        if hasattr(transport, "ask"):
-            self._exchange = LinkLoop(self.replica, cast("Links", transport), self.lock, self.now_ms)
-            self.start()
-        else:
-            self._exchange = SeamExchange(self.replica, transport, self.lock, self.now_ms)
+        self.author = self.replica.seat.name
+        self.store = FeedStore(replica=self.replica)
+        self._loop: LinkLoop | None = None
+        self._seam: SeamExchange | None = None
+        if transport is not None and hasattr(transport, "ask"):
+            links = cast("Links", transport)
+            self._loop = LinkLoop(self.replica, links, self.lock, self.now_ms)
+            if self._owned_store:
+                self.start()
+        elif transport is not None:
+            seam = cast("Transport", transport)
+            self._seam = SeamExchange(self.replica, seam, self.lock, self.now_ms)
 
     @classmethod
     def over(
-        cls, store: Store, identity: Identity, links: Links | None = None, policy: Policy | None = None
+        cls,
+        store: Store,
+        identity: Identity,
+        links: Links | None = None,
+        policy: Policy | None = None,
     ) -> Self:
         """Return a node over an open store in which a seat was taken; ``start`` makes it sync.
 
@@ -92,20 +114,7 @@ class Node:
             links: How to reach peers; None for a device that only writes and reads.
             policy: How eager to sync.
         """
-        node = cls.__new__(cls)
-        node._owned_store = None
-        node._set_up(store, identity, HLC(), policy)
-        node._exchange = LinkLoop(node.replica, links, node.lock, node.now_ms) if links else None
-        return node
-
-    def _set_up(self, store: Store, identity: Identity, hlc: HLC, policy: Policy | None) -> None:
-        self.lock = threading.RLock()
-        """Hold it while touching ``replica``: a transport's thread works on it, too."""
-        self.hlc = hlc
-        self.replica = Replica(store, identity, self.now_ms(), random.SystemRandom(), policy)
-        self.author = self.replica.seat.name
-        self.store = FeedStore.over(self.replica)
-        self._exchange: Exchange | None = None
+        return cls(identity, links, seated=store, policy=policy)
 
     def now_ms(self) -> int:
         """Return the wall time by this node's clock."""
@@ -113,13 +122,14 @@ class Node:
 
     def start(self) -> None:
         """Begin to sync over links; nothing to do where there are none."""
-        if self._exchange is not None:
-            self._exchange.start()
+        if self._loop is not None:
+            self._loop.start()
 
     def close(self) -> None:
         """Stop syncing and release what this node opened. Idempotent."""
-        if self._exchange is not None:
-            self._exchange.close()
+        for exchange in (self._loop, self._seam):
+            if exchange is not None:
+                exchange.close()
         if self._owned_store is not None:
             with self.lock:
                 self._owned_store.close()
@@ -140,18 +150,22 @@ class Node:
         with self.lock:
             events = self.replica.append_many(items, self.now_ms())
             self.hlc.latest = self.replica.ledger.clock
-        if isinstance(self._exchange, LinkLoop):
-            self._exchange.tell(Changed())
+        if self._loop is not None:
+            self._loop.tell(Changed())
         return events
 
     def create_record(self, record_id: str, form: str) -> Event:
         """Create a record of a form."""
         return self.emit("record.create", {"record_id": record_id, "form": form, "by": self.author})
 
-    def put_record(self, record_id: str, fields: Mapping[str, Any], form: str | None = None) -> Event:
+    def put_record(
+        self, record_id: str, fields: Mapping[str, Any], form: str | None = None
+    ) -> Event:
         """Write many fields of a record in one event; with a form, create it, too."""
         payload: dict[str, Any] = {"record_id": record_id, "fields": fields}
-        return self.emit("record.put", payload if form is None else payload | {"form": form, "by": self.author})
+        return self.emit(
+            "record.put", payload if form is None else payload | {"form": form, "by": self.author}
+        )
 
     def set_field(self, record_id: str, field: str, value: object) -> Event:
         """Write one field of a record."""
@@ -161,15 +175,23 @@ class Node:
         """Add a note to a record; notes never conflict."""
         return self.emit("note.add", {"record_id": record_id, "text": text})
 
-    def add_attachment(self, record_id: str, field: str, blob_hash: str, size: int, mime: str) -> Event:
+    def add_attachment(
+        self, record_id: str, field: str, blob_hash: str, size: int, mime: str
+    ) -> Event:
         """Note that a file belongs to a record: its hash, size in bytes and media type."""
         return self.emit(
             "attachment.add",
-            {"record_id": record_id, "field": field, "blob_hash": blob_hash, "size": size, "mime": mime},
+            {
+                "record_id": record_id,
+                "field": field,
+                "blob_hash": blob_hash,
+                "size": size,
+                "mime": mime,
+            },
         )
 
     def delete_record(self, record_id: str) -> Event:
-        """Delete a record as it is seen here; writes that this delete had not seen keep it visible."""
+        """Delete a record as it is seen here; a write that this delete had not seen keeps it."""
         return self.emit("record.delete", {"record_id": record_id})
 
     # ── reading ─────────────────────────────────────────────────────────────────────
@@ -194,7 +216,7 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """Return how this node and its peers stand, in values that JSON can carry."""
-        links = self._exchange.links if isinstance(self._exchange, LinkLoop) else None
+        links = self._loop.links if self._loop is not None else None
         with self.lock:
             return node_status(self.replica, links, self.now_ms())
 
@@ -202,14 +224,17 @@ class Node:
 
     def gossip_round(self) -> None:
         """Ask everyone in reach; over the seed's seam, run until nobody has more to say."""
-        if self._exchange is None:
+        if self._seam is not None:
+            self._seam.gossip()
+        elif self._loop is not None:
+            self.poke()
+        else:
             raise InputError("this node has no transport")
-        self._exchange.gossip()
 
     def poke(self) -> None:
         """Ask everyone in range now instead of when it is due."""
-        if isinstance(self._exchange, LinkLoop):
-            self._exchange.tell(Poke())
+        if self._loop is not None:
+            self._loop.tell(Poke())
 
 
 def _identity_for(name: str, persist_path: str | Path | None) -> Identity:
@@ -226,3 +251,7 @@ def _identity_for(name: str, persist_path: str | Path | None) -> Identity:
         identity = Identity(private)
     name_identity(name, identity)
     return identity
+
+
+def _hex(identity: Identity) -> str:
+    return identity.author.hex()

@@ -22,7 +22,7 @@ class RNSTransport(ReticulumLinks):
         """Prepare links; they start with the node. Call it in the main thread.
 
         Args:
-            configdir: Reticulum's configuration; None means the user's own, shared instance included.
+            configdir: Reticulum's configuration; None means the user's own and its shared instance.
             identity_path: File of 64 bytes, as ``rnid`` writes it, made where it is missing;
                 None makes an identity that lives as long as this object.
             announce_interval: Seconds between the first announces; None lets the links choose.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from meshlog.core.roster import label
 from meshlog.core.identity import AuthorId
-from meshlog.ports import Links
+from meshlog.core.roster import label
+from meshlog.ports import Links, Peer
 from meshlog.replica import Replica
+from meshlog.sync.peers import Contact, PeerState
 
 
 def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str, Any]:
     """Return the status of a replica and its links.
 
     Keys: dataset, dataset_name, name, author, events, records, conflicts, held, root, clock,
-    peers (peer, name, contact, lacks_events, heard_ms_ago, received, sent), interfaces,
-    refused (reason → segments). Cost: O(records).
+    peers (peer, name, contact, lacks_events and we_lack_events as last heard, heard_ms_ago,
+    bytes_sent, bytes_received, transfer_progress 0 to 1), interfaces, refused (reason →
+    segments). Cost: O(records).
     """
     ledger = replica.ledger
     rows = [row for row in replica.store.records() if row.visible]
@@ -31,28 +34,36 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "held_records": len(held),
         "root": ledger.root.hex(),
         "members": len(ledger.roster.members),
-        "peers": [_peer(replica, state, now_ms) for state in replica.engine.peers],
+        "peers": [_peer(replica, state, links, now_ms) for state in replica.engine.peers],
         "interfaces": _interfaces(links),
         "refused": dict(replica.refused),
     }
 
 
-def _peer(replica: Replica, state: Any, now_ms: int) -> dict[str, Any]:
+def _peer(replica: Replica, state: PeerState, links: Links | None, now_ms: int) -> dict[str, Any]:
     try:
         name = label(replica.ledger.roster, AuthorId(bytes.fromhex(state.peer)))
     except ValueError:
         name = state.peer
-    session = state.session
-    lacking = session.lacking if session is not None else None
+    ours = replica.store.event_count()
+    theirs = ours if state.held_count is None else state.held_count
+    contact = state.contact(replica.ledger.root)
+    lacking = state.session.lacking if state.session is not None else None
+    shown = getattr(links, "stats", None)
+    stats: Mapping[Peer, Any] = shown() if shown else {}
+    moved = stats.get(state.peer)
     return {
         "peer": state.peer,
         "name": name,
-        "contact": str(state.contact(replica.ledger.root)),
-        "lacks_events": state.lacks.events,
-        "lacks_bytes": state.lacks.size_bytes,
-        "we_lack_events": lacking.events if lacking else 0,
+        "contact": str(contact),
+        "lacks_events": 0 if contact is Contact.IN_SYNC else max(ours - theirs, 0),
+        "lacks_bytes": 0,
+        "we_lack_events": lacking.events if lacking else max(theirs - ours, 0),
         "we_lack_bytes": lacking.size_bytes if lacking else 0,
         "heard_ms_ago": max(now_ms - state.heard_ms, 0),
+        "bytes_sent": moved.bytes_sent if moved else 0,
+        "bytes_received": moved.bytes_received if moved else 0,
+        "transfer_progress": moved.progress if moved else 0.0,
     }
 
 
@@ -61,5 +72,6 @@ def _interfaces(links: Links | None) -> list[dict[str, Any]]:
     if shown is None:
         return []
     return [
-        {field: getattr(interface, field) for field in interface.__dataclass_fields__} for interface in shown()
+        {field: getattr(interface, field) for field in interface.__dataclass_fields__}
+        for interface in shown()
     ]

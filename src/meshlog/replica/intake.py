@@ -45,7 +45,9 @@ def decode_batch(segments: Sequence[bytes]) -> Batch:
             decoded.append(decode_segment(data))
         except MalformedError:
             decoded.append(None)
-    return Batch(decoded, [Verdict.MALFORMED if segment is None else Verdict.GAP for segment in decoded])
+    return Batch(
+        decoded, [Verdict.MALFORMED if segment is None else Verdict.GAP for segment in decoded]
+    )
 
 
 def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_ms: int) -> None:
@@ -72,7 +74,9 @@ def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_
     }
 
 
-def judge(segment: Segment, store: Store, ledger: Ledger, dataset: DatasetId) -> tuple[Verdict, list[Event]]:
+def judge(
+    segment: Segment, store: Store, ledger: Ledger, dataset: DatasetId
+) -> tuple[Verdict, list[Event]]:
     """Decide about one segment: the verdict, and its events that are new.
 
     Cheap checks first, the signature last. A second child of a base is welcome: forks are
@@ -131,7 +135,7 @@ def _newcomer(segment: Segment, roster: Roster, dataset: DatasetId) -> tuple[Ver
     return Verdict.ACCEPTED, opening.keys
 
 
-def _bases(segment: Segment, store: Store, ledger: Ledger) -> list[tuple[bytes, Stamp]]:
+def _bases(segment: Segment, store: Store, ledger: Ledger) -> Sequence[tuple[bytes, Stamp]]:
     """Return the held events that the segment may follow: id and stamp."""
     if segment.first_seq == 1:
         return [(NO_PREV, BEFORE_ALL)] if segment.base_hint == NO_PREV[:4] else []
@@ -139,7 +143,9 @@ def _bases(segment: Segment, store: Store, ledger: Ledger) -> list[tuple[bytes, 
     if not any(head.seq >= seq for head in ledger.frontier.get(segment.feed, ())):
         return []
     bases = [(event.id, event.stamp) for event in store.at(segment.feed, seq)]
-    return [(prev, stamp) for prev, stamp in bases if prev.startswith(segment.base_hint)][:BASES_MAX]
+    return [(prev, stamp) for prev, stamp in bases if prev.startswith(segment.base_hint)][
+        :BASES_MAX
+    ]
 
 
 def _not_held(events: list[Event], store: Store, ledger: Ledger) -> list[Event]:

@@ -62,7 +62,9 @@ class Ledger:
     def sum_up(self) -> None:
         """Work out root, roster digest and indices anew. Cost: O(feeds · log feeds)."""
         self.root = digest(ROOT_DOMAIN, self.frontier.items())
-        control = [(key, heads) for key, heads in self.frontier.items() if key.kind is FeedKind.CONTROL]
+        control = [
+            (key, heads) for key, heads in self.frontier.items() if key.kind is FeedKind.CONTROL
+        ]
         self.roster_digest = digest(ROSTER_DOMAIN, control)
         self.indexed = data_feeds(self.roster)
 
@@ -77,7 +79,13 @@ def horizon_for(now_ms: int) -> int:
     return max(now_ms, 0) + SKEW_MS_MAX
 
 
-def _fold_roster(store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]], dataset: DatasetId) -> Roster:
+def _fold_roster(
+    store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]], dataset: DatasetId
+) -> Roster:
     """Fold all control events: at start, and when the genesis comes after feeds that it lets in."""
-    control = [(key, tip) for key, tips in frontier.items() if key.kind is FeedKind.CONTROL for tip in tips]
-    return fold(dataset, (event for key, tip in control for event in store.branch(tip, key, 0, tip.seq)))
+    control = [
+        (key, tip) for key, tips in frontier.items() if key.kind is FeedKind.CONTROL for tip in tips
+    ]
+    return fold(
+        dataset, (event for key, tip in control for event in store.branch(tip, key, 0, tip.seq))
+    )

@@ -10,9 +10,10 @@ from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
+from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.records import record_of
+from meshlog.views.records import record_of, unreadable
 
 _READ_CHUNK = 1_024
 
@@ -31,13 +32,18 @@ def write(
         The events, unsigned, and the records they touch.
 
     Raises:
-        InputError: A kind or payload cannot be carried; the caller rolls back.
+        InputError: A kind or payload cannot be carried, or no view could read it; the caller
+            rolls back.
     """
     head = own_head(ledger, feed)
     events: list[Event] = []
     for kind, payload in items:
         ledger.clock = tick(ledger.clock, now_ms)
-        event = Event.make(feed, head.seq + 1, ledger.clock, head.id, encode_body(kind, payload), dataset)
+        event = Event.make(
+            feed, head.seq + 1, ledger.clock, head.id, encode_body(kind, payload), dataset
+        )
+        if reason := unreadable(event):
+            raise InputError(f"{kind}: {reason}")
         events.append(event)
         head = Head(event.seq, event.id)
     return events, add(store, ledger, events, now_ms)
@@ -71,7 +77,11 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
         for event in run:
             since_events += 1
             since_bytes += len(event.body)
-            if since_events >= CUT_EVENTS_MAX or since_bytes >= CUT_SIZE_MAX or event.seq == head.seq:
+            if (
+                since_events >= CUT_EVENTS_MAX
+                or since_bytes >= CUT_SIZE_MAX
+                or event.seq == head.seq
+            ):
                 store.sign(event.signed(identity))
                 since_events = since_bytes = 0
         signed = run[-1].seq

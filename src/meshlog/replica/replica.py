@@ -14,7 +14,8 @@ from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, encode_segment
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
-from meshlog.replica import pen, seat as seats
+from meshlog.replica import pen
+from meshlog.replica import seat as seats
 from meshlog.replica.intake import decode_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.seat import Seat
@@ -34,7 +35,12 @@ class Replica:
     """A dataset's replica over a store. One thread at a time; time and luck are passed in."""
 
     def __init__(
-        self, store: Store, identity: Identity, now_ms: int, rng: random.Random, policy: Policy | None = None
+        self,
+        store: Store,
+        identity: Identity,
+        now_ms: int,
+        rng: random.Random,
+        policy: Policy | None = None,
     ) -> None:
         """Open the replica that ``store`` holds; the seat must have been taken.
 
@@ -51,7 +57,9 @@ class Replica:
         """
         seat = seats.load(store, identity)
         if seat is None:
-            raise StoreError("this store holds no dataset yet: found one with init, or join one with an invite")
+            raise StoreError(
+                "this store holds no dataset yet: found one with init, or join one with an invite"
+            )
         self.store = store
         self.seat: Seat = seat
         self.identity = identity
@@ -89,7 +97,9 @@ class Replica:
         """Write one event; it is durable when this returns. See ``append_many``."""
         return self.append_many([(kind, payload)], now_ms)[0]
 
-    def append_many(self, items: Iterable[tuple[str, Mapping[str, Any]]], now_ms: int) -> list[Event]:
+    def append_many(
+        self, items: Iterable[tuple[str, Mapping[str, Any]]], now_ms: int
+    ) -> list[Event]:
         """Write events in one transaction; all are durable when this returns, or none exists.
 
         A write to a field names the values that it replaces, unless the payload does.
@@ -99,7 +109,7 @@ class Replica:
             now_ms: Wall time.
 
         Raises:
-            InputError: A kind or payload cannot be carried; nothing was written.
+            InputError: A kind or payload cannot be carried or read; nothing was written.
             StoreError: The disk refused; nothing was written.
         """
         feed = self.data_feed
@@ -131,8 +141,10 @@ class Replica:
         grant = issue(self.identity, own.admission, self.dataset, seed, role, expires_s)
         return Invite(self.dataset, self.seat.key, seed, grant, roster.name)
 
-    def _with_replaces(self, kind: str, payload: Mapping[str, Any], feed: FeedKey) -> Mapping[str, Any]:
-        record_id = payload.get("record_id") if isinstance(payload, Mapping) else None
+    def _with_replaces(
+        self, kind: str, payload: Mapping[str, Any], feed: FeedKey
+    ) -> Mapping[str, Any]:
+        record_id = payload.get("record_id") if type(kind) is str else None
         record = self.view.get(record_id) if isinstance(record_id, str) else None
         return with_replaces(kind, payload, record, feed)
 
@@ -216,7 +228,9 @@ class Replica:
             return tip.id
         return self.store.branch(tip, feed, seq - 1, 1)[0].id
 
-    def segments(self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int) -> tuple[list[bytes], int]:
+    def segments(
+        self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int
+    ) -> tuple[list[bytes], int]:
         """See Holdings.segments."""
         out: list[bytes] = []
         reached = after_seq
@@ -234,7 +248,7 @@ class Replica:
         return out, reached
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
-        """See Holdings.ingest. Our own future, shown by a peer, starts a new life of this device."""
+        """See Holdings.ingest. Our own future, shown by a peer, starts a new life of ours."""
         self.root()  # signs what we wrote: a twin's branch must not keep ours from leaving
         batch = decode_batch(segments)
         ledger = self._ledger.copy()
@@ -252,7 +266,11 @@ class Replica:
             self._keep(ledger)
         if any(ledger.frontier.get(feed, ()) != before for feed, before in own.items()):
             self._begin_life(now_ms)
-        self.refused.update(verdict for verdict in batch.verdicts if verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE))
+        self.refused.update(
+            verdict
+            for verdict in batch.verdicts
+            if verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE)
+        )
         return Ingested(batch.events, tuple(batch.verdicts), frozenset(batch.gaps))
 
     # ── reading ─────────────────────────────────────────────────────────────────────
@@ -285,4 +303,3 @@ def next_run(events: Sequence[Event]) -> list[Event]:
         if event.signature:
             end = index + 1
     return list(events[:end])
-

@@ -5,7 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from meshlog.core.event import NO_DATASET, NO_PREV, OPEN_DATASET, DatasetId, Event, encode_body
+from meshlog.core.event import (
+    NO_DATASET,
+    NO_PREV,
+    OPEN_DATASET,
+    DatasetId,
+    Event,
+    EventId,
+    encode_body,
+)
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import DATASET_KEY_SIZE, NAME_SIZE_MAX, Invite, admit, open_dataset_key
 from meshlog.core.hlc import ZERO, tick
@@ -38,7 +46,9 @@ class Seat:
         return Event.make(key, 1, tick(ZERO, self.genesis_ms), NO_PREV, self.genesis, NO_DATASET)
 
 
-def found(store: Store, identity: Identity, name: str, dataset_name: str, now_ms: int, rng: random.Random) -> Seat:
+def found(
+    store: Store, identity: Identity, name: str, dataset_name: str, now_ms: int, rng: random.Random
+) -> Seat:
     """Found a new dataset in an empty store and return the founder's seat.
 
     Args:
@@ -57,7 +67,9 @@ def found(store: Store, identity: Identity, name: str, dataset_name: str, now_ms
         "dataset.genesis",
         {"keys": identity.keys, "name": _name(dataset_name), "salt": rng.randbytes(SALT_SIZE)},
     )
-    draft = Seat(NO_DATASET, rng.randbytes(DATASET_KEY_SIZE), identity.author, _name(name), b"", body, now_ms)
+    draft = Seat(
+        NO_DATASET, rng.randbytes(DATASET_KEY_SIZE), identity.author, _name(name), b"", body, now_ms
+    )
     dataset = DatasetId(draft.genesis_event().id)
     return _take(store, Seat(dataset, draft.key, identity.author, draft.name, b"", body, now_ms))
 
@@ -84,17 +96,33 @@ def load(store: Store, identity: Identity) -> Seat | None:
     if dataset is None:
         return None
     key, author, name, admission, genesis, genesis_ms = (
-        store.get_meta(field) for field in ("key", "author", "name", "admission", "genesis", "genesis_ms")
+        store.get_meta(field)
+        for field in ("key", "author", "name", "admission", "genesis", "genesis_ms")
     )
-    if key is None or author is None or name is None or admission is None or genesis is None or genesis_ms is None:
-        raise StoreError("the store has lost its dataset's key: restore a backup, or join again in a new store")
+    if (
+        key is None
+        or author is None
+        or name is None
+        or admission is None
+        or genesis is None
+        or genesis_ms is None
+    ):
+        raise StoreError(
+            "the store has lost its dataset's key: restore a backup, or join again in a new store"
+        )
     if author != identity.author:
         raise IdentityError(
-            f"this store belongs to <{author.hex()}>, the identity given is <{identity.author.hex()}>:"
-            " give the store's own identity file"
+            f"this store belongs to <{author.hex()}>, the identity given is"
+            f" <{identity.author.hex()}>: give the store's own identity file"
         )
     return Seat(
-        DatasetId(dataset), key, AuthorId(author), name.decode(), admission, genesis, int.from_bytes(genesis_ms, "big")
+        DatasetId(EventId(dataset)),
+        key,
+        AuthorId(author),
+        name.decode(),
+        admission,
+        genesis,
+        int.from_bytes(genesis_ms, "big"),
     )
 
 

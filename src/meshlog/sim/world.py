@@ -16,7 +16,7 @@ from typing import Any
 from meshlog.core.event import Event
 from meshlog.core.grant import Role
 from meshlog.core.identity import Identity
-from meshlog.ports import Answered, AskFailed, Asked, Peer, PeerSeen
+from meshlog.ports import Answered, Asked, AskFailed, Peer, PeerSeen
 from meshlog.replica import Replica, found, join
 from meshlog.store.sqlite import SqliteStore
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
@@ -76,7 +76,7 @@ class World:
             names: Names of the devices, the first one founds.
             weather: What the air does; changeable at any time.
         """
-        self.rng = random.Random(seed)  # noqa: S311 - a simulation repeats itself
+        self.rng = random.Random(seed)
         self.weather = weather or Weather()
         self.now_ms = EPOCH_MS
         self.nodes: dict[str, SimNode] = {}
@@ -153,7 +153,9 @@ class World:
         self.nodes[name] = SimNode(name, identity, store, replica)
 
     def _replica(self, store: SqliteStore, identity: Identity, now_ms: int) -> Replica:
-        return Replica(store, identity, now_ms, self.rng, Policy(retry_ms=5_000, retry_ms_max=60_000))
+        return Replica(
+            store, identity, now_ms, self.rng, Policy(retry_ms=5_000, retry_ms_max=60_000)
+        )
 
     def _clock(self, node: SimNode) -> int:
         return self.now_ms + node.skew_ms
@@ -162,7 +164,9 @@ class World:
         heapq.heappush(self._agenda, (self.now_ms + wait_ms, next(self._ticket), action))
 
     def _reaches(self, one: str, other: str) -> bool:
-        return self.islands is None or any(one in island and other in island for island in self.islands)
+        return self.islands is None or any(
+            one in island and other in island for island in self.islands
+        )
 
     def _announce(self) -> None:
         self._meet()
@@ -171,7 +175,11 @@ class World:
     def _meet(self) -> None:
         for one in self.nodes.values():
             for other in self.nodes.values():
-                if one is not other and self._reaches(one.name, other.name) and self.rng.random() >= self.weather.loss:
+                if (
+                    one is not other
+                    and self._reaches(one.name, other.name)
+                    and self.rng.random() >= self.weather.loss
+                ):
                     self._later(self.rng.randint(0, 1_000), self._seeing(one, other))
 
     def _seeing(self, one: SimNode, other: SimNode) -> Callable[[], None]:
@@ -219,7 +227,10 @@ class World:
                 bit = self.rng.randrange(len(frame) * 8)
                 flipped = frame[bit // 8] ^ 1 << bit % 8
                 carried = frame[: bit // 8] + bytes((flipped,)) + frame[bit // 8 + 1 :]
-            self._later(self.rng.randint(1, max(self.weather.delay_ms_max, 1)), self._arrival(node.name, peer, carried))
+            self._later(
+                self.rng.randint(1, max(self.weather.delay_ms_max, 1)),
+                self._arrival(node.name, peer, carried),
+            )
 
     def _strikes(self, fault: str, probability: float) -> bool:
         struck = self.rng.random() < probability

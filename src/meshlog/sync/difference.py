@@ -48,7 +48,9 @@ class Difference:
 
 def state_control(holdings: Holdings) -> Ids:
     """Return the statement about our control feeds."""
-    control = sorted((key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL)
+    control = sorted(
+        (key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL
+    )
     return Ids(tuple((key, hints(heads)) for key, heads in control))
 
 
@@ -86,7 +88,9 @@ def _compare(holdings: Holdings, feeds: Iterable[tuple[FeedKey, HeadHints]]) -> 
     return total
 
 
-def compare_feed(holdings: Holdings, feed: FeedKey, ours: Sequence[Head], theirs: HeadHints) -> Difference:
+def compare_feed(
+    holdings: Holdings, feed: FeedKey, ours: Sequence[Head], theirs: HeadHints
+) -> Difference:
     """Return what differs in one feed.
 
     One head on both sides is the common case and costs no look at the store, unless the
@@ -96,7 +100,11 @@ def compare_feed(holdings: Holdings, feed: FeedKey, ours: Sequence[Head], theirs
         return Difference(pushes=[Push(feed, head, 0) for head in ours])
     if not ours:
         last = max(head.seq for head in theirs)
-        return Difference(wants=[Run(feed, 1, last)]) if len(theirs) == 1 else Difference(locate=[feed])
+        return (
+            Difference(wants=[Run(feed, 1, last)])
+            if len(theirs) == 1
+            else Difference(locate=[feed])
+        )
     if len(ours) == 1 and len(theirs) == 1:
         return _compare_single(holdings, feed, ours[0], theirs[0])
     if {(head.seq, head.hint) for head in theirs} == set(hints(ours)):
@@ -147,14 +155,17 @@ def _spaced(last_seq: int) -> list[int]:
 
 
 def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
-    """Return what to push to a peer with these points: each of our branches from the last common place."""
+    """Return what a peer with these points lacks: each branch from the last common place."""
     known = {(point.seq, point.hint) for point in loc.points}
     places = sorted({point.seq for point in loc.points}, reverse=True)
     pushes: list[Push] = []
     for tip in holdings.frontier().get(loc.feed, ()):
         after = 0
         for seq in places:
-            if 1 <= seq <= tip.seq and (seq, holdings.id_on_branch(loc.feed, tip, seq)[:POINT_HINT_SIZE]) in known:
+            if (
+                1 <= seq <= tip.seq
+                and (seq, holdings.id_on_branch(loc.feed, tip, seq)[:POINT_HINT_SIZE]) in known
+            ):
                 after = seq
                 break
         for earlier in pushes:

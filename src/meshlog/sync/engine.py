@@ -9,10 +9,10 @@ import random
 from typing import assert_never
 
 from meshlog.errors import MalformedError
-from meshlog.ports import Answered, AskFailed, Asked, LinkDown, LinkUp, Peer, PeerSeen
+from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Message, Sum, decode_bundle, encode_bundle
+from meshlog.sync.messages import Message, decode_bundle, encode_bundle
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import reply
@@ -80,7 +80,12 @@ class Engine:
         """Plan a sync with every peer that does not stand where we stand now."""
         root = self._holdings.root()
         for state in self.peers:
-            if state is not but and state.agreed_root != root and state.session is None and not state.failures:
+            if (
+                state is not but
+                and state.agreed_root != root
+                and state.session is None
+                and not state.failures
+            ):
                 self._plan(state, max(when_ms, state.driven_until_ms))
 
     def _poked(self, now_ms: int) -> None:
@@ -120,14 +125,15 @@ class Engine:
         before = self._holdings.root()
         session = state.session
         request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
-        state.lacks = _owed(session)
+        if session.beacon is not None:
+            state.held_count = session.beacon.event_count
         if self._holdings.root() != before:
             self._spread(now_ms, but=state)
         if request is not None:
             return [self._ask(state, request)]
         state.session, state.exchange = None, 0
         if session.agreed(self._holdings):
-            state.agreed_root, state.failures, state.due_ms = self._holdings.root(), 0, None
+            self._agree(state)
         else:
             self._back_off(state, now_ms)
         return []
@@ -164,16 +170,21 @@ class Engine:
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
         state.driven_until_ms = now_ms + self._policy.driven_ms
-        state.lacks = next((message for message in answer if isinstance(message, Sum)), Sum(0, 0))
+        if heard.beacon is not None:
+            state.held_count = heard.beacon.event_count
         root = self._holdings.root()
         if settled:
-            state.agreed_root, state.due_ms, state.driven_until_ms = root, None, 0
+            self._agree(state)
         else:
             state.agreed_root = b""
             state.due_ms = state.driven_until_ms if state.session is None else None
         if root != before:
             self._spread(now_ms, but=state)
         return [Answer(token, encode_bundle(answer))]
+
+    def _agree(self, state: PeerState) -> None:
+        state.agreed_root, state.held_count = self._holdings.root(), self._holdings.event_count()
+        state.failures, state.due_ms, state.driven_until_ms = 0, None, 0
 
     @staticmethod
     def _decoded(state: PeerState, data: bytes) -> list[Message] | None:
@@ -182,8 +193,3 @@ class Engine:
         except MalformedError as error:
             state.counts[error.reason] += 1
             return None
-
-
-def _owed(session: Session) -> Sum:
-    events = sum(push.tip.seq - push.after_seq for push in session.owed)
-    return Sum(events, 0)

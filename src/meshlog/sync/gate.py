@@ -66,7 +66,12 @@ class KeyGate:
         return hmac.compare_digest(mac, self.mac(message))
 
     def _message(self, binding: bytes, *, initiator: bool) -> bytes:
-        return HELLO_DOMAIN + self._dataset + bytes((initiator,)) + hashlib.blake2b(binding, digest_size=32).digest()
+        return (
+            HELLO_DOMAIN
+            + self._dataset
+            + bytes((initiator,))
+            + hashlib.blake2b(binding, digest_size=32).digest()
+        )
 
     def _mac(self, message: bytes, size: int) -> bytes:
         return hashlib.blake2b(message, key=self._key, digest_size=size).digest()

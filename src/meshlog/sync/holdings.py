@@ -40,7 +40,10 @@ class Ingested:
     @property
     def refused(self) -> int:
         """Segments that will never be accepted as they are."""
-        return sum(verdict in (Verdict.MALFORMED, Verdict.STRANGER, Verdict.FORGED) for verdict in self.verdicts)
+        return sum(
+            verdict in (Verdict.MALFORMED, Verdict.STRANGER, Verdict.FORGED)
+            for verdict in self.verdicts
+        )
 
 
 class Holdings(Protocol):
@@ -64,7 +67,9 @@ class Holdings(Protocol):
     def id_on_branch(self, feed: FeedKey, tip: Head, seq: int) -> bytes:
         """Return the id at ``seq`` (1 … tip.seq) on the branch that ends in ``tip``."""
 
-    def segments(self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int) -> tuple[list[bytes], int]:
+    def segments(
+        self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int
+    ) -> tuple[list[bytes], int]:
         """Return encoded segments of a branch from just after ``after_seq``, and the seq reached.
 
         Stops before the budget is passed, but returns at least one segment where there is one.

@@ -6,7 +6,7 @@ A bundle is a version byte and messages in a row; each is a type byte, a length,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, assert_never
@@ -190,7 +190,10 @@ def _content(message: Message) -> tuple[Kind, bytes]:
         case Beacon():
             return Kind.BEACON, _beacon(message)
         case Ids(feeds):
-            parts = [key.author + key.incarnation.to_bytes(4, "big") + _heads(heads, hashed=True) for key, heads in feeds]
+            parts = [
+                key.author + key.incarnation.to_bytes(4, "big") + _heads(heads, hashed=True)
+                for key, heads in feeds
+            ]
             return Kind.IDS, varint(len(feeds)) + b"".join(parts)
         case Vec(roster_digest, hashed, feeds):
             parts = [_heads(heads, hashed=hashed) for heads in feeds]
@@ -213,7 +216,10 @@ def _content(message: Message) -> tuple[Kind, bytes]:
 
 def _beacon(beacon: Beacon) -> bytes:
     return (
-        beacon.time_s.to_bytes(4, "big") + beacon.root_hint + beacon.roster_digest + varint(beacon.event_count)
+        beacon.time_s.to_bytes(4, "big")
+        + beacon.root_hint
+        + beacon.roster_digest
+        + varint(beacon.event_count)
     )
 
 
@@ -229,9 +235,11 @@ def _read_heads(reader: Reader, *, hashed: bool) -> HeadHints:
     packed = reader.varint(SEQ_MAX << 1 | 1)
     if packed & 1:
         count = packed >> 1
-        if not 2 <= count <= HEADS_MAX:
+        if not 1 < count <= HEADS_MAX:
             raise MalformedError("number past its limit")
-        return tuple(HeadHint(reader.varint(SEQ_MAX), reader.take(HEAD_HINT_SIZE)) for _ in range(count))
+        return tuple(
+            HeadHint(reader.varint(SEQ_MAX), reader.take(HEAD_HINT_SIZE)) for _ in range(count)
+        )
     seq = packed >> 1
     if not seq:
         return ()
@@ -247,7 +255,12 @@ def _read_feed(reader: Reader) -> FeedKey:
 
 
 def _read_beacon(reader: Reader) -> Beacon:
-    return Beacon(reader.uint(4), reader.take(ROOT_HINT_SIZE), reader.take(ROSTER_DIGEST_SIZE), reader.varint())
+    return Beacon(
+        reader.uint(4),
+        reader.take(ROOT_HINT_SIZE),
+        reader.take(ROSTER_DIGEST_SIZE),
+        reader.varint(),
+    )
 
 
 def _read_ids(reader: Reader) -> Ids:
@@ -263,12 +276,19 @@ def _read_vec(reader: Reader) -> Vec:
     if flags > 1:
         raise MalformedError("unknown flag")
     hashed = bool(flags)
-    return Vec(digest, hashed, tuple(_read_heads(reader, hashed=hashed) for _ in range(reader.varint(FEEDS_MAX))))
+    return Vec(
+        digest,
+        hashed,
+        tuple(_read_heads(reader, hashed=hashed) for _ in range(reader.varint(FEEDS_MAX))),
+    )
 
 
 def _read_want(reader: Reader) -> Want:
     credit_bytes, count = reader.varint(), reader.varint(RUNS_MAX)
-    runs = tuple(Run(_read_feed(reader), reader.varint(SEQ_MAX), reader.varint(SEQ_MAX)) for _ in range(count))
+    runs = tuple(
+        Run(_read_feed(reader), reader.varint(SEQ_MAX), reader.varint(SEQ_MAX))
+        for _ in range(count)
+    )
     return Want(credit_bytes, runs)
 
 
@@ -280,7 +300,10 @@ def _read_seg(reader: Reader) -> Seg:
 
 def _read_loc(reader: Reader) -> Loc:
     feed, count = _read_feed(reader), reader.varint(POINTS_MAX)
-    return Loc(feed, tuple(Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)))
+    return Loc(
+        feed,
+        tuple(Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)),
+    )
 
 
 def _read_ack(reader: Reader) -> Ack:
@@ -292,7 +315,7 @@ def _read_sum(reader: Reader) -> Sum:
     return Sum(reader.varint(), reader.varint())
 
 
-_DECODERS = {
+_DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.BEACON: _read_beacon,
     Kind.IDS: _read_ids,
     Kind.VEC: _read_vec,

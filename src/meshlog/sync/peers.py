@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from meshlog.ports import Peer
-from meshlog.sync.messages import Sum
 from meshlog.sync.session import Session
 
 
@@ -39,8 +38,8 @@ class PeerState:
     failures: int = 0
     heard_ms: int = 0
     driven_until_ms: int = 0
-    lacks: Sum = field(default_factory=lambda: Sum(0, 0))
-    """What the peer still lacks of ours, as last worked out."""
+    held_count: int | None = None
+    """Events that the peer held when it last said so; None before."""
     counts: Counter[str] = field(default_factory=Counter)
     """Bundles and segments by what became of them; the reasons are few and fixed."""
 
@@ -73,7 +72,9 @@ class Peers:
         state = self._peers.get(peer)
         if state is None:
             if len(self._peers) >= self._peers_max:
-                del self._peers[min(self._peers.values(), key=lambda known: (known.linked, known.heard_ms)).peer]
+                del self._peers[
+                    min(self._peers.values(), key=lambda known: (known.linked, known.heard_ms)).peer
+                ]
             state = self._peers[peer] = PeerState(peer, self._batch_size_bytes)
         state.heard_ms = now_ms
         return state

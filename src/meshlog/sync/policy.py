@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Times in milliseconds. The defaults suit a LAN and fast radios; slow links set their own pace
-    because an exchange there takes as long as it takes."""
+    """Times in milliseconds.
+
+    The defaults suit a LAN and fast radios; slow links set their own pace, because an
+    exchange there takes as long as it takes.
+    """
 
     retry_ms: int = 10_000
-    """First wait after a failed exchange; doubles up to ``retry_ms_max``. The seed's gossip interval."""
+    """First wait after a failed exchange; doubles up to ``retry_ms_max``."""
     retry_ms_max: int = 600_000
     nagle_ms: int = 300
     """A lone event waits this long for company before peers hear of it."""
     courtesy_ms: int = 3_000
     """Of two peers that discover each other, the one with the greater name waits this long."""
     driven_ms: int = 60_000
-    """While a peer drives a sync with us, we start none with it for this long after its last word."""
+    """While a peer drives a sync, we start none with it for this long after its last word."""
     batch_size_bytes: int = 16_384
     """What an exchange may hold before the link has said what it moves in 30 s."""
     peers_max: int = 256

@@ -113,7 +113,9 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
             pass
 
 
-def pack(holdings: Holdings, pushes: list[Push], budget_bytes: int) -> tuple[list[Message], list[Push]]:
+def pack(
+    holdings: Holdings, pushes: list[Push], budget_bytes: int
+) -> tuple[list[Message], list[Push]]:
     """Return segments of what fits the budget, and the pushes still owed, first come first served.
 
     At least one segment is packed where any push is left, so that every exchange moves on.
@@ -145,7 +147,7 @@ def estimate(packed: list[Message], pushes: list[Push], owed: list[Push]) -> Sum
 def reply(
     holdings: Holdings, messages: Iterable[Message], budget_bytes: int, now_ms: int
 ) -> tuple[list[Message], Heard, bool]:
-    """Return the responder's answer, what it heard, and whether the peer will then stand where we stand.
+    """Return the answer, what was heard, and whether the peer will then stand where we do.
 
     The last is a hint (I7): the initiator goes on until it knows.
 
@@ -158,18 +160,26 @@ def reply(
     heard = hear(holdings, messages, now_ms)
     answer: list[Message] = []
     if heard.ingested.verdicts:
-        answer.append(Ack(make_beacon(holdings, now_ms), heard.ingested.events, heard.ingested.refused))
+        answer.append(
+            Ack(make_beacon(holdings, now_ms), heard.ingested.events, heard.ingested.refused)
+        )
     elif heard.asked_beacon or heard.other_roster:
         answer.append(make_beacon(holdings, now_ms))
     agreed = heard.beacon is not None and agrees(holdings, heard.beacon)
-    open_ends = bool(heard.difference.wants or heard.difference.locate or heard.ingested.gaps or heard.locs)
+    open_ends = bool(
+        heard.difference.wants or heard.difference.locate or heard.ingested.gaps or heard.locs
+    )
     if heard.other_roster or (heard.asked_beacon and not agreed and not heard.compared):
         open_ends = True
-        answer.append(state(holdings, control=heard.other_roster or not _same_roster(holdings, heard), hashed=False))
-    for feed in sorted({*heard.difference.locate, *heard.ingested.gaps}):
-        answer.append(locate(holdings, feed))
-    for loc in heard.locs:
-        answer.append(locate(holdings, loc.feed))
+        answer.append(
+            state(
+                holdings,
+                control=heard.other_roster or not _same_roster(holdings, heard),
+                hashed=False,
+            )
+        )
+    forked = sorted({*heard.difference.locate, *heard.ingested.gaps})
+    answer += [locate(holdings, feed) for feed in [*forked, *(loc.feed for loc in heard.locs)]]
     if heard.difference.wants:
         answer.append(Want(budget_bytes, tuple(heard.difference.wants)))
     credit = budget_bytes if heard.credit_bytes is None else min(budget_bytes, heard.credit_bytes)

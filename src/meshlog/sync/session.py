@@ -88,7 +88,9 @@ class Session:
         if self.wants:
             request.append(Want(budget_bytes, tuple(self.wants)))
         if request:
-            return [make_beacon(holdings, now_ms), *request] if packed and not self.owed else request
+            return (
+                [make_beacon(holdings, now_ms), *request] if packed and not self.owed else request
+            )
         if self.beacon is not None and not same_roster(holdings, self.beacon):
             return [state(holdings, control=True, hashed=True)]
         hashed, self.stated = self.stated, True

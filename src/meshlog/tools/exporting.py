@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from tempfile import TemporaryFile
 from typing import TextIO
 
-from meshlog.core.codec import plain
 from meshlog.errors import InputError
 from meshlog.tools.cells import cell_of, json_text
 from meshlog.tools.rows import RECORD_ID
@@ -69,7 +68,7 @@ def export_jsonl(rows: Iterable[Record], out: TextIO, *, form: str | None) -> in
     """
     count = 0
     for record in _chosen(rows, form):
-        out.write(json_text(plain(record.public())) + "\n")
+        out.write(json_text(record.public()) + "\n")
         count += 1
     return count
 

@@ -90,7 +90,9 @@ def history(store: ViewStore, record_id: str, label: Label, horizon_ms: int) -> 
             told.append((event, change))
     told.sort(key=lambda item: item[0].order)
     counted = [item for item in told if standing(item[0], horizon_ms) is Standing.COUNTS]
-    return [_entry(store, event, change, label, horizon_ms, record, counted) for event, change in told]
+    return [
+        _entry(store, event, change, label, horizon_ms, record, counted) for event, change in told
+    ]
 
 
 def _entry(
@@ -201,8 +203,17 @@ def log_entries(store: EventLog, label: Label, after: int = 0, limit: int = 100)
         size_bytes, is_cut = len(event.body), bool(event.signature)
         lines.append(
             LogLine(
-                position, event.id, kind, payload, who, event.feed, event.seq, event.stamp,
-                arrived_ms, size_bytes, is_cut,
+                position,
+                event.id,
+                kind,
+                payload,
+                who,
+                event.feed,
+                event.seq,
+                event.stamp,
+                arrived_ms,
+                size_bytes,
+                is_cut,
             )
         )
     return lines

@@ -112,12 +112,16 @@ def _import_rows(
     All rows of such an id are settled together, at the last of them; else a file that says
     first 1 and then 2 of a record would write both each time it is imported.
     """
-    counts = Counter(hash(r.record_id) for r in source.rows() if isinstance(r, Row) and not r.derived)
+    counts = Counter(
+        hash(r.record_id) for r in source.rows() if isinstance(r, Row) and not r.derived
+    )
     shared = sum(count for count in counts.values() if count > 1)
     if shared > REPEATED_MAX:
         raise InputError(f"{shared} rows share their ids: choose a column that names the records")
     tally = Tally()
-    batches = Batches(append, tally, lambda: progress(min(source.done_bytes(), size_bytes), size_bytes))
+    batches = Batches(
+        append, tally, lambda: progress(min(source.done_bytes(), size_bytes), size_bytes)
+    )
     importer = _Importer(source, lookup, batches, tally)
     waiting: dict[str, list[Row]] = {}
     for row in source.rows():
@@ -195,7 +199,10 @@ class _Importer:
 
     def _is_sound(self, row: Row) -> bool:
         """Count a row as failed whose events the views could not read."""
-        items = [_put_item(row, row.values, form=row.form or "", by=row.by), *_extra_items(row, None)]
+        items = [
+            _put_item(row, row.values, form=row.form or "", by=row.by),
+            *_extra_items(row, None),
+        ]
         reason = next(filter(None, (why_unreadable(*item) for item in items)), None)
         if reason is not None:
             self._tally.fail(row.line, reason)

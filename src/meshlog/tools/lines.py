@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO
 
 from meshlog.errors import InputError
 
@@ -38,9 +39,10 @@ def is_text(text: str) -> bool:
 class Lines:
     """The lines of an open file, with their ends, each with its number."""
 
-    def __init__(self, file: TextIOWrapper) -> None:
-        """Read from where ``file`` stands: line 1."""
-        self._file = file
+    def __init__(self, raw: BinaryIO) -> None:
+        """Read ``raw`` from its beginning; bytes that are not UTF-8 survive."""
+        self._raw = raw
+        self._file = TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="")
         self._again: deque[str] = deque()
         self._done_bytes = 0
         self.number = 0
@@ -65,15 +67,15 @@ class Lines:
 
     def done_bytes(self) -> int:
         """Return how many bytes were taken from the file, rounded up to what is buffered."""
-        if not self._file.closed:
-            self._done_bytes = self._file.buffer.tell()
+        if not self._raw.closed:
+            self._done_bytes = self._raw.tell()
         return self._done_bytes
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Lines]:
     """Open a text file; bytes that are not UTF-8 survive as what ``is_text`` denies."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with path.open("rb") as file:
         lines = Lines(file)
         yield lines
         lines.done_bytes()

@@ -132,7 +132,9 @@ def import_old_log(
         progress(size_bytes, size_bytes)
     notes = []
     if unreadable:
-        notes.append(f"{unreadable} events are kept that no view can read: `meshlog fsck` lists them")
+        notes.append(
+            f"{unreadable} events are kept that no view can read: `meshlog fsck` lists them"
+        )
     if late:
         notes.append(f"{late} events are older than what is written here: kept, not shown")
     return tally.report(*notes)

@@ -1,0 +1,141 @@
+"""run: a node on this device, with a prompt or as a service."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import FrameType
+
+import click
+
+from meshlog.cli.command import TEXT, Place, command, store_options
+from meshlog.cli.logs import watch_quietly, write_log_to_stderr
+from meshlog.cli.output import shown
+from meshlog.cli.values import Item, checked
+from meshlog.tools.cells import value_of
+
+_INTERVAL = click.FloatRange(0, 86_400 * 7, min_open=True)
+
+
+@command(
+    "run",
+    example="""
+        meshlog run
+        meshlog run --name base --data base.db --create R-100 site --set R-100 status OPENED
+        meshlog run --service -v
+    """,
+)
+@click.option("--name", type=TEXT, help="What this device is called, in a new store.")
+@click.option(
+    "--configdir",
+    "--rnsconfig",
+    metavar="DIR",
+    help="Reticulum's configuration directory.  [default: Reticulum's own]",
+)
+@click.option(
+    "--gossip-interval",
+    type=_INTERVAL,
+    metavar="SECONDS",
+    help="Before a failed sync is tried again; doubles each time.  [default: 10]",
+)
+@click.option(
+    "--announce-interval",
+    type=_INTERVAL,
+    metavar="SECONDS",
+    help="Between announces while alone.  [default: as the medium allows]",
+)
+@click.option(
+    "--create", nargs=2, multiple=True, type=TEXT, metavar="RECORD FORM", help="Create a record."
+)
+@click.option(
+    "--set",
+    "fields",
+    nargs=3,
+    multiple=True,
+    type=TEXT,
+    metavar="RECORD FIELD VALUE",
+    help="Write a field.",
+)
+@click.option(
+    "--note", "notes", nargs=2, multiple=True, type=TEXT, metavar="RECORD TEXT", help="Add a note."
+)
+@click.option("-s", "--service", is_flag=True, help="No prompt: log to standard error.")
+@click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
+@click.option("-q", "--quiet", count=True, help="Log less.")
+@click.option("--no-radio", is_flag=True, hidden=True, help="Serve this device's programs only.")
+@store_options
+def run_command(
+    place: Place,
+    *,
+    name: str | None,
+    configdir: str | None,
+    gossip_interval: float | None,
+    announce_interval: float | None,
+    create: Sequence[tuple[str, str]],
+    fields: Sequence[tuple[str, str, str]],
+    notes: Sequence[tuple[str, str]],
+    service: bool,
+    verbose: int,
+    quiet: int,
+    no_radio: bool,
+) -> None:
+    """Run a node: keep this device in step with whoever is in reach, over Reticulum.
+
+    A prompt takes view, front, status and quit. Other commands on the same store work as
+    ever meanwhile. With --data naming a new file, the store is made in the open dataset,
+    which everybody may read and write; for your own team use `meshlog init`.
+    """
+    first = _first(create, fields, notes)
+    seeded = bool(first or name or gossip_interval)
+    write_log_to_stderr(verbose - quiet, service=service)
+    if not no_radio:
+        from meshlog.transport.reticulum import load_rns
+
+        load_rns()
+    from meshlog.cli.home import Radio, opened_home, running
+
+    radio = None if no_radio else Radio(configdir, announce_interval)
+    with ExitStack() as stack:
+        home = stack.enter_context(opened_home(place, name, seeded=seeded))
+        node = stack.enter_context(running(home, radio, gossip_interval, first))
+        stop = _stopped_by_signal() if service else None
+        how = "over Reticulum" if radio else "without a radio"
+        author = home.identity.author.hex()
+        click.echo(f"meshlog node {shown(node.author)!r} <{author}> running {how}.")
+        if stop is not None:
+            watch_quietly(node, stop)
+        else:
+            from meshlog.cli.prompt import serve_prompt
+
+            click.echo("commands:  view | front | quit | status | help")
+            serve_prompt(node)
+
+
+def _first(
+    create: Sequence[tuple[str, str]],
+    fields: Sequence[tuple[str, str, str]],
+    notes: Sequence[tuple[str, str]],
+) -> list[Item]:
+    """Return what the flags write, in the predecessor's order."""
+    creates = [{"record_id": record, "form": form} for record, form in create]
+    sets = [{"record_id": r, "field": field, "value": value_of(v)} for r, field, v in fields]
+    texts = [{"record_id": record, "text": text} for record, text in notes]
+    return (
+        [checked("record.create", payload) for payload in creates]
+        + [checked("field.set", payload) for payload in sets]
+        + [checked("note.add", payload) for payload in texts]
+    )
+
+
+def _stopped_by_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; called after Reticulum set its handlers."""
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    return stop

@@ -1,0 +1,135 @@
+"""Opening a store and its identity: to read beside whoever writes, or to have it alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from meshlog.cli.command import Place
+from meshlog.core.event import DatasetId, EventId
+from meshlog.core.identity import KEYS_SIZE, Identity
+from meshlog.core.roster import Roster
+from meshlog.daemon.client import connect
+from meshlog.errors import IdentityError, StoreBusyError, StoreError
+from meshlog.replica.ledger import Ledger
+from meshlog.store import SqliteStore, load_identity, save_identity
+from meshlog.views.live import LiveView
+
+BUSY_WAIT_S = 10.0
+"""How long to try while another command has the store, or a node on it is just starting."""
+
+RETRY_S = 0.05
+
+NOTHING_HERE = (
+    "there is no dataset on this device yet: make one with `meshlog init NAME`, join one with"
+    " `meshlog join INVITE`, or name a store with --data"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A store as it was when it was opened."""
+
+    store: SqliteStore
+    ledger: Ledger
+
+    @property
+    def view(self) -> LiveView:
+        """The records."""
+        return LiveView(self.store)
+
+    @property
+    def roster(self) -> Roster:
+        """Who belongs."""
+        return self.ledger.roster
+
+
+@contextmanager
+def reading(place: Place) -> Iterator[Reading]:
+    """Open a store for reading, beside its node if one runs.
+
+    Raises:
+        StoreError: There is none, it is empty, or it cannot be read.
+    """
+    check_usual(place)
+    store = SqliteStore(place.data, read_only=True)
+    try:
+        yield Reading(store, Ledger.load(store, dataset_of(store, place.data)))
+    finally:
+        store.close()
+
+
+def check_usual(place: Place) -> None:
+    """Say how to begin where the usual store is meant and is not there.
+
+    Raises:
+        StoreError: It is not there.
+    """
+    if not place.named and not place.data.exists():
+        raise StoreError(NOTHING_HERE)
+
+
+def dataset_of(store: SqliteStore, path: Path) -> DatasetId:
+    """Return the dataset that a store holds.
+
+    Raises:
+        StoreError: None yet.
+    """
+    dataset = store.get_meta("dataset")
+    if dataset is None:
+        raise StoreError(f"{path} holds no dataset yet: use `meshlog init` or `meshlog join`")
+    return DatasetId(EventId(dataset))
+
+
+def open_alone(path: Path) -> SqliteStore:
+    """Open a store to have it for ourselves; wait for commands, not for nodes.
+
+    Raises:
+        StoreBusyError: A node runs on it, or something else does not let go.
+        StoreError: It cannot be opened.
+    """
+    until_s = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            return SqliteStore(path)
+        except StoreBusyError:
+            client = connect(path)
+            if client is not None:
+                client.close()
+                raise
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(RETRY_S)
+
+
+def known_identity(place: Place) -> Identity:
+    """Return the identity of a store that exists.
+
+    Raises:
+        IdentityError: It is missing or damaged.
+    """
+    private = load_identity(place.identity)
+    if private is None:
+        raise IdentityError(
+            f"the identity {place.identity} is missing: put it back, or name it with --identity"
+        )
+    return Identity(private)
+
+
+def any_identity(path: Path) -> Identity:
+    """Return the identity in a file, made now where there is none."""
+    private = load_identity(path)
+    if private is None:
+        identity = new_identity()
+        save_identity(path, identity.private)
+        return identity
+    return Identity(private)
+
+
+def new_identity() -> Identity:
+    """Return an identity that nobody has had."""
+    return Identity(SystemRandom().randbytes(KEYS_SIZE))

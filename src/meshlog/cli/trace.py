@@ -1,0 +1,197 @@
+"""history and log: what was written, by whom, when it came, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from meshlog.cli.command import TEXT, Place, command, json_option, store_options
+from meshlog.cli.output import count, printable, say, say_json, show_table, shown, when
+from meshlog.cli.read import find
+from meshlog.cli.stores import Reading, reading
+from meshlog.core.codec import plain
+from meshlog.core.feed import FeedKey
+from meshlog.core.identity import AuthorId
+from meshlog.core.roster import label
+from meshlog.tools.history import Entry, Fate, Label, LogLine, history, log_entries
+from meshlog.views.records import Ref
+from meshlog.views.standing import Standing
+
+_HEX_DIGITS = 32
+
+
+@command("history", example="meshlog history W-7\nmeshlog history W-7 --json")
+@click.argument("record", type=TEXT)
+@json_option("Print everything as JSON.")
+@store_options
+def history_command(place: Place, record: str, as_json: bool) -> None:
+    """Show who wrote what to a RECORD, when, and what became of each value.
+
+    Deleted records keep their history.
+    """
+    with reading(place) as read:
+        entries = history(read.store, record, _label(read), read.ledger.horizon_ms)
+        if not entries:
+            find(read, record)
+        if as_json:
+            say_json([_entry(entry) for entry in entries])
+            return
+        found = read.view.get(record)
+        form = shown(found.form) if found is not None and found.form else "(none)"
+        say(
+            f"{shown(record)}  form {form}"
+            + ("" if found is None or found.visible else ", deleted")
+        )
+        say()
+        show_table(
+            ["when", "by", "what", "value", "became"],
+            [[*_stamped(entry), *row] for entry in entries for row in _rows(entry)],
+        )
+
+
+def _stamped(entry: Entry) -> list[str]:
+    return [when(entry.stamp.wall_ms), _name(entry.who)]
+
+
+def _rows(entry: Entry) -> list[list[str]]:
+    """Return what, value and what became of it, for everything that an event did."""
+    waits = "" if entry.standing is Standing.COUNTS else str(entry.standing)
+    rows = []
+    if entry.form is not None:
+        rows.append(["form", shown(entry.form), waits])
+    for wrote in entry.wrote:
+        became = "" if wrote.fate is Fate.SHOWN else str(wrote.fate)
+        if wrote.superseded_by:
+            became += f" by {wrote.superseded_by.hex()[:8]}"
+        rows.append([shown(wrote.field), shown(wrote.value), waits or became])
+    if entry.note is not None:
+        rows.append(["(note)", shown(entry.note), waits])
+    if entry.attachment is not None:
+        rows.append(
+            [f"{shown(entry.attachment.field)} (file)", shown(entry.attachment.blob_hash), waits]
+        )
+    return rows or [[entry.kind, "", waits]]
+
+
+def _name(who: str) -> str:
+    return (
+        f"<{who[:8]}>"
+        if len(who) == _HEX_DIGITS and set(who) <= set("0123456789abcdef")
+        else printable(who)
+    )
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "event": entry.event_id.hex(),
+        "kind": entry.kind,
+        "name": entry.who,
+        **_place(entry.feed, entry.seq),
+        "stamp": list(entry.stamp),
+        "arrived_ms": entry.arrived_ms,
+        "standing": str(entry.standing),
+        "wrote": [
+            {
+                "field": wrote.field,
+                "value": plain(wrote.value),
+                "fate": str(wrote.fate),
+                "superseded_by": wrote.superseded_by.hex() if wrote.superseded_by else None,
+            }
+            for wrote in entry.wrote
+        ],
+    }
+    if entry.form is not None:
+        told["form"] = entry.form
+    if entry.note is not None:
+        told["note"] = entry.note
+    if entry.attachment is not None:
+        told["attachment"] = entry.attachment._asdict()
+    if entry.origin is not None:
+        told["origin"] = {"author": entry.origin.author, "seq": entry.origin.seq}
+    return told
+
+
+def _place(feed: FeedKey, seq: int) -> dict[str, Any]:
+    ref = Ref(feed.author + feed.incarnation.to_bytes(4, "big"), seq)
+    return {
+        "author": feed.author.hex(),
+        "feed": ref.feed.hex(),
+        "feed_kind": feed.kind.name.lower(),
+        "seq": seq,
+    }
+
+
+@command("log", example="meshlog log --limit 5\nmeshlog log --after 120 --json")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1, 100_000),
+    default=20,
+    show_default=True,
+    help="How many events.",
+)
+@click.option(
+    "--after",
+    type=click.IntRange(0, 2**62),
+    metavar="POSITION",
+    help="Begin behind this position.  [default: show the latest]",
+)
+@json_option("Print everything as JSON.")
+@store_options
+def log_command(place: Place, limit: int, after: int | None, as_json: bool) -> None:
+    """Show events as they arrived on this device, the newest last."""
+    with reading(place) as read:
+        held = read.store.event_count()
+        start = max(held - limit, 0) if after is None else after
+        lines = log_entries(read.store, _label(read), start, limit)
+        if as_json:
+            say_json([_line(line) for line in lines])
+            return
+        if not lines:
+            say(f"Nothing behind position {start}; this device holds {count(held, 'event')}.")
+            return
+        show_table(
+            ["", "arrived", "by", "seq", "what", ""],
+            [
+                [str(line.position), when(line.arrived_ms), _name(line.who), str(line.seq),
+                 printable(line.kind) or "(unreadable)", _gist(line)]
+                for line in lines
+            ],
+        )  # fmt: skip
+
+
+def _label(read: Reading) -> Label:
+    def name(author: AuthorId) -> str:
+        return label(read.roster, author)
+
+    return name
+
+
+def _gist(line: LogLine) -> str:
+    payload = line.payload
+    words = [
+        shown(payload[key])
+        for key in ("record_id", "field", "form", "value", "text", "name")
+        if key in payload
+    ]
+    fields = payload.get("fields")
+    if isinstance(fields, Mapping):
+        words += [shown(str(name)) for name in fields]
+    return " ".join(words)
+
+
+def _line(line: LogLine) -> dict[str, Any]:
+    return {
+        "position": line.position,
+        "event": line.event_id.hex(),
+        "kind": line.kind,
+        "payload": plain(line.payload),
+        "name": line.who,
+        **_place(line.feed, line.seq),
+        "stamp": list(line.stamp),
+        "arrived_ms": line.arrived_ms,
+        "size_bytes": line.size_bytes,
+        "is_cut": line.is_cut,
+    }

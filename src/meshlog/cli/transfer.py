@@ -1,0 +1,175 @@
+"""import and export: a person's files in and out."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO, cast
+
+import click
+
+from meshlog.cli.command import TEXT, Place, command, json_option, store_options
+from meshlog.cli.output import count, hint, say, say_json, shown
+from meshlog.cli.progress import progress
+from meshlog.cli.session import writing
+from meshlog.cli.stores import reading
+from meshlog.errors import InputError
+from meshlog.tools.exporting import export_csv, export_jsonl
+from meshlog.tools.importing import Format, import_file
+from meshlog.tools.report import ImportReport
+from meshlog.views.records import decode
+
+_FAULTS_SHOWN = 20
+"""Rows that failed, on the screen; JSON has up to a hundred."""
+
+
+@command(
+    "import",
+    example="""
+        meshlog import survey.csv --form water_point --id code
+        meshlog import old-node.jsonl
+    """,
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--form", type=TEXT, metavar="FORM", help="What the rows are. A CSV file needs it.")
+@click.option(
+    "--id",
+    "id_column",
+    type=TEXT,
+    metavar="COLUMN",
+    help="The column that names the record.  [default: record_id, else made from the row]",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "jsonl", "log"]),
+    help="What the file is.  [default: look into it]",
+)
+@click.option(
+    "--na",
+    "na_values",
+    type=TEXT,
+    multiple=True,
+    metavar="TEXT",
+    help="A cell that says nothing; may be given again.  [default: NA]",
+)
+@json_option("Print the report as JSON.")
+@store_options
+def import_command(
+    place: Place, *, file: Path, form: str | None, id_column: str | None,
+    format_: str | None, na_values: tuple[str, ...], as_json: bool,
+) -> int:  # fmt: skip
+    """Bring a CSV file, JSON lines or an old meshlogd log into the dataset.
+
+    A row that cannot be used is reported with its line and the rest is imported; the exit
+    code is 1 then. Importing the same file again adds nothing.
+    """
+    with writing(place) as writer, progress(f"importing {file.name}, bytes") as advance:
+        report = import_file(
+            file,
+            form=form,
+            id_column=id_column,
+            lookup=writer.record,
+            append=writer.emit,
+            arrivals=writer.arrivals(),
+            progress=advance,
+            format=cast("Format | None", format_),
+            na_values=na_values or ("NA",),
+        )
+    if as_json:
+        say_json({**asdict(report), "failed": [fault._asdict() for fault in report.failed]})
+    else:
+        _show_report(file, report)
+    return 1 if report.failed_count else 0
+
+
+def _show_report(file: Path, report: ImportReport) -> None:
+    for fault in report.failed[:_FAULTS_SHOWN]:
+        hint(f"{file}, line {fault.line}: {shown(fault.reason)}")
+    if report.failed_count > _FAULTS_SHOWN:
+        hint(f"and {report.failed_count - _FAULTS_SHOWN:,} more; --json lists up to a hundred")
+    parts = [
+        f"{report.added:,} new",
+        f"{report.changed:,} changed",
+        f"{report.unchanged:,} unchanged",
+    ]
+    for number, word in (
+        (report.repeated, "repeated in the file"),
+        (report.deleted, "deleted here, left out"),
+        (report.failed_count, "not imported"),
+    ):
+        if number:
+            parts.append(f"{number:,} {word}")
+    say(f"{file.name}: {', '.join(parts)}")
+    for note in report.notes:
+        say(note)
+
+
+@command(
+    "export",
+    example="""
+        meshlog export wells.csv --form water_point
+        meshlog export --format jsonl > all.jsonl
+    """,
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--form", type=TEXT, metavar="FORM", help="Only records of this form. CSV needs one form."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "jsonl"]),
+    help="What to write.  [default: by FILE's name, else csv]",
+)
+@store_options
+def export_command(place: Place, file: Path | None, form: str | None, format_: str | None) -> None:
+    """Write the records as CSV or JSON lines, to FILE or to standard output.
+
+    Importing the result gives the same records. Of a conflict the shown value is written.
+    """
+    if format_ is None:
+        format_ = (
+            "jsonl" if file is not None and file.suffix in (".jsonl", ".ndjson", ".json") else "csv"
+        )
+    write = export_csv if format_ == "csv" else export_jsonl
+    with reading(place) as read:
+        rows = list(read.store.records(form))
+        if form is not None and not rows:
+            raise InputError(f"there are no records of form {form!r}: see `meshlog view`")
+        with _written(file) as out:
+            written = write(map(decode, rows), out, form=form)
+        if file is not None:
+            say(f"{file}: {count(written, 'record')}")
+        conflicts = sum(row.conflicts for row in rows if row.visible)
+        if conflicts:
+            hint(
+                f"{count(conflicts, 'field')} in conflict: the shown value was exported; see `meshlog conflicts`"
+            )
+
+
+@contextmanager
+def _written(file: Path | None) -> Iterator[TextIO]:
+    """Open standard output, or a file that appears whole when the block ends, or not at all."""
+    if file is None:
+        out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            yield out
+            out.flush()
+        finally:
+            out.detach()
+        return
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: name a file in it")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

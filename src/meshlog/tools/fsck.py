@@ -1,0 +1,235 @@
+"""fsck: is everything that the store holds what its authors wrote, and shown as it says?
+
+Reads the whole store and changes nothing. Every problem is a sentence and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from meshlog.core.event import DatasetId
+from meshlog.core.feed import FeedKind
+from meshlog.core.hlc import Stamp
+from meshlog.core.roster import Roster, fold
+from meshlog.errors import MeshlogError, StoreError
+from meshlog.ports import Store
+from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
+from meshlog.views.live import LiveView
+from meshlog.views.records import unreadable
+from meshlog.views.standing import Standing, standing
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+KEPT_MAX = 100
+"""Problems and unreadable events kept word for word; beyond them, they are only counted."""
+
+PROGRESS_EVENTS = 256
+
+_NUMBER_SIZE = 8
+"""Bytes of a clock or a horizon in the store's meta."""
+
+
+class UnreadableEvent(NamedTuple):
+    """An event that no view can read: kept and relayed, shown nowhere. Not a problem."""
+
+    event_id: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FsckReport:
+    """What a check of the whole store found."""
+
+    events: int
+    feeds: int
+    cuts: int
+    """Signatures that hold."""
+    records: int
+    """Rows of the live view, hidden ones included."""
+    conflicts: int
+    """Records with at least one field in conflict."""
+    forks: tuple[str, ...]
+    """Feeds with more than one branch: reported, no problem; both branches are kept."""
+    held: int
+    """Events stamped beyond the horizon."""
+    unsigned: int
+    """Our own latest events that no cut covers yet: they are signed when they leave."""
+    unreadable: tuple[UnreadableEvent, ...]
+    """The first 100."""
+    unreadable_count: int
+    problems: tuple[str, ...]
+    """The first 100: a sentence each, and what to do."""
+    problem_count: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.problem_count == 0
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """A store that can look at its own file."""
+
+    def integrity(self) -> list[str]:
+        """Return what is wrong with the file, one sentence each; empty when nothing is."""
+
+
+@dataclass(slots=True)
+class Problems:
+    """What was found so far."""
+
+    kept: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, *problems: str) -> None:
+        """Take problems; only the first 100 stay word for word."""
+        self.count += len(problems)
+        self.kept.extend(problems[: max(KEPT_MAX - len(self.kept), 0)])
+
+
+def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
+    """Check file, chains, signatures, heads, counts, clock and view.
+
+    Args:
+        store: May be open for reading only; a writer beside it does no harm.
+        dataset: The store's dataset, as its seat says.
+        progress: Told steps done and steps in all: each event counts once for the roster
+            and once for the check, the view as half of that.
+
+    Cost: a hash per event, a signature check per cut, and a fold per record; memory grows
+    with feeds and records, never with events.
+    """
+    problems = Problems()
+    tell = progress or _quiet
+    steps = max(store.event_count(), 1) * 3
+    _check_file(store, problems)
+    roster = _roster(store, dataset, problems, lambda done: tell(done, steps))
+    if roster.dataset != dataset or not (roster.is_open or roster.founder):
+        _no_genesis(store, problems)
+    check = FeedCheck(store, roster, problems)
+    horizon_ms = _number(store, "horizon", problems)
+    skipped: list[UnreadableEvent] = []
+    unreadable_count = held = 0
+    try:
+        for arrival in store.scan():
+            event = arrival.event
+            check.take(event, arrival.position)
+            held += standing(event, horizon_ms) is Standing.HELD
+            reason = unreadable(event)
+            if reason is not None:
+                unreadable_count += 1
+                if len(skipped) < KEPT_MAX:
+                    skipped.append(UnreadableEvent(event.id, reason))
+            if check.events % PROGRESS_EVENTS == 0:
+                tell(min(steps // 3 + check.events, steps), steps)
+    except StoreError as error:
+        problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
+    check.finish()
+    _check_clock(check, store, problems)
+    _check_view(store, horizon_ms, problems)
+    records, conflicts = _counts(store, problems)
+    tell(steps, steps)
+    return FsckReport(
+        check.events,
+        check.feeds,
+        check.cuts,
+        records,
+        conflicts,
+        check.forks(),
+        held,
+        check.unsigned,
+        tuple(skipped),
+        unreadable_count,
+        tuple(problems.kept),
+        problems.count,
+    )
+
+
+def rebuild_view(store: Store) -> None:
+    """Make every row of the live view again from the events, in one transaction.
+
+    Raises:
+        StoreError: The store is read-only or the disk refused; nothing was changed.
+    """
+    horizon_ms = int.from_bytes(store.get_meta("horizon") or b"", "big")
+    with store.transaction():
+        LiveView(store).rebuild(horizon_ms)
+
+
+def _quiet(_done: int, _steps: int) -> None:
+    pass
+
+
+def _check_file(store: Store, problems: Problems) -> None:
+    if isinstance(store, SelfChecking):
+        try:
+            found = store.integrity()
+        except StoreError as error:
+            found = [str(error)]
+        problems.add(*(f"the file is damaged: {what}. {RESTORE}" for what in found))
+
+
+def _roster(
+    store: Store, dataset: DatasetId, problems: Problems, tell: Callable[[int], None]
+) -> Roster:
+    """Return who belongs, by the control events whose ids hold; they may stand anywhere."""
+    control = []
+    try:
+        for count, arrival in enumerate(store.scan()):
+            event = arrival.event
+            if event.feed.kind is FeedKind.CONTROL and (
+                event.id == dataset or event.is_authentic(dataset)
+            ):
+                control.append(event)
+            if count % PROGRESS_EVENTS == 0:
+                tell(count)
+    except StoreError as error:
+        problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
+    return fold(dataset, control)
+
+
+def _no_genesis(store: Store, problems: Problems) -> None:
+    """A device that joined and has met nobody yet holds its own events alone: that is fine."""
+    own = store.get_meta("author")
+    if any(feed.author != own for feed in store.heads()):
+        problems.add(f"the dataset's first event is not held, so nobody can be verified. {RESTORE}")
+
+
+def _number(store: Store, key: str, problems: Problems) -> int:
+    value = store.get_meta(key)
+    if value is None or len(value) > _NUMBER_SIZE:
+        problems.add(f"the store has lost its {key}: open it once with `meshlog run`")
+        return 0
+    return int.from_bytes(value, "big")
+
+
+def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
+    """The clock that the store keeps may not lie behind what it stamped itself."""
+    clock = Stamp.unpacked(_number(store, "clock", problems) & (2**63 - 1))
+    if clock < check.own_latest:
+        problems.add(
+            f"the clock in the store ({clock.wall_ms} ms) is behind its own last event"
+            f" ({check.own_latest.wall_ms} ms): it was restored in part. {RESTORE}"
+        )
+
+
+def _check_view(store: Store, horizon_ms: int, problems: Problems) -> None:
+    mend = "`meshlog fsck --rebuild` makes the rows again from the events"
+    try:
+        problems.add(*(f"{what}: {mend}" for what in LiveView(store).check(horizon_ms)))
+    except MeshlogError as error:
+        problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
+
+
+def _counts(store: Store, problems: Problems) -> tuple[int, int]:
+    records = conflicts = 0
+    try:
+        for row in store.records():
+            records += 1
+            conflicts += row.conflicts > 0
+    except StoreError as error:
+        problems.add(f"the view's rows cannot be read to their end: {error}. {RESTORE}")
+    return records, conflicts

@@ -1,0 +1,194 @@
+"""The part of fsck that follows every feed from event to event, in arrival order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, Event
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.grant import Role
+from meshlog.core.hlc import Stamp
+from meshlog.core.identity import author_id, verify
+from meshlog.core.roster import Roster, label
+from meshlog.ports import Store
+
+RESTORE = (
+    "Keep a copy of this file, join again in a new store, and bring in by export and import"
+    " what only this one has"
+)
+REFETCH = "Join again in a new store; the others still have it"
+
+_BEFORE_ALL = Stamp(-1, 0)
+
+
+class Sink(Protocol):
+    """Where problems go."""
+
+    def add(self, *problems: str) -> None:
+        """Take problems."""
+
+
+@dataclass(slots=True)
+class _Tip:
+    """The last event of a branch, as far as it was read."""
+
+    seq: int
+    stamp: Stamp
+    signed_seq: int
+    """Of the last cut on the branch whose signature holds; 0 before the first."""
+
+
+@dataclass(slots=True)
+class FeedCheck:
+    """Takes every event in arrival order; knows the branches' ends, never all events."""
+
+    store: Store
+    roster: Roster
+    problems: Sink
+    events: int = 0
+    cuts: int = 0
+    unsigned: int = 0
+    """Own events at the ends of branches that no cut covers; known after ``finish``."""
+    own_latest: Stamp = _BEFORE_ALL
+    _tips: dict[FeedKey, dict[bytes, _Tip]] = field(default_factory=dict)
+    _strangers: set[FeedKey] = field(default_factory=set)
+    _own: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Note who we are."""
+        self._own = self.store.get_meta("author") or b""
+
+    @property
+    def feeds(self) -> int:
+        """How many feeds were seen."""
+        return len(self._tips)
+
+    def forks(self) -> tuple[str, ...]:
+        """Return the feeds that have more than one branch."""
+        forked = (feed for feed, tips in sorted(self._tips.items()) if len(tips) > 1)
+        return tuple(self._name(feed) for feed in forked)
+
+    def take(self, event: Event, position: int) -> None:
+        """Check one event against what came before it."""
+        self.events += 1
+        tips = self._tips.setdefault(event.feed, {})
+        self._check_member(event)
+        if not self._is_authentic(event):
+            self._wrong(event, "is not what its author wrote: its id does not fit")
+        base = self._base(event, tips, position)
+        if base is not None and event.seq != base.seq + 1:
+            self._wrong(event, f"follows event {base.seq}: its place is wrong")
+        if base is not None and event.stamp <= base.stamp:
+            self._wrong(event, "is stamped before the event that it follows")
+        signed_seq = base.signed_seq if base else 0
+        if event.signature and self._check_cut(event):
+            self.cuts += 1
+            signed_seq = event.seq
+        tips[event.id] = _Tip(event.seq, event.stamp, signed_seq)
+        if event.author == self._own:
+            self.own_latest = max(self.own_latest, event.stamp)
+
+    def finish(self) -> None:
+        """Check what only the end can tell: open ends, heads and the count of events."""
+        for feed, tips in sorted(self._tips.items()):
+            for tip in tips.values():
+                self._check_end(feed, tip)
+        held = {feed: tuple(sorted(heads)) for feed, heads in self.store.heads().items()}
+        for feed in sorted(held.keys() | self._tips.keys()):
+            read = tuple(
+                sorted(Head(tip.seq, id_) for id_, tip in self._tips.get(feed, {}).items())
+            )
+            if held.get(feed, ()) != read:
+                self.problems.add(
+                    f"{self._name(feed)}: its heads are not its last events. {RESTORE}"
+                )
+        if self.store.event_count() != self.events:
+            counted = self.store.event_count()
+            self.problems.add(f"{counted} events are counted, {self.events} are there. {RESTORE}")
+
+    # ── one event ──
+
+    def _is_authentic(self, event: Event) -> bool:
+        dataset = self.roster.dataset
+        return event.id == event.recompute_id(NO_DATASET if event.id == dataset else dataset)
+
+    def _base(self, event: Event, tips: dict[bytes, _Tip], position: int) -> _Tip | None:
+        """Return the event before: mostly a branch's end; where a fork begins, an older one."""
+        if event.prev == NO_PREV:
+            if event.seq != 1:
+                self._wrong(event, "names no event before it")
+            return None
+        tip = tips.pop(event.prev, None)
+        if tip is not None:
+            return tip
+        before = self.store.get(event.prev)
+        if before is None or before.position >= position or before.event.feed != event.feed:
+            self._wrong(event, "follows an event that is not held before it")
+            return None
+        return _Tip(before.event.seq, before.event.stamp, 0)
+
+    def _check_member(self, event: Event) -> None:
+        """A feed's author has to be a member, and its data feed one that the member opened."""
+        feed = event.feed
+        if feed in self._strangers:
+            return
+        member = self.roster.members.get(feed.author)
+        founder = bool(self.roster.founder) and author_id(self.roster.founder) == feed.author
+        known = member is not None or (founder and feed.kind is FeedKind.CONTROL)
+        if known and member and feed.kind is FeedKind.DATA:
+            known = feed.incarnation in member.feeds and member.role >= Role.WRITER
+        unproven = feed.author == self._own and not self.roster.founder
+        if not known and not unproven:
+            self._strangers.add(feed)
+            self.problems.add(f"{self._name(feed)}: nobody let its author write it. {REFETCH}")
+
+    def _check_cut(self, event: Event) -> bool:
+        keys = self._keys(event)
+        if not keys:
+            return False
+        holds = verify(keys, event.signature, CUT_DOMAIN + event.id)
+        if not holds:
+            self._wrong(event, "carries a signature that does not hold")
+        return holds
+
+    def _keys(self, event: Event) -> bytes:
+        member = self.roster.members.get(event.author)
+        if member is not None:
+            return member.keys
+        if self.roster.founder and author_id(self.roster.founder) == event.author:
+            return self.roster.founder
+        return b""
+
+    def _check_end(self, feed: FeedKey, tip: _Tip) -> None:
+        if tip.signed_seq == tip.seq:
+            return
+        if feed.author == self._own:
+            self.unsigned += tip.seq - tip.signed_seq
+            self._check_last_cut(feed, tip)
+        elif feed not in self._strangers:
+            self.problems.add(
+                f"{self._name(feed)}: no signature covers what follows its event {tip.signed_seq}."
+                f" {REFETCH}"
+            )
+
+    def _check_last_cut(self, feed: FeedKey, tip: _Tip) -> None:
+        """What our store says that we signed, we must hold; else nobody would ever get it."""
+        kind = "data" if feed.kind is FeedKind.DATA else "control"
+        value = self.store.get_meta(f"cut:{kind}:{feed.incarnation:08x}")
+        said = int.from_bytes(value, "big") if value else 0
+        if said > tip.signed_seq and len(self._tips[feed]) == 1 and self._keys_known(feed):
+            self.problems.add(
+                f"{self._name(feed)}: event {said} was signed, its signature is missing. {RESTORE}"
+            )
+
+    def _keys_known(self, feed: FeedKey) -> bool:
+        return feed.author in self.roster.members
+
+    def _wrong(self, event: Event, what: str) -> None:
+        name = f"event {event.id.hex()[:8]} (number {event.seq} of {self._name(event.feed)})"
+        self.problems.add(f"{name} {what}. {RESTORE if event.author == self._own else REFETCH}")
+
+    def _name(self, feed: FeedKey) -> str:
+        kind = "data" if feed.kind is FeedKind.DATA else "control"
+        return f"the {kind} feed {feed.incarnation:08x} of {label(self.roster, feed.author)}"

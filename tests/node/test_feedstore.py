@@ -1,0 +1,317 @@
+"""The seed's store: its methods, and events that programs carry by hand."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from meshlog import (
+    Event,
+    FeedStore,
+    InputError,
+    Node,
+    SimNetwork,
+    SimTransport,
+    StoreError,
+    materialize,
+)
+
+NOTHING_HELD = ({}, 0, [])
+
+
+def feed(author: str, length: int) -> list[Event]:
+    """Return a feed as a program of the seed makes one by hand."""
+    made: list[Event] = []
+    for seq in range(1, length + 1):
+        payload = {"record_id": f"r{seq % 3}", "field": "f", "value": seq}
+        prev = made[-1].id if made else ""
+        made.append(Event.from_parts(author, seq, (1_000 + seq, 0), "field.set", payload, prev))
+    return made
+
+
+def apart(*names: str) -> list[Node]:
+    """Return nodes that never meet: what they share is carried by hand."""
+    air = SimNetwork()
+    nodes = [Node(name, SimTransport(f"{index}", air)) for index, name in enumerate(names)]
+    air.set_partitions([])
+    return nodes
+
+
+def held(store: FeedStore) -> tuple[dict[str, int], int, list[int]]:
+    return store.frontier(), store.event_count(), sorted(e.seq for e in store.all_events())
+
+
+# ── One store ──
+
+
+def test_an_empty_store_holds_nothing():
+    store = FeedStore()
+
+    assert held(store) == NOTHING_HELD
+    assert (store.last_id("ann"), store.next_seq("ann")) == ("", 1)
+    assert store.delta_for({}) == []
+    assert not store.has("ab" * 32)
+    assert not store.has("no id at all")
+
+
+def test_appended_events_are_counted_found_and_followed():
+    store = FeedStore()
+    events = feed("ann", 3)
+
+    for seq, event in enumerate(events, start=1):
+        assert store.next_seq("ann") == seq
+        store.append_local(event)
+        assert store.has(event.id)
+
+    assert held(store) == ({"ann": 3}, 3, [1, 2, 3])
+    assert store.all_events() == events
+    assert store.has(store.last_id("ann"))
+    assert store.next_seq("ann") == 4
+    assert store.frontier() == {"ann": 3}
+
+
+def test_append_refuses_what_does_not_follow():
+    store = FeedStore()
+    first, second, third = feed("ann", 3)
+    store.append_local(first)
+
+    with pytest.raises(InputError, match="does not follow"):
+        store.append_local(third)
+
+    assert held(store) == ({"ann": 1}, 1, [1])
+
+
+def test_a_refused_event_is_not_stored_later_behind_the_callers_back():
+    store = FeedStore()
+    first, second, third = feed("ann", 3)
+    store.append_local(first)
+    with pytest.raises(InputError):
+        store.append_local(third)
+
+    store.append_local(second)
+
+    assert held(store) == ({"ann": 2}, 2, [1, 2])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_order_and_repetition_do_not_matter(seed: int):
+    luck = random.Random(seed)
+    events = feed("ann", 6) + feed("bob", 4)
+    shuffled = events + luck.sample(events, 5)
+    luck.shuffle(shuffled)
+    store = FeedStore()
+
+    while shuffled:
+        cut = luck.randint(1, 5)
+        store.ingest_many(shuffled[:cut])
+        del shuffled[:cut]
+
+    assert store.frontier() == {"ann": 6, "bob": 4}
+    assert materialize(store.all_events()) == materialize(events)
+
+
+def test_an_event_waits_for_the_one_before_it():
+    store = FeedStore()
+    first, second, third = feed("ann", 3)
+
+    assert not store.ingest(third)
+    assert not store.ingest(second)
+    assert held(store) == NOTHING_HELD
+    assert store.ingest(first)
+
+    assert held(store) == ({"ann": 3}, 3, [1, 2, 3])
+    assert not store.ingest(first), "it is held"
+
+
+def test_both_branches_of_a_fork_are_kept_and_counted():
+    """The seed refused the second; here a cloned SD card loses nobody's work."""
+    store = FeedStore()
+    first, second = feed("ann", 2)
+    payload = {"record_id": "r", "text": "the other second"}
+    other = Event.from_parts("ann", 2, (1_500, 0), "note.add", payload, first.id)
+
+    assert store.ingest_many([first, second, other]) == 3
+
+    assert held(store) == ({"ann": 3}, 3, [1, 2, 2])
+
+
+# ── Deltas ──
+
+
+def test_a_delta_is_what_the_other_lacks_by_author_and_seq():
+    store = FeedStore()
+    store.ingest_many(feed("bob", 3) + feed("ann", 4))
+
+    assert [(e.author, e.seq) for e in store.delta_for({})] == [
+        (e.author, e.seq) for e in feed("ann", 4) + feed("bob", 3)
+    ]
+    assert [e.seq for e in store.delta_for({"ann": 2, "bob": 3})] == [3, 4]
+    assert [e.seq for e in store.delta_for({}, 5)] == [1, 2, 3, 4, 1]
+    assert [e.seq for e in store.delta_for({}, limit=2)] == [1, 2]
+    assert store.delta_for(store.frontier()) == []
+
+
+def test_stores_that_hand_over_deltas_agree():
+    one, other = FeedStore(), FeedStore()
+    one.ingest_many(feed("ann", 5))
+    other.ingest_many(feed("bob", 7))
+
+    other.ingest_many(one.delta_for(other.frontier()))
+    one.ingest_many(other.delta_for(one.frontier()))
+
+    assert one.frontier() == other.frontier() == {"ann": 5, "bob": 7}
+    assert materialize(one.all_events()) == materialize(other.all_events())
+
+
+# ── Events that a program carries between nodes ──
+
+
+def test_a_node_takes_what_a_program_carries_to_it_as_json():
+    ann, bob = apart("ann", "bob")
+    for value in range(3):
+        ann.set_field("r", "f", value)
+
+    letter = json.dumps([event.to_wire() for event in ann.store.delta_for(bob.frontier())])
+    stored = bob.store.ingest_many(Event.from_wire(wire) for wire in json.loads(letter))
+
+    assert stored == 3
+    assert bob.frontier() == {"ann": 3}
+    assert bob.view() == ann.view()
+
+
+def test_carrying_by_hand_leaves_the_author_in_peace():
+    """What travels by hand and what travels by gossip are the same events: nothing forks."""
+    air = SimNetwork()
+    ann, bob = (Node(name, SimTransport(name, air)) for name in ("ann", "bob"))
+    ann.set_field("r", "f", 1)
+    feed_before = ann.replica.data_feed
+
+    bob.store.ingest_many(ann.store.delta_for(bob.frontier()))
+    for node in (ann, bob, ann):
+        node.gossip_round()
+
+    assert ann.replica.root() == bob.replica.root()
+    assert ann.replica.data_feed == feed_before
+    assert all(len(heads) == 1 for heads in bob.replica.ledger.frontier.values())
+
+
+def test_events_reach_another_process_as_json():
+    (ann,) = apart("ann")
+    for value in range(3):
+        ann.set_field("r", "f", value)
+    letter = json.dumps([event.to_wire() for event in ann.store.delta_for({})])
+    program = (
+        "import json, sys; from meshlog import Event, FeedStore; store = FeedStore();"
+        "store.ingest_many([Event.from_wire(wire) for wire in json.load(sys.stdin)]);"
+        "print(json.dumps(store.frontier()))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=letter, text=True, capture_output=True, check=True
+    )
+
+    assert json.loads(done.stdout) == {"ann": 3}
+
+
+def test_an_event_made_by_hand_goes_on_a_nodes_own_feed():
+    """The seed's own ``emit``, word for word."""
+    (ann,) = apart("ann")
+    ann.set_field("r", "f", 1)
+
+    event = Event.from_parts(
+        author=ann.author,
+        seq=ann.store.next_seq(ann.author),
+        hlc=ann.hlc.now(),
+        kind="note.add",
+        payload={"record_id": "r", "text": "by hand"},
+        prev=ann.store.last_id(ann.author),
+    )
+    ann.store.append_local(event)
+    ann.set_field("r", "f", 2)
+
+    assert ann.frontier() == {"ann": 3}
+    assert ann.view()["r"]["notes"] == ["by hand"]
+    assert len({event.feed for event in ann.store.all_events()}) == 1
+
+
+def test_a_nodes_own_name_finds_its_own_feed_even_where_somebody_shares_it():
+    air = SimNetwork()
+    one, other = (Node("ann", SimTransport(place, air)) for place in ("camp", "valley"))
+    one.set_field("r", "f", 1)
+    other.gossip_round()
+
+    assert one.store.next_seq("ann") == 2
+    assert other.store.next_seq("ann") == 1
+    assert one.store.has(one.store.last_id("ann"))
+
+
+# ── In a file ──
+
+
+def test_a_store_in_a_file_is_there_again(tmp_path: Path):
+    path = str(tmp_path / "log.db")
+    store = FeedStore(path)
+    store.ingest_many(feed("ann", 3))
+    last = store.last_id("ann")
+    store.close()
+
+    again = FeedStore(path)
+
+    assert held(again) == ({"ann": 3}, 3, [1, 2, 3])
+    assert again.last_id("ann") == last
+    again.close()
+
+
+def test_a_closed_nodes_file_opens_as_a_store(tmp_path: Path):
+    path = str(tmp_path / "base.db")
+    node = Node("base", SimTransport("base", SimNetwork()), path)
+    node.set_field("r", "f", 1)
+    node.close()
+
+    store = FeedStore(path)
+
+    assert store.frontier() == {"base": 1}
+    store.close()
+
+
+def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path):
+    path = tmp_path / "log.db"
+    path.write_bytes(b"shopping list: rope, rice\n" * 50)
+
+    with pytest.raises(StoreError):
+        FeedStore(str(path))
+
+    assert path.read_bytes() == b"shopping list: rope, rice\n" * 50
+
+
+# ── Threads ──
+
+
+def test_a_nodes_store_may_be_read_while_another_thread_writes():
+    (ann,) = apart("ann")
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(60):
+                events = ann.store.all_events()
+                assert ann.store.event_count() >= len(events)
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for value in range(200):
+        ann.set_field("r", "f", value)
+    for reader in readers:
+        reader.join()
+
+    assert failures == []
+    assert ann.frontier() == {"ann": 200}
