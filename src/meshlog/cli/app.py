@@ -27,7 +27,7 @@ _COMMANDS = {
     "import": "transfer",
     "export": "transfer",
     "view": "read",
-    "conflicts": "read",
+    "conflicts": "conflicts",
     "history": "trace",
     "log": "trace",
     "status": "status",

@@ -28,8 +28,9 @@ _NO_STORE = (
 @json_option("Print the report as JSON.")
 @store_options
 def fsck_command(place: Place, rebuild: bool, as_json: bool) -> int:
-    """Check the whole store: file, hashes, signatures, and the view against its events.
+    """Check the whole store.
 
+    Reads the file, every hash and signature, and holds the view against the events.
     Changes nothing without --rebuild. The exit code is 1 where something is wrong.
     """
     if rebuild:
@@ -62,9 +63,8 @@ def _opened(place: Place) -> SqliteStore:
     except StoreError as error:
         advice = ": run `meshlog fsck`"
         if str(error).endswith(advice):
-            raise StoreError(
-                f"{str(error).removesuffix(advice)} and cannot be opened: {_NO_STORE}"
-            ) from error
+            what = str(error).removesuffix(advice)
+            raise StoreError(f"{what} and cannot be opened: {_NO_STORE}") from error
         raise
 
 
@@ -73,16 +73,13 @@ def _show(report: FsckReport) -> None:
         hint(shown(problem))
     if report.problem_count > len(report.problems):
         hint(f"and {report.problem_count - len(report.problems):,} more problems")
-    say(f"{count(report.events, 'event')} in {count(report.feeds, 'feed')}, {count(report.cuts, 'signature')},"
-        f" {count(report.records, 'record')}, {count(report.conflicts, 'conflict')}")  # fmt: skip
+    held = [count(report.events, "event"), count(report.feeds, "feed"), count(report.cuts, "cut")]
+    held += [count(report.records, "record"), f"{report.conflicts:,} of them in conflict"]
+    say(", ".join(held))
     if report.unsigned:
-        say(
-            f"{count(report.unsigned, 'event')} of this device not signed yet: that happens before they leave"
-        )
+        say(f"{count(report.unsigned, 'event')} of this device to be signed before leaving it")
     if report.held:
-        say(
-            f"{count(report.held, 'event')} stamped in the future: they count when their time has come"
-        )
+        say(f"{count(report.held, 'event')} held: stamped in the future, to count then")
     for fork in report.forks:
         say(f"forked, both branches kept: {shown(fork)}")
     for event_id, reason in report.unreadable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 import click
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+
+SECONDS_MAX = 604_800
+"""A week."""
 
 _NEGATIVE = re.compile(r"-\.?[0-9]")
 
@@ -63,7 +67,7 @@ def usual_data() -> Path:
 def place_of(data: str | None, identity: str | None) -> Place:
     """Return where things are, given what the person named."""
     store = Path(data).expanduser() if data else usual_data()
-    beside = store.with_name(f"{store.name}.identity")
+    beside = Path(f"{store}.identity")
     keys = Path(identity).expanduser() if identity else beside
     return Place(store, keys, bool(data), bool(identity))
 
@@ -81,9 +85,6 @@ def store_options(function: F) -> F:
     )  # fmt: skip
     @functools.wraps(function)
     def with_place(*args: Any, data: str | None, identity: str | None, **kwargs: Any) -> Any:  # noqa: ANN401
-        for path in (data, identity):
-            if path is not None and "\0" in path:
-                raise click.UsageError("a path cannot hold a zero byte")
         return function(*args, place=place_of(data, identity), **kwargs)
 
     return cast(F, with_place)
@@ -96,9 +97,9 @@ class _Text(click.ParamType[str]):
 
     def convert(
         self,
-        value: Any,
+        value: Any,  # noqa: ANN401 - whatever click has
         param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401
+        ctx: click.Context | None,
     ) -> str:
         """Return the text."""
         text = str(value)
@@ -109,7 +110,29 @@ class _Text(click.ParamType[str]):
         return text
 
 
+class _Seconds(click.ParamType[float]):
+    """A time to wait: more than nothing, at most a week."""
+
+    name = "seconds"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - whatever click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the seconds."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= SECONDS_MAX:  # nan is neither
+            self.fail(f"that is no time of up to {SECONDS_MAX} seconds", param, ctx)
+        return seconds
+
+
 TEXT = _Text()
+SECONDS = _Seconds()
 
 
 def json_option(what: str) -> Callable[[F], F]:

@@ -40,7 +40,10 @@ _name_option = click.option(
 @json_option("Print dataset, author, store and invite as JSON.")
 @store_options
 def init_command(place: Place, dataset: str, name: str | None, as_json: bool) -> None:
-    """Make a new dataset called NAME on this device, and show an invite for the others."""
+    """Make a new dataset, and show an invite for the others.
+
+    NAME is what people call it.
+    """
     now_ms = time.time_ns() // 1_000_000
 
     def take(store: SqliteStore, identity: Identity) -> Seat:
@@ -74,9 +77,10 @@ def init_command(place: Place, dataset: str, name: str | None, as_json: bool) ->
 @json_option("Print dataset, author and store as JSON.")
 @store_options
 def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_json: bool) -> None:
-    """Join a dataset with an INVITE: its text, a file that holds it, or - for standard input.
+    """Join a dataset with an invite.
 
-    Nobody needs to be in reach: the data come when a member is.
+    INVITE is its text, a file that holds it, or - for standard input. Nobody needs
+    to be in reach: the data come when a member is.
     """
     opened = _read_invite(" ".join(invite))
     if opened.grant.expires_s and opened.grant.expires_s < time.time():
@@ -93,9 +97,8 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
         facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
         say_json({**facts, "store": str(place.data)})
         return
-    say(
-        f"Joined {shown(opened.name)!r} as {shown(seat.name)!r} {short(seat.author)}, in {place.data}."
-    )
+    device = f"{shown(seat.name)!r} {short(seat.author)}"
+    say(f"Joined {shown(opened.name)!r} as {device}, in {place.data}.")
     say("Its data come when a member is in reach:")
     say("  meshlog run")
 
@@ -105,7 +108,7 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     "--role", type=click.Choice(["observer", "relay", "writer", "coordinator"]), default="writer",
     show_default=True, help="What whoever joins with it may do.",
 )  # fmt: skip
-@click.option("--days", type=click.IntRange(1, 36_500), help="Until it expires.  [default: never]")
+@click.option("--days", type=click.IntRange(1, 3_650), help="Until it expires.  [default: never]")
 @json_option("Print the invite as JSON.")
 @store_options
 def invite_command(place: Place, role: str, days: int | None, as_json: bool) -> None:
@@ -138,7 +141,16 @@ def _read_invite(words: str) -> Invite:
             )
         with path.open("rb") as file:
             text = file.read(INVITE_FILE_SIZE_MAX).decode(errors="replace")
-    return Invite.parse(text)
+    return _find_invite(text)
+
+
+def _find_invite(text: str) -> Invite:
+    """Return the invite in a text that may say more before and after it."""
+    start = max(text.upper().find(INVITE_PREFIX), 0)
+    try:
+        return Invite.parse(text[start:])
+    except InputError:
+        return Invite.parse(text[start:].split(maxsplit=1)[0] if text[start:].split() else "")
 
 
 @contextmanager

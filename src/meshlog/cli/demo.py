@@ -17,7 +17,10 @@ from meshlog.cli.command import command
 @click.option("--keep", is_flag=True, help="Keep the folder with stores and logs, and say where.")
 @click.pass_context
 def demo_command(ctx: click.Context, rows: Path | None, keep: bool) -> None:
-    """Let three devices that never all meet end with the same data, over real Reticulum."""
+    """Let three devices that never all meet agree.
+
+    Each is a process of its own with its own Reticulum, on this machine.
+    """
     from meshlog.demo import main
 
     ctx.exit(main(rows=rows, keep=keep))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -44,6 +45,7 @@ def guarded(program: click.Command, argv: Sequence[str] | None) -> int:
         _silence_stdout()
         return 0
     except OSError as error:
+        _silence_stdout()
         return _fail(_os_error(error))
     except MemoryError:
         return _fail("out of memory: give it less at once")
@@ -57,10 +59,8 @@ def one_line(text: str) -> str:
 
 
 def _fail(message: str, who: str = "meshlog") -> int:
-    try:
+    with contextlib.suppress(OSError):  # nobody listens
         click.echo(f"{who}: {one_line(message).rstrip('.')}", err=True)
-    except OSError:  # nobody listens
-        pass
     return FAILED
 
 
@@ -73,7 +73,7 @@ def _usage(error: click.ClickException) -> str:
     message = error.format_message().rstrip(".")
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    if context is None or ": " in message and "`" in message:
+    if context is None or (": " in message and "`" in message):
         return message
     return f"{message}: see `{context.command_path} --help`"
 
@@ -87,7 +87,5 @@ def _os_error(error: OSError) -> str:
 
 def _silence_stdout() -> None:
     """Keep the interpreter from complaining when it flushes at its end."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass

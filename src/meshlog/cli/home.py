@@ -153,7 +153,7 @@ def _is_said(node: Node, kind: str, payload: Mapping[str, Any]) -> bool:
     if record is None or not record.visible:
         return False
     if kind == "record.create":
-        return record.form == payload["form"]
+        return bool(record.form == payload["form"])
     if kind == "note.add":
         return payload["text"] in [note.text for note in record.notes]
     value = payload["value"]

@@ -1,11 +1,10 @@
-"""view and conflicts: what the records are now."""
+"""view: what the records are now."""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 import click
 
@@ -18,15 +17,16 @@ from meshlog.cli.output import (
     say_json,
     show_table,
     shown,
+    size,
+    that_fit,
     when,
 )
 from meshlog.cli.stores import Reading, reading
-from meshlog.core.codec import plain
 from meshlog.errors import InputError
 from meshlog.views.records import Record, Write, decode
 
-COLUMNS_MAX = 6
-"""Fields that a table of records shows; the others are counted."""
+COLUMN_WIDTH_MAX = 20
+"""Cells of a field in a table of records, where there is not room for all of them."""
 
 CONFLICT_MARK = " *"
 
@@ -44,7 +44,7 @@ CONFLICT_MARK = " *"
 @json_option("Print everything as JSON.")
 @store_options
 def view_command(place: Place, record: str | None, form: str | None, as_json: bool) -> None:
-    """Show the records, or one RECORD with who wrote what and when."""
+    """Show the records, or one with who wrote what."""
     with reading(place) as read:
         if record is not None:
             found = find(read, record)
@@ -89,11 +89,13 @@ def _show_records(records: Iterable[Record]) -> None:
         conflicts += sum(bool(one.conflicts()) for one in some)
         used = Counter(name for one in some for name in one.fields)
         names = sorted(used, key=lambda name: (-used[name], name))
-        columns = names[:COLUMNS_MAX]
-        more = len(names) - len(columns)
-        say(f"{shown(form) or '(no form)'}: {count(len(some), 'record')}"
-            + (f", {count(more, 'more field')} not shown" if more else ""))  # fmt: skip
-        show_table(["record", *map(shown, columns)], [_row(one, columns) for one in some])
+        headers = ["record", *map(shown, names)]
+        rows = [_row(one, names) for one in some]
+        columns = that_fit(headers, rows, COLUMN_WIDTH_MAX)
+        hidden = len(headers) - columns
+        more = f", {count(hidden, 'more field')} not shown" if hidden else ""
+        say(f"{shown(form) or '(no form)'}: {count(len(some), 'record')}{more}")
+        show_table(headers[:columns], [row[:columns] for row in rows], COLUMN_WIDTH_MAX)
         say()
     if conflicts:
         say(f"* in conflict, in {count(conflicts, 'record')}: see `meshlog conflicts`")
@@ -110,102 +112,33 @@ def _row(record: Record, columns: Iterable[str]) -> list[str]:
 
 
 def _show_record(read: Reading, record: Record) -> None:
-    roster = read.roster
     say(f"{shown(record.record_id)}  form {shown(record.form) or '(none)'}")
     disputed = record.conflicts()
     rows = [
         [
             shown(name) + (CONFLICT_MARK if name in disputed else ""),
             shown(writes[0].value),
-            *_who(read, writes[0]),
+            *who_and_when(read, writes[0]),
         ]
         for name, writes in record.fields.items()
     ]
     if rows:
         say()
         show_table(["field", "value", "by", "when"], rows)
-    for title, lines in (
-        ("notes", [f"{when(note.origin.stamp.wall_ms)}  {named_fully(roster, note.origin.author)}: {note.text}"
-                   for note in record.notes]),
-        ("attachments", [f"{shown(one.field)}  {one.size} B  {shown(one.mime)}  {shown(one.blob_hash)}"
-                         for one in record.attachments]),
-    ):  # fmt: skip
-        if lines:
-            say()
-            say(title)
-            for line in lines:
-                say(f"  {line}")
+    if record.notes:
+        say("\nnotes")
+    for note in record.notes:
+        who = named_fully(read.roster, note.origin.author)
+        say(f"  {when(note.origin.stamp.wall_ms)}  {who}: {shown(note.text)}")
+    if record.attachments:
+        say("\nattachments")
+    for one in record.attachments:
+        say(f"  {shown(one.field)}  {size(one.size)}  {shown(one.mime)}  {shown(one.blob_hash)}")
     if disputed:
         say()
         say(f"* in conflict: see `meshlog conflicts {record.record_id}`")
 
 
-def _who(read: Reading, write: Write) -> list[str]:
+def who_and_when(read: Reading, write: Write) -> list[str]:
+    """Return the name of a write's author and its time, as two cells."""
     return [named(read.roster, write.origin.author), when(write.origin.stamp.wall_ms)]
-
-
-@command("conflicts", example="meshlog conflicts\nmeshlog set W-7 depth_m 33")
-@click.argument("record", required=False, type=TEXT)
-@json_option("Print everything as JSON.")
-@store_options
-def conflicts_command(place: Place, record: str | None, as_json: bool) -> None:
-    """Show values that were written at the same time: the one shown, and those beside it.
-
-    Settle a conflict by writing the field.
-    """
-    with reading(place) as read:
-        if record is not None:
-            records = [find(read, record)]
-        else:
-            records = [decode(row) for row in read.store.records() if row.conflicts and row.visible]
-        found = [
-            (one, name, one.fields[name][0], losers)
-            for one in records
-            for name, losers in one.conflicts().items()
-        ]
-        if as_json:
-            say_json([_conflict(read, *item) for item in found])
-            return
-        if not found:
-            say("No conflicts.")
-            return
-        rows = []
-        for one, name, winner, losers in found:
-            rows.append(
-                [
-                    shown(one.record_id),
-                    shown(name),
-                    shown(winner.value),
-                    "shown",
-                    *_who(read, winner),
-                ]
-            )
-            rows += [["", "", shown(loser.value), "beside", *_who(read, loser)] for loser in losers]
-        show_table(["record", "field", "value", "", "by", "when"], rows)
-        say()
-        say(f"{count(len(found), 'field')} in conflict. Settle one by writing it:"
-            " meshlog set RECORD FIELD VALUE")  # fmt: skip
-
-
-def _conflict(
-    read: Reading, record: Record, name: str, winner: Write, losers: Iterable[Write]
-) -> dict[str, Any]:
-    return {
-        "record_id": record.record_id,
-        "form": record.form,
-        "field": name,
-        "shown": _told(read, winner),
-        "beside": [_told(read, loser) for loser in losers],
-    }
-
-
-def _told(read: Reading, write: Write) -> dict[str, Any]:
-    origin = write.origin
-    return {
-        "value": plain(write.value),
-        "author": origin.author.hex(),
-        "name": named(read.roster, origin.author),
-        "stamp": list(origin.stamp),
-        "feed": origin.ref.feed.hex(),
-        "seq": origin.seq,
-    }

@@ -10,13 +10,11 @@ from types import FrameType
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, store_options
+from meshlog.cli.command import SECONDS, TEXT, Place, command, store_options
 from meshlog.cli.logs import watch_quietly, write_log_to_stderr
 from meshlog.cli.output import shown
 from meshlog.cli.values import Item, checked
 from meshlog.tools.cells import value_of
-
-_INTERVAL = click.FloatRange(0, 86_400 * 7, min_open=True)
 
 
 @command(
@@ -36,13 +34,13 @@ _INTERVAL = click.FloatRange(0, 86_400 * 7, min_open=True)
 )
 @click.option(
     "--gossip-interval",
-    type=_INTERVAL,
+    type=SECONDS,
     metavar="SECONDS",
     help="Before a failed sync is tried again; doubles each time.  [default: 10]",
 )
 @click.option(
     "--announce-interval",
-    type=_INTERVAL,
+    type=SECONDS,
     metavar="SECONDS",
     help="Between announces while alone.  [default: as the medium allows]",
 )
@@ -81,7 +79,7 @@ def run_command(
     quiet: int,
     no_radio: bool,
 ) -> None:
-    """Run a node: keep this device in step with whoever is in reach, over Reticulum.
+    """Run a node: keep in step with whoever is in reach.
 
     A prompt takes view, front, status and quit. Other commands on the same store work as
     ever meanwhile. With --data naming a new file, the store is made in the open dataset,

@@ -25,7 +25,10 @@ _REFUSED = {
 @json_option("Print everything as JSON.")
 @store_options
 def status_command(place: Place, as_json: bool) -> None:
-    """Show what this device holds, who is in reach, and what each of them lacks."""
+    """Show what is here, who is in reach, what they lack.
+
+    Asks the running node; without one, tells what the store holds.
+    """
     client = connect(place.data)
     if client is not None:
         with client:
@@ -62,17 +65,16 @@ def stored_status(read: Reading) -> dict[str, Any]:
 
 def show_status(status: Mapping[str, Any]) -> None:
     """Print a status for a person."""
-    say(f"dataset    {status['dataset_name'] or '(its name has not come yet)'} <{status['dataset'][:8]}>,"
-        f" {count(status['members'], 'member')}")  # fmt: skip
+    name = status["dataset_name"] or "(its name has not come yet)"
+    say(f"dataset    {name} <{status['dataset'][:8]}>, {count(status['members'], 'member')}")
     say(f"device     {status['name']} <{status['author'][:8]}>")
-    say(
-        f"holds      {count(status['events'], 'event')}, {count(status['records'], 'record')}, root {status['root'][:8]}"
-    )
+    held = f"{count(status['events'], 'event')}, {count(status['records'], 'record')}"
+    say(f"holds      {held}, root {status['root'][:8]}")
     if status["conflicts"]:
         say(f"conflicts  {count(status['conflicts'], 'field')}: see `meshlog conflicts`")
     if status["held_records"]:
-        say(f"held       writes to {count(status['held_records'], 'record')} are stamped in the future,"
-            " and count when their time has come")  # fmt: skip
+        records = count(status["held_records"], "record")
+        say(f"held       writes to {records} are stamped in the future, and count then")
     for reason, number in sorted(status["refused"].items()):
         say(f"refused    {count(number, 'segment')} {_REFUSED.get(reason, reason)}")
     if not status.get("running", True):

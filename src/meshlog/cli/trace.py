@@ -27,9 +27,9 @@ _HEX_DIGITS = 32
 @json_option("Print everything as JSON.")
 @store_options
 def history_command(place: Place, record: str, as_json: bool) -> None:
-    """Show who wrote what to a RECORD, when, and what became of each value.
+    """Show who wrote what to a record, and when.
 
-    Deleted records keep their history.
+    Says what became of each value, too. Deleted records keep their history.
     """
     with reading(place) as read:
         entries = history(read.store, record, _label(read), read.ledger.horizon_ms)
@@ -141,7 +141,7 @@ def _place(feed: FeedKey, seq: int) -> dict[str, Any]:
 @json_option("Print everything as JSON.")
 @store_options
 def log_command(place: Place, limit: int, after: int | None, as_json: bool) -> None:
-    """Show events as they arrived on this device, the newest last."""
+    """Show events as they arrived, the newest last."""
     with reading(place) as read:
         held = read.store.event_count()
         start = max(held - limit, 0) if after is None else after

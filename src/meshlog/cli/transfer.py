@@ -64,7 +64,7 @@ def import_command(
     place: Place, *, file: Path, form: str | None, id_column: str | None,
     format_: str | None, na_values: tuple[str, ...], as_json: bool,
 ) -> int:  # fmt: skip
-    """Bring a CSV file, JSON lines or an old meshlogd log into the dataset.
+    """Bring in CSV, JSON lines or an old meshlogd log.
 
     A row that cannot be used is reported with its line and the rest is imported; the exit
     code is 1 then. Importing the same file again adds nothing.
@@ -129,9 +129,10 @@ def _show_report(file: Path, report: ImportReport) -> None:
 )
 @store_options
 def export_command(place: Place, file: Path | None, form: str | None, format_: str | None) -> None:
-    """Write the records as CSV or JSON lines, to FILE or to standard output.
+    """Write the records as CSV or JSON lines.
 
-    Importing the result gives the same records. Of a conflict the shown value is written.
+    They go to FILE or to standard output. Importing the result gives the same records. Of
+    a conflict the shown value is written.
     """
     if format_ is None:
         format_ = (
@@ -148,9 +149,7 @@ def export_command(place: Place, file: Path | None, form: str | None, format_: s
             say(f"{file}: {count(written, 'record')}")
         conflicts = sum(row.conflicts for row in rows if row.visible)
         if conflicts:
-            hint(
-                f"{count(conflicts, 'field')} in conflict: the shown value was exported; see `meshlog conflicts`"
-            )
+            hint(f"{count(conflicts, 'field')} in conflict: only the shown value was exported")
 
 
 @contextmanager

@@ -157,6 +157,7 @@ def decode_cbor(data: bytes) -> Any:
             max_depth=DEPTH_MAX + 1,
             allow_indefinite=False,
             allow_duplicate_keys=False,
+            strict_hashable_types=True,  # keys made to collide cost seconds of CPU
         )
         value = decoder.decode(immutable=True)
         if stream.tell() != len(data):

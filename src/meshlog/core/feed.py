@@ -58,7 +58,7 @@ def digest(domain: bytes, frontier: Iterable[tuple[FeedKey, tuple[Head, ...]]]) 
     state = hashlib.blake2b(domain, digest_size=32)
     for key, heads in sorted((key.packed(), heads) for key, heads in frontier):
         state.update(key)
-        state.update(len(heads).to_bytes(2, "big"))
+        state.update(len(heads).to_bytes(4, "big"))
         for head in sorted(heads):
             state.update(head.seq.to_bytes(4, "big") + head.id)
     return state.digest()

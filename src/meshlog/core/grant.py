@@ -7,7 +7,6 @@ founder. An invite is a grant to whoever holds a secret seed, as a text for pape
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
@@ -212,7 +211,7 @@ class Invite:
             seed, grant = reader.take(SEED_SIZE), Grant.read(reader)
             name = reader.block(NAME_SIZE_MAX).decode()
             reader.end()
-        except (MalformedError, binascii.Error, UnicodeDecodeError) as error:
+        except (MalformedError, ValueError) as error:
             raise InputError(
                 "the invite is incomplete or mistyped: compare it with the original"
             ) from error

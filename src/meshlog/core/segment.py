@@ -23,7 +23,9 @@ then cost 2 per event, and a slow link can serve a part of a feed."""
 CUT_SIZE_MAX = 16_384
 """…or after this many body bytes, about what SF8 moves in a minute."""
 
-SEGMENT_EVENTS_MAX = 1_024
+SEGMENT_EVENTS_MAX = 256
+"""Eight cuts' worth. No two cuts of a feed are further apart, so every relay can serve it."""
+
 SEGMENT_SIZE_MAX = 262_144
 BASE_HINT_SIZE = 4
 

@@ -58,7 +58,7 @@ class ControlClient:
         """Return the text of a new invite. See ``emit`` for what it raises."""
         return str(self.ask("invite", role=role, days=days)["invite"])
 
-    def ask(self, do: str, **words: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """Send one request and return its answer. See ``emit`` for what it raises."""
         try:
             line = encode_line({"v": VERSION, "do": do, **words})

@@ -140,7 +140,7 @@ class ControlServer:
             return {**_no(str(error)), "reason": "input"}
         except MeshlogError as error:
             return _no(str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the daemon's handler; its log has the traceback
             self._log.exception("a request on the control socket failed")
             return _no("the node could not do that: its log says why")
 

@@ -14,8 +14,8 @@ from meshlog.node import Node
 ITEMS_MAX = 100_000
 """Events that one request may write, in one transaction."""
 
-INVITE_DAYS_MAX = 36_500
-"""A hundred years; more does not fit the grant's 32 bits of seconds much longer."""
+INVITE_DAYS_MAX = 3_650
+"""Ten years; a grant has 32 bits for its seconds, so they end in 2106."""
 
 
 def answer(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,8 @@ class SeamExchange:
             self.refused += 1
             return
         if frame.kind == ANSWER:
-            if self._open.pop(frame.exchange, None) is not None:
+            if self._open.get(frame.exchange, ("", 0))[0] == src:
+                del self._open[frame.exchange]
                 self._put(Answered(Peer(src), frame.exchange, frame.bundle))
             return
         self._tokens += 1

@@ -22,6 +22,7 @@ from meshlog.sync.holdings import Verdict
 from meshlog.views.records import record_of
 
 BEFORE_ALL = Stamp(-1, 0)
+PASSES = 3
 BASES_MAX = 8
 """Branches that a segment may be tried on; more at one seq is a hostile feed."""
 
@@ -53,20 +54,26 @@ def decode_batch(segments: Sequence[bytes]) -> Batch:
 def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_ms: int) -> None:
     """Write what holds of a batch, inside the caller's transaction; ``ledger`` is a copy.
 
-    Segments may come in any order, grants after what they allow: passes go on while one
-    moves. Cost: one signature check per segment that names a known base.
+    Segments may come in any order. Judged by kind, feed and seq, one pass takes all but what
+    waits for a later one's branch or for the genesis; a second and a third take that.
+    Cost: one signature check per segment and base.
     """
-    moved = True
-    while moved:
-        moved = False
-        for index, segment in enumerate(batch.segments):
+    order = sorted(
+        (segment.feed.kind, segment.feed, segment.first_seq, index)
+        for index, segment in enumerate(batch.segments)
+        if segment is not None
+    )
+    for _ in range(PASSES):
+        before = batch.events
+        for *_, index in order:
+            segment = batch.segments[index]
             if segment is None or batch.verdicts[index] is not Verdict.GAP:
                 continue
-            verdict, new = judge(segment, store, ledger, dataset)
-            batch.verdicts[index] = verdict
-            if verdict is Verdict.ACCEPTED:
+            batch.verdicts[index], new = judge(segment, store, ledger, dataset)
+            if batch.verdicts[index] is Verdict.ACCEPTED:
                 _write(batch, new, store, ledger, now_ms)
-                moved = True
+        if batch.events == before:
+            break
     batch.gaps = {
         segment.feed
         for segment, verdict in zip(batch.segments, batch.verdicts, strict=True)

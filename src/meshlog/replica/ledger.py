@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.ports import Store
+
+_CONTROL = FeedKind.CONTROL
 
 
 @dataclass(slots=True)
@@ -21,9 +23,9 @@ class Ledger:
     clock: Stamp
     """The greatest stamp made, or seen and believed."""
     horizon_ms: int
-    root: bytes = b""
-    roster_digest: bytes = b""
-    indexed: list[FeedKey] = field(default_factory=list)
+    _root: bytes | None = None
+    _roster_digest: bytes | None = None
+    _indexed: list[FeedKey] | None = None
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -31,26 +33,27 @@ class Ledger:
         frontier = store.heads()
         clock = store.get_meta("clock")
         horizon = store.get_meta("horizon")
-        ledger = cls(
+        return cls(
             _fold_roster(store, frontier, dataset),
             frontier,
             Stamp.unpacked(int.from_bytes(clock, "big")) if clock else ZERO,
             int.from_bytes(horizon, "big") if horizon else 0,
         )
-        ledger.sum_up()
-        return ledger
 
     def copy(self) -> Ledger:
         """Return a copy whose changes do not show here."""
         return replace(self, frontier=dict(self.frontier))
 
-    def advance(self, events: Iterable[Event], store: Store) -> None:
+    def advance(self, events: Sequence[Event], store: Store) -> None:
         """Take in events of one branch that were written to ``store``, in order."""
+        self._root = None
+        first, last = events[0], events[-1]
+        heads = [head for head in self.frontier.get(last.feed, ()) if head.id != first.prev]
+        self.frontier[last.feed] = tuple(sorted([*heads, Head(last.seq, last.id)]))
         for event in events:
-            heads = [head for head in self.frontier.get(event.feed, ()) if head.id != event.prev]
-            self.frontier[event.feed] = tuple(sorted([*heads, Head(event.seq, event.id)]))
-            if event.feed.kind is FeedKind.CONTROL:
+            if event.feed.kind is _CONTROL:
                 self.roster = enrol(self.roster, event)
+                self._roster_digest = self._indexed = None
             if event.id == self.roster.dataset:
                 self.roster = _fold_roster(store, self.frontier, self.roster.dataset)
 
@@ -59,14 +62,27 @@ class Ledger:
         for event in events:
             self.clock = observe(self.clock, event.stamp, now_ms)
 
-    def sum_up(self) -> None:
-        """Work out root, roster digest and indices anew. Cost: O(feeds · log feeds)."""
-        self.root = digest(ROOT_DOMAIN, self.frontier.items())
-        control = [
-            (key, heads) for key, heads in self.frontier.items() if key.kind is FeedKind.CONTROL
-        ]
-        self.roster_digest = digest(ROSTER_DOMAIN, control)
-        self.indexed = data_feeds(self.roster)
+    @property
+    def root(self) -> bytes:
+        """32 bytes over every feed. Cost: O(feeds · log feeds) after a change."""
+        if self._root is None:
+            self._root = digest(ROOT_DOMAIN, self.frontier.items())
+        return self._root
+
+    @property
+    def roster_digest(self) -> bytes:
+        """32 bytes over the control feeds."""
+        if self._roster_digest is None:
+            control = ((k, heads) for k, heads in self.frontier.items() if k.kind is _CONTROL)
+            self._roster_digest = digest(ROSTER_DOMAIN, control)
+        return self._roster_digest
+
+    @property
+    def indexed(self) -> list[FeedKey]:
+        """The members' data feeds in the order that gives them their index."""
+        if self._indexed is None:
+            self._indexed = data_feeds(self.roster)
+        return self._indexed
 
     def save(self, store: Store) -> None:
         """Write clock and horizon, inside the caller's transaction."""
@@ -83,9 +99,7 @@ def _fold_roster(
     store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]], dataset: DatasetId
 ) -> Roster:
     """Fold all control events: at start, and when the genesis comes after feeds that it lets in."""
-    control = [
-        (key, tip) for key, tips in frontier.items() if key.kind is FeedKind.CONTROL for tip in tips
-    ]
+    control = [(key, tip) for key, tips in frontier.items() if key.kind is _CONTROL for tip in tips]
     return fold(
         dataset, (event for key, tip in control for event in store.branch(tip, key, 0, tip.seq))
     )

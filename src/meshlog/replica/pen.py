@@ -53,8 +53,9 @@ def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> l
     """Write our own events; return the records they touch."""
     entries = [LogEntry(event, record_of(event)) for event in events]
     store.add(entries, now_ms)
-    ledger.advance(events, store)
-    ledger.save(store)
+    if events:
+        ledger.advance(events, store)
+        ledger.save(store)
     return [entry.record_id for entry in entries if entry.record_id is not None]
 
 
@@ -86,6 +87,11 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
                 since_events = since_bytes = 0
         signed = run[-1].seq
     store.set_meta(_cut_key(feed), head.seq.to_bytes(4, "big"))
+
+
+def is_unsigned(store: Store, ledger: Ledger, feed: FeedKey) -> bool:
+    """Say whether the end of one of our feeds waits for a signature."""
+    return last_cut(store, feed) < own_head(ledger, feed).seq
 
 
 def last_cut(store: Store, feed: FeedKey) -> int:

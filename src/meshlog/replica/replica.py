@@ -9,7 +9,7 @@ from typing import Any
 
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
-from meshlog.core.grant import Invite, Role, issue
+from meshlog.core.grant import Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, encode_segment
 from meshlog.errors import InputError, StoreError
@@ -66,6 +66,8 @@ class Replica:
         self.view = LiveView(store)
         self.refused: Counter[str] = Counter()
         """Segments refused since start, by reason."""
+        self.trouble = ""
+        """What the disk refused last, in one sentence; empty where nothing."""
         self._rng = rng
         self._ledger = Ledger.load(store, seat.dataset)
         self._signed_root = b""
@@ -109,16 +111,18 @@ class Replica:
             now_ms: Wall time.
 
         Raises:
-            InputError: A kind or payload cannot be carried or read; nothing was written.
+            InputError: A kind or payload cannot be carried or read, or our role does not
+                write; nothing was written.
             StoreError: The disk refused; nothing was written.
         """
+        self._check_may_write()
         feed = self.data_feed
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         ledger = self._ledger.copy()
         with self.store.transaction():
             events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
             self.view.applied(touched, ledger.horizon_ms)
-        self._keep(ledger)
+        self._ledger = ledger
         return events
 
     def invite(self, role: Role, expires_s: int = 0) -> Invite:
@@ -137,33 +141,47 @@ class Replica:
         own = roster.members.get(self.identity.author)
         if own is None or own.role < Role.COORDINATOR:
             raise InputError("only the founder and coordinators can invite")
+        if role > Role.COORDINATOR or not 0 <= expires_s < 2**32:
+            raise InputError("an invite is for a role up to coordinator, until a date before 2106")
         seed = self._rng.randbytes(_SEED_SIZE)
         grant = issue(self.identity, own.admission, self.dataset, seed, role, expires_s)
+        proof = admit(grant, seed, self.identity.author, self.dataset)
+        if check_admission(proof, self.identity.author, self.dataset, roster.founder) is None:
+            raise InputError("too many invites lead to this device: let the founder invite")
         return Invite(self.dataset, self.seat.key, seed, grant, roster.name)
 
-    def _with_replaces(
-        self, kind: str, payload: Mapping[str, Any], feed: FeedKey
-    ) -> Mapping[str, Any]:
-        record_id = payload.get("record_id") if type(kind) is str else None
+    def _with_replaces(self, kind: str, payload: object, feed: FeedKey) -> Mapping[str, Any]:
+        if not isinstance(payload, Mapping):
+            raise InputError("a payload is a mapping with text keys")
+        record_id = payload.get("record_id")
         record = self.view.get(record_id) if isinstance(record_id, str) else None
         return with_replaces(kind, payload, record, feed)
 
+    def _check_may_write(self) -> None:
+        member = self._ledger.roster.members.get(self.identity.author)
+        role = member.role if member else self.seat.role
+        if role < Role.WRITER:
+            raise InputError(f"this device joined as {role.name.lower()}: it reads and relays only")
+
     def _begin_life(self, now_ms: int) -> None:
-        """Open a control and a data feed under a new random incarnation."""
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            life = self._write_life(ledger, now_ms)
+        self._ledger, self._life = ledger, life
+
+    def _write_life(self, ledger: Ledger, now_ms: int) -> int:
+        """Open a control and a data feed under a new random incarnation, in a transaction."""
         life = self._rng.getrandbits(32)
         opening = {"keys": self.identity.keys, "name": self.seat.name, "data": life}
         if self.seat.admission:
             opening["admission"] = self.seat.admission
-        ledger = self._ledger.copy()
         feed = FeedKey(self.identity.author, FeedKind.CONTROL, life)
-        with self.store.transaction():
-            self.store.set_meta("incarnation", life.to_bytes(4, "big"))
-            if self.seat.genesis and not ledger.roster.founder:
-                genesis = self.seat.genesis_event().signed(self.identity)
-                pen.add(self.store, ledger, [genesis], now_ms)
-            pen.write(self.store, ledger, feed, self.dataset, [("feed.open", opening)], now_ms)
-        self._life = life
-        self._keep(ledger)
+        self.store.set_meta("incarnation", life.to_bytes(4, "big"))
+        if self.seat.genesis and not ledger.roster.founder:
+            genesis = self.seat.genesis_event().signed(self.identity)
+            pen.add(self.store, ledger, [genesis], now_ms)
+        pen.write(self.store, ledger, feed, self.dataset, [("feed.open", opening)], now_ms)
+        return life
 
     # ── syncing ─────────────────────────────────────────────────────────────────────
 
@@ -175,7 +193,7 @@ class Replica:
         """React to one input. Never raises because of what a peer sent.
 
         Raises:
-            StoreError: The disk failed while signing our own cuts; nothing changed.
+            StoreError: The disk failed while the view followed the clock; nothing changed.
         """
         self.advance_horizon(now_ms)
         return self.engine.handle(happened, now_ms)
@@ -186,25 +204,41 @@ class Replica:
 
     def advance_horizon(self, now_ms: int) -> None:
         """Count held events that the clock has reached. Cost: one index look-up when none are."""
-        target_ms = horizon_for(now_ms)
-        if target_ms <= self._ledger.horizon_ms:
+        ledger, target_ms = self._ledger, horizon_for(now_ms)
+        if target_ms <= ledger.horizon_ms:
             return
-        before_ms, self._ledger.horizon_ms = self._ledger.horizon_ms, target_ms
-        if self.store.touched_between(before_ms, target_ms):
+        released = self.store.touched_between(ledger.horizon_ms, target_ms)
+        ledger = ledger.copy()
+        ledger.horizon_ms = target_ms
+        if released:
             with self.store.transaction():
-                self.view.advance(before_ms, target_ms)
-                self._ledger.save(self.store)
+                self.view.applied(released, target_ms)
+                ledger.save(self.store)
+        self._ledger = ledger
 
     # ── Holdings: what the engine sees ──────────────────────────────────────────────
 
     def root(self) -> bytes:
-        """See Holdings.root."""
+        """See Holdings.root. Where the disk refuses a signature, its events stay here for now."""
         if self._signed_root != self._ledger.root:
-            with self.store.transaction():
-                for feed in (self.control_feed, self.data_feed):
-                    pen.sign_cuts(self.store, self._ledger, self.identity, feed)
-            self._signed_root = self._ledger.root
+            try:
+                self._sign_cuts()
+            except StoreError as error:
+                self.trouble = str(error)
+            else:
+                self._signed_root = self._ledger.root
         return self._ledger.root
+
+    def _sign_cuts(self) -> None:
+        feeds = [
+            feed
+            for feed in (self.control_feed, self.data_feed)
+            if pen.is_unsigned(self.store, self._ledger, feed)
+        ]
+        if feeds:
+            with self.store.transaction():
+                for feed in feeds:
+                    pen.sign_cuts(self.store, self._ledger, self.identity, feed)
 
     def roster_digest(self) -> bytes:
         """See Holdings.roster_digest."""
@@ -252,20 +286,22 @@ class Replica:
         self.root()  # signs what we wrote: a twin's branch must not keep ours from leaving
         batch = decode_batch(segments)
         ledger = self._ledger.copy()
-        own = {feed: ledger.frontier.get(feed, ()) for feed in (self.control_feed, self.data_feed)}
+        own = [ledger.frontier.get(feed, ()) for feed in (self.control_feed, self.data_feed)]
+        life = self._life
         try:
             with self.store.transaction():
                 take_in(batch, self.store, ledger, self.dataset, now_ms)
                 if batch.events:
                     self.view.applied(batch.touched, ledger.horizon_ms)
                     ledger.save(self.store)
-        except StoreError:
+                feeds = (self.control_feed, self.data_feed)
+                if own != [ledger.frontier.get(feed, ()) for feed in feeds]:
+                    life = self._write_life(ledger, now_ms)
+        except StoreError as error:
+            self.trouble = str(error)
             self.refused[Verdict.BUSY] += len(segments)
             return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
-        if batch.events:
-            self._keep(ledger)
-        if any(ledger.frontier.get(feed, ()) != before for feed, before in own.items()):
-            self._begin_life(now_ms)
+        self._ledger, self._life = ledger, life
         self.refused.update(
             verdict
             for verdict in batch.verdicts
@@ -283,10 +319,6 @@ class Replica:
     def record(self, record_id: str) -> Record | None:
         """Return a record of the live view, hidden ones included."""
         return self.view.get(record_id)
-
-    def _keep(self, ledger: Ledger) -> None:
-        ledger.sum_up()
-        self._ledger = ledger
 
 
 def next_run(events: Sequence[Event]) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from meshlog.core.codec import Reader
 from meshlog.core.event import (
     NO_DATASET,
     NO_PREV,
@@ -15,7 +16,15 @@ from meshlog.core.event import (
     encode_body,
 )
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.grant import DATASET_KEY_SIZE, NAME_SIZE_MAX, Invite, admit, open_dataset_key
+from meshlog.core.grant import (
+    DATASET_KEY_SIZE,
+    NAME_SIZE_MAX,
+    Grant,
+    Invite,
+    Role,
+    admit,
+    open_dataset_key,
+)
 from meshlog.core.hlc import ZERO, tick
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import IdentityError, InputError, StoreError
@@ -39,6 +48,13 @@ class Seat:
     genesis: bytes = b""
     """Body of the genesis event, until the founder has written it; empty otherwise."""
     genesis_ms: int = 0
+
+    @property
+    def role(self) -> Role:
+        """What this device was let in as."""
+        if self.admission:
+            return Grant.read(Reader(self.admission)).role
+        return Role.FOUNDER if self.genesis else Role.WRITER
 
     def genesis_event(self) -> Event:
         """Return the founder's first event, whose id names the dataset."""
@@ -145,6 +161,14 @@ def _take(store: Store, seat: Seat) -> Seat:
 
 
 def _name(name: str) -> str:
-    if not 0 < len(name.encode(errors="replace")) <= NAME_SIZE_MAX:
+    if not is_name(name):
         raise InputError(f"a name is 1 to {NAME_SIZE_MAX} bytes of text")
     return name
+
+
+def is_name(name: str) -> bool:
+    """Say whether a device or a dataset can be called that."""
+    try:
+        return 0 < len(name.encode()) <= NAME_SIZE_MAX
+    except UnicodeEncodeError:
+        return False

@@ -245,7 +245,8 @@ class World:
         if frame is None:
             return
         if frame.kind == ANSWER:
-            if node.open.pop(frame.exchange, None) is not None:
+            if node.open.get(frame.exchange) == src:
+                del node.open[frame.exchange]
                 self._handle(node, Answered(src, frame.exchange, frame.bundle))
             return
         token = next(self._ticket)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import (
+    FEEDS_MAX,
+    HEADS_MAX,
     POINT_HINT_SIZE,
     POINTS_MAX,
     ROSTER_DIGEST_SIZE,
@@ -51,13 +53,13 @@ def state_control(holdings: Holdings) -> Ids:
     control = sorted(
         (key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL
     )
-    return Ids(tuple((key, hints(heads)) for key, heads in control))
+    return Ids(tuple((key, hints(heads)) for key, heads in control[:FEEDS_MAX]))
 
 
 def state_data(holdings: Holdings, *, hashed: bool) -> Vec:
     """Return the statement about our data feeds, trailing empty ones left out."""
     frontier = holdings.frontier()
-    feeds = [hints(frontier.get(key, ())) for key in holdings.indexed_feeds()]
+    feeds = [hints(frontier.get(key, ())) for key in holdings.indexed_feeds()[:FEEDS_MAX]]
     while feeds and not feeds[-1]:
         feeds.pop()
     if not hashed:
@@ -134,10 +136,15 @@ def answer_want(holdings: Holdings, runs: Iterable[Run]) -> Iterator[Push]:
 def locate(holdings: Holdings, feed: FeedKey) -> Loc:
     """Return our points of a feed: each head, then 1, 2, 4, … before it, down to seq 1."""
     points: dict[Point, None] = {}
-    for tip in holdings.frontier().get(feed, ()):
+    for tip in _branches(holdings, feed):
         for seq in _spaced(tip.seq):
             points[Point(seq, holdings.id_on_branch(feed, tip, seq)[:POINT_HINT_SIZE])] = None
     return Loc(feed, tuple(points)[:POINTS_MAX])
+
+
+def _branches(holdings: Holdings, feed: FeedKey) -> tuple[Head, ...]:
+    """Return the heads that a locator considers: the longest, as a statement shows them."""
+    return holdings.frontier().get(feed, ())[-HEADS_MAX:]
 
 
 def _spaced(last_seq: int) -> list[int]:
@@ -159,7 +166,7 @@ def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
     known = {(point.seq, point.hint) for point in loc.points}
     places = sorted({point.seq for point in loc.points}, reverse=True)
     pushes: list[Push] = []
-    for tip in holdings.frontier().get(loc.feed, ()):
+    for tip in _branches(holdings, loc.feed):
         after = 0
         for seq in places:
             if (

@@ -6,6 +6,7 @@ A bundle is a version byte and messages in a row; each is a type byte, a length,
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,10 +23,15 @@ VERSION = 1
 BUNDLE_SIZE_MAX = 1_000_000
 """Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
 
-MESSAGES_MAX = 4_096
+SEGMENTS_MAX = 4_096
+LOCATORS_MAX = 16
+"""Locators are the costliest to answer; the feeds that do not fit come in the next exchange."""
+
 FEEDS_MAX = 20_000
 HEADS_MAX = 64
-RUNS_MAX = 4_096
+RUNS_MAX = 1_024
+"""Runs that a WANT names; the rest is wanted in the next exchange."""
+
 POINTS_MAX = 1_024
 ROSTER_DIGEST_SIZE = 4
 ROOT_HINT_SIZE = 8
@@ -44,6 +50,10 @@ class Kind(IntEnum):
     LOC = 6
     ACK = 7
     SUM = 8
+
+
+_PER_BUNDLE: Mapping[int, int] = {Kind.SEG: SEGMENTS_MAX, Kind.LOC: LOCATORS_MAX}
+"""How often a type may stand in one bundle; the others once, or work would multiply."""
 
 
 class HeadHint(NamedTuple):
@@ -175,10 +185,12 @@ def decode_bundle(data: bytes) -> list[Message]:
     if version != VERSION:
         raise MalformedError("newer version" if version > VERSION else "unknown version")
     messages: list[Message] = []
+    seen: Counter[int] = Counter()
     while reader.left:
-        if len(messages) >= MESSAGES_MAX:
-            raise MalformedError("too many messages")
         kind, content = reader.uint(1), Reader(reader.block(BUNDLE_SIZE_MAX))
+        seen[kind] += 1
+        if seen[kind] > _PER_BUNDLE.get(kind, 1):
+            raise MalformedError("repeated message")
         if kind in _DECODERS:
             messages.append(_DECODERS[kind](content))
             content.end()
@@ -199,8 +211,9 @@ def _content(message: Message) -> tuple[Kind, bytes]:
             parts = [_heads(heads, hashed=hashed) for heads in feeds]
             return Kind.VEC, roster_digest + bytes((hashed,)) + varint(len(feeds)) + b"".join(parts)
         case Want(credit_bytes, runs):
-            parts = [run.feed.packed() + varint(run.first) + varint(run.last) for run in runs]
-            return Kind.WANT, varint(credit_bytes) + varint(len(runs)) + b"".join(parts)
+            named = runs[:RUNS_MAX]
+            parts = [run.feed.packed() + varint(run.first) + varint(run.last) for run in named]
+            return Kind.WANT, varint(credit_bytes) + varint(len(named)) + b"".join(parts)
         case Seg(data):
             return Kind.SEG, data
         case Loc(feed, points):

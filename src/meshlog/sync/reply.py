@@ -20,8 +20,9 @@ from meshlog.sync.difference import (
     state_control,
     state_data,
 )
-from meshlog.sync.holdings import Holdings, Ingested
+from meshlog.sync.holdings import Holdings, Ingested, Verdict
 from meshlog.sync.messages import (
+    LOCATORS_MAX,
     ROSTER_DIGEST_SIZE,
     Ack,
     Beacon,
@@ -130,9 +131,9 @@ def pack(
         segments, reached = holdings.segments(push.feed, push.tip, push.after_seq, max(left, 0))
         packed += map(Seg, segments)
         left -= sum(len(segment) + _SEG_OVERHEAD for segment in segments)
-        if segments and reached < push.tip.seq:
+        if reached < push.tip.seq:
             owed.append(Push(push.feed, push.tip, reached))
-            left = min(left, 0)
+            left = min(left, 0) if segments else left
     return packed, owed
 
 
@@ -167,7 +168,11 @@ def reply(
         answer.append(make_beacon(holdings, now_ms))
     agreed = heard.beacon is not None and agrees(holdings, heard.beacon)
     open_ends = bool(
-        heard.difference.wants or heard.difference.locate or heard.ingested.gaps or heard.locs
+        heard.difference.wants
+        or heard.difference.locate
+        or heard.ingested.gaps
+        or heard.locs
+        or Verdict.BUSY in heard.ingested.verdicts
     )
     if heard.other_roster or (heard.asked_beacon and not agreed and not heard.compared):
         open_ends = True
@@ -178,8 +183,8 @@ def reply(
                 hashed=False,
             )
         )
-    forked = sorted({*heard.difference.locate, *heard.ingested.gaps})
-    answer += [locate(holdings, feed) for feed in [*forked, *(loc.feed for loc in heard.locs)]]
+    forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
+    answer += [locate(holdings, feed) for feed in sorted(forked)[:LOCATORS_MAX]]
     if heard.difference.wants:
         answer.append(Want(budget_bytes, tuple(heard.difference.wants)))
     credit = budget_bytes if heard.credit_bytes is None else min(budget_bytes, heard.credit_bytes)

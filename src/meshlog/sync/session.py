@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Beacon, Message, Run, Sum, Want
+from meshlog.sync.messages import LOCATORS_MAX, Beacon, Message, Run, Sum, Want
 from meshlog.sync.reply import agrees, hear, make_beacon, pack, same_roster, state
 
 IDLE_ROUNDS_MAX = 4
@@ -36,7 +36,9 @@ class Session:
     received: int = 0
     """Events that this session brought us."""
     sent: int = 0
-    """Events that the peer took from us."""
+    """Events that the peer took from us, as far as we offered them."""
+    offered: int = 0
+    """Events in the latest request: a peer that claims to have taken more is not believed."""
 
     def first(self, holdings: Holdings, now_ms: int) -> list[Message]:
         """Return the opening request: where we stand."""
@@ -51,9 +53,12 @@ class Session:
         """
         heard = hear(holdings, answer, now_ms)
         self.beacon = heard.beacon or self.beacon
+        taken = min(heard.accepted, self.offered)
+        if self.sent + taken > holdings.event_count():
+            taken = 0  # nobody can lack more than we hold: it takes the same again and again
         self.received += heard.ingested.events
-        self.sent += heard.accepted
-        moved = heard.ingested.events + heard.accepted
+        self.sent += taken
+        moved = heard.ingested.events + taken
         self.idle_rounds = 0 if moved else self.idle_rounds + 1
         self.lacking = heard.lacking
         if moved:
@@ -62,14 +67,10 @@ class Session:
         if heard.compared:
             self.stated = not heard.other_roster
             self.owed, self.wants = [], []
-        self.owed += heard.difference.pushes
+        self.owed = list(dict.fromkeys(self.owed + heard.difference.pushes))
         self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
-        for feed in sorted({*heard.difference.locate, *heard.ingested.gaps}):
-            if feed not in self.located:
-                self.to_locate.append(feed)
-        for loc in heard.locs:
-            if loc.feed not in self.located:
-                self.to_locate.append(loc.feed)
+        forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
+        self.to_locate = sorted({*self.to_locate, *forked} - self.located)
         if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
             return None
         return self._request(holdings, budget_bytes, now_ms)
@@ -79,12 +80,13 @@ class Session:
         return self.beacon is not None and agrees(holdings, self.beacon)
 
     def _request(self, holdings: Holdings, budget_bytes: int, now_ms: int) -> list[Message]:
+        offered = sum(push.tip.seq - push.after_seq for push in self.owed)
         packed, self.owed = pack(holdings, self.owed, budget_bytes)
+        self.offered = offered - sum(push.tip.seq - push.after_seq for push in self.owed)
         request: list[Message] = list(packed)
-        for feed in dict.fromkeys(self.to_locate):
-            self.located.add(feed)
-            request.append(locate(holdings, feed))
-        self.to_locate = []
+        now, self.to_locate = self.to_locate[:LOCATORS_MAX], self.to_locate[LOCATORS_MAX:]
+        self.located.update(now)
+        request += [locate(holdings, feed) for feed in now]
         if self.wants:
             request.append(Want(budget_bytes, tuple(self.wants)))
         if request:

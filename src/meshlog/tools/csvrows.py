@@ -94,10 +94,7 @@ class CsvSource:
         self._form = form
         self._silent = frozenset((*na_values, ""))
         headers = [_header(path, sign) for sign in DELIMITERS]
-        widths = [0 if isinstance(header, RowError) else len(header) for header in headers]
-        place = widths.index(max(widths))
-        self.delimiter = DELIMITERS[place]
-        header = headers[place]
+        _, self.delimiter, header = max(headers, key=lambda found: found[0])
         if isinstance(header, RowError):
             raise InputError(f"{path}: the line that names the columns: {header.reason}")
         check_header(header)
@@ -140,6 +137,16 @@ class CsvSource:
             return RowError(row.line, f"the cell of {self.header[self._id_place]!r} is empty")
         return Row(row.line, record_id, derived=False, form=self._form, values=values)
 
+    def named_ids(self) -> Iterator[str]:
+        """See Source.named_ids. Nothing is read where no column names the records."""
+        if self._id_place is None:
+            return
+        with opened(self._path) as lines:
+            read_row(lines, self.delimiter)
+            while (row := read_row(lines, self.delimiter)) is not None:
+                if isinstance(row, CsvRow) and len(row.cells) == len(self.header):
+                    yield row.cells[self._id_place]
+
     def done_bytes(self) -> int:
         """See Source.done_bytes."""
         return self._lines.done_bytes() if self._lines else 0
@@ -149,12 +156,16 @@ class CsvSource:
         return cell_of(held) == cell_of(said)
 
 
-def _header(path: Path, delimiter: str) -> list[str] | RowError:
+def _header(path: Path, delimiter: str) -> tuple[int, str, list[str] | RowError]:
+    """Return how many columns there are if this is the delimiter, it, and their names."""
     with opened(path) as lines:
         row = read_row(lines, delimiter)
-    if row is None or isinstance(row, RowError):
-        return row or RowError(1, "the file is empty")
-    return row.cells or RowError(1, "the first line is empty, it has to name the columns")
+    if isinstance(row, CsvRow) and row.cells:
+        return len(row.cells), delimiter, row.cells
+    if isinstance(row, RowError):
+        with opened(path) as lines:
+            return lines.take().count(delimiter) + 1, delimiter, row
+    return 0, delimiter, RowError(1, "it is empty and has to name the columns")
 
 
 def check_header(header: Sequence[str]) -> None:

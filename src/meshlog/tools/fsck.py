@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from meshlog.core.event import DatasetId
+from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.roster import Roster, fold
-from meshlog.errors import MeshlogError, StoreError
+from meshlog.errors import MeshlogError
 from meshlog.ports import Store
 from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
 from meshlog.views.live import LiveView
@@ -26,6 +26,9 @@ KEPT_MAX = 100
 """Problems and unreadable events kept word for word; beyond them, they are only counted."""
 
 PROGRESS_EVENTS = 256
+
+_DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, OverflowError)
+"""What reading a file can raise in which any byte may have been flipped."""
 
 _NUMBER_SIZE = 8
 """Bytes of a clock or a horizon in the store's meta."""
@@ -90,14 +93,33 @@ class Problems:
         self.kept.extend(problems[: max(KEPT_MAX - len(self.kept), 0)])
 
 
+@dataclass(slots=True)
+class _Seen:
+    """Events that no view shows, or not yet."""
+
+    horizon_ms: int
+    held: int = 0
+    unreadable: list[UnreadableEvent] = field(default_factory=list)
+    unreadable_count: int = 0
+
+    def take(self, event: Event) -> None:
+        """Count one event."""
+        self.held += standing(event, self.horizon_ms) is Standing.HELD
+        reason = unreadable(event)
+        if reason is not None:
+            self.unreadable_count += 1
+            if len(self.unreadable) < KEPT_MAX:
+                self.unreadable.append(UnreadableEvent(event.id, reason))
+
+
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
     """Check file, chains, signatures, heads, counts, clock and view.
 
     Args:
         store: May be open for reading only; a writer beside it does no harm.
         dataset: The store's dataset, as its seat says.
-        progress: Told steps done and steps in all: each event counts once for the roster
-            and once for the check, the view as half of that.
+        progress: Told steps done and steps in all: three for each event, for the roster, the
+            check and the view.
 
     Cost: a hash per event, a signature check per cut, and a fold per record; memory grows
     with feeds and records, never with events.
@@ -107,25 +129,18 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     steps = max(store.event_count(), 1) * 3
     _check_file(store, problems)
     roster = _roster(store, dataset, problems, lambda done: tell(done, steps))
-    if roster.dataset != dataset or not (roster.is_open or roster.founder):
+    if not (roster.is_open or roster.founder):
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
     horizon_ms = _number(store, "horizon", problems)
-    skipped: list[UnreadableEvent] = []
-    unreadable_count = held = 0
+    seen = _Seen(horizon_ms)
     try:
         for arrival in store.scan():
-            event = arrival.event
-            check.take(event, arrival.position)
-            held += standing(event, horizon_ms) is Standing.HELD
-            reason = unreadable(event)
-            if reason is not None:
-                unreadable_count += 1
-                if len(skipped) < KEPT_MAX:
-                    skipped.append(UnreadableEvent(event.id, reason))
+            check.take(arrival.event, arrival.position)
+            seen.take(arrival.event)
             if check.events % PROGRESS_EVENTS == 0:
                 tell(min(steps // 3 + check.events, steps), steps)
-    except StoreError as error:
+    except _DAMAGE as error:
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
     check.finish()
     _check_clock(check, store, problems)
@@ -139,10 +154,10 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         records,
         conflicts,
         check.forks(),
-        held,
+        seen.held,
         check.unsigned,
-        tuple(skipped),
-        unreadable_count,
+        tuple(seen.unreadable),
+        seen.unreadable_count,
         tuple(problems.kept),
         problems.count,
     )
@@ -167,7 +182,7 @@ def _check_file(store: Store, problems: Problems) -> None:
     if isinstance(store, SelfChecking):
         try:
             found = store.integrity()
-        except StoreError as error:
+        except MeshlogError as error:
             found = [str(error)]
         problems.add(*(f"the file is damaged: {what}. {RESTORE}" for what in found))
 
@@ -186,7 +201,7 @@ def _roster(
                 control.append(event)
             if count % PROGRESS_EVENTS == 0:
                 tell(count)
-    except StoreError as error:
+    except _DAMAGE as error:
         problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
     return fold(dataset, control)
 
@@ -220,7 +235,7 @@ def _check_view(store: Store, horizon_ms: int, problems: Problems) -> None:
     mend = "`meshlog fsck --rebuild` makes the rows again from the events"
     try:
         problems.add(*(f"{what}: {mend}" for what in LiveView(store).check(horizon_ms)))
-    except MeshlogError as error:
+    except _DAMAGE as error:
         problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
 
 
@@ -230,6 +245,6 @@ def _counts(store: Store, problems: Problems) -> tuple[int, int]:
         for row in store.records():
             records += 1
             conflicts += row.conflicts > 0
-    except StoreError as error:
+    except _DAMAGE as error:
         problems.add(f"the view's rows cannot be read to their end: {error}. {RESTORE}")
     return records, conflicts

@@ -112,9 +112,7 @@ def _import_rows(
     All rows of such an id are settled together, at the last of them; else a file that says
     first 1 and then 2 of a record would write both each time it is imported.
     """
-    counts = Counter(
-        hash(r.record_id) for r in source.rows() if isinstance(r, Row) and not r.derived
-    )
+    counts = Counter(map(hash, source.named_ids()))
     shared = sum(count for count in counts.values() if count > 1)
     if shared > REPEATED_MAX:
         raise InputError(f"{shared} rows share their ids: choose a column that names the records")
@@ -153,10 +151,13 @@ class _Importer:
 
     def settle(self, rows: list[Row]) -> None:
         """Import all rows of one record, in file order."""
+        record = self._lookup(rows[0].record_id)
+        if record is not None and record.visible and rows[0].derived:
+            self._tally.unchanged += len(rows)
+            return
         good = [row for row in rows if self._is_sound(row)]
         if not good:
             return
-        record = self._lookup(good[0].record_id)
         self._tally.repeated += len(good) - 1
         if record is not None and not record.visible:
             self._tally.deleted += len(good)
@@ -165,7 +166,7 @@ class _Importer:
         for row in good:
             final.update(row.values)
         held = {name: writes[0].value for name, writes in record.fields.items()} if record else {}
-        settled = record is not None and (good[0].derived or not self._changes(final, held))
+        settled = record is not None and not self._changes(final, held)
         form = record.form if record else ""
         for row in good:
             if row.form and form and row.form != form:

@@ -116,6 +116,10 @@ class JsonSource:
             tuple(_listed(extra, "attachments", dict)),
         )
 
+    def named_ids(self) -> Iterator[str]:
+        """See Source.named_ids."""
+        return (row.record_id for row in self.rows() if isinstance(row, Row) and not row.derived)
+
     def done_bytes(self) -> int:
         """See Source.done_bytes."""
         return self._lines.done_bytes() if self._lines else 0

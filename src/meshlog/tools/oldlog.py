@@ -27,9 +27,10 @@ WIRE_KEYS = frozenset("ashkpvi")
 follow."""
 
 ORIGIN = "origin"
-LATE_PREFIX = "late."
-"""Put before the kind of an old event that comes after something newer was written here:
-kept and relayed, it changes no view."""
+KEPT_PREFIX = "old."
+"""Put before the kind of an old event that no view is to show: kept and relayed, it changes
+nothing. So come in events that no view can read, and those over which something newer was
+written here before they came."""
 
 _ID_HEX_DIGITS = 32
 _OWN_KEYS = (ORIGIN, "replaces")
@@ -120,10 +121,12 @@ def import_old_log(
             held.add(place.origin)
             file.seek(place.offset)
             (kind, payload) = read_line(_text(file.readline(LINE_LENGTH_MAX)))[1]
-            unreadable += why_unreadable(kind, payload) is not None
-            if _is_late(place.origin, _slots(kind, payload), newest):
+            if why_unreadable(kind, payload) is not None:
+                unreadable += 1
+                kind = KEPT_PREFIX + kind
+            elif _is_late(place.origin, _slots(kind, payload), newest):
                 late += 1
-                kind = LATE_PREFIX + kind
+                kind = KEPT_PREFIX + kind
             batches.add(place.line, Outcome.ADDS, (kind, payload))
             if progress and done % 512 == 0:
                 progress(size_bytes * done // len(places), size_bytes)
@@ -132,11 +135,9 @@ def import_old_log(
         progress(size_bytes, size_bytes)
     notes = []
     if unreadable:
-        notes.append(
-            f"{unreadable} events are kept that no view can read: `meshlog fsck` lists them"
-        )
+        notes.append(f"{unreadable} of the events cannot be read by a view: kept, not shown")
     if late:
-        notes.append(f"{late} events are older than what is written here: kept, not shown")
+        notes.append(f"{late} of the events are older than what is written here: kept, not shown")
     return tally.report(*notes)
 
 

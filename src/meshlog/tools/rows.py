@@ -41,6 +41,9 @@ class Source(Protocol):
     def rows(self) -> Iterator[Row | RowError]:
         """Yield every row that says something, broken ones as their error, in file order."""
 
+    def named_ids(self) -> Iterator[str]:
+        """Yield the ids that rows have of their own, in file order, some of broken rows too."""
+
     def done_bytes(self) -> int:
         """Return how far the last ``rows`` has read, in bytes, rounded up to what is buffered."""
 

@@ -165,8 +165,11 @@ class RadioLinks:
         return self._counters.snapshot()
 
     def interfaces(self) -> list[InterfaceStats]:
-        """Return Reticulum's interfaces and their counters; a snapshot. Any thread."""
-        return self._radio.interfaces()
+        """Return Reticulum's interfaces and their counters; a snapshot, empty before ``start``.
+
+        Any thread.
+        """
+        return self._radio.interfaces() if self._started else []
 
     @property
     def refused(self) -> int:

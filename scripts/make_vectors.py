@@ -1,0 +1,625 @@
+"""Write tests/vectors/*.json, the golden vectors of docs/protocol.md, from fixed seeds.
+
+    python scripts/make_vectors.py           write them anew
+    python scripts/make_vectors.py --check   compare; exit 1 where one differs
+
+A change here is a change of the wire: it takes an ADR. Byte strings stand as hex; inside
+CBOR values as {"$bytes": hex}; a varint's value is text, for readers without 64-bit integers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from meshlog.core import grant as grants
+from meshlog.core.codec import encode_cbor, varint
+from meshlog.core.event import (
+    CUT_DOMAIN,
+    NO_DATASET,
+    NO_PREV,
+    OPEN_DATASET,
+    OPEN_GENESIS_BODY,
+    DatasetId,
+    Event,
+    encode_body,
+)
+from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.grant import Invite, Role, admit, issue, open_dataset_key
+from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
+from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.segment import encode_segment
+from meshlog.ports import Peer
+from meshlog.sync import messages as wire
+from meshlog.sync.frame import ANSWER, ASK, encode_frame
+from meshlog.sync.gate import KeyGate
+
+FOLDER = Path(__file__).parents[1] / "tests" / "vectors"
+T0_MS = 1_750_000_000_000
+P = 2**255 - 19
+SHOWN_MAX = 100
+"""Bytes of the longest refused body that a file holds."""
+
+
+def bytes_of(name: str, size: int) -> bytes:
+    """Return fixed bytes for a name: SHAKE-128 of it."""
+    return hashlib.shake_128(name.encode()).digest(size)
+
+
+def identity(name: str) -> Identity:
+    """Return a fixed identity for a name."""
+    return Identity(bytes_of(name, 64))
+
+
+FOUNDER, ANN, BOB = identity("founder"), identity("ann"), identity("bob")
+GENESIS_BODY = encode_body(
+    "dataset.genesis", {"keys": FOUNDER.keys, "name": "valley", "salt": bytes_of("salt", 16)}
+)
+GENESIS = Event.make(
+    FeedKey(FOUNDER.author, FeedKind.CONTROL, 0),
+    1,
+    Stamp(T0_MS, 0),
+    NO_PREV,
+    GENESIS_BODY,
+    NO_DATASET,
+)
+DATASET = DatasetId(GENESIS.id)
+KEY = bytes_of("dataset key", 16)
+ANN_DATA = FeedKey(ANN.author, FeedKind.DATA, 0x01020304)
+
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+
+
+def plain(value: object) -> Json:
+    """Return ``value`` as JSON can carry it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, FeedKey):
+        return value.packed().hex()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return cast(Json, value)
+
+
+def tagged(value: object) -> Json:
+    """Return a CBOR value as JSON can carry it, byte strings marked."""
+    if isinstance(value, bytes):
+        return {"$bytes": value.hex()}
+    if isinstance(value, Mapping):
+        return {key: tagged(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [tagged(item) for item in value]
+    return cast(Json, value)
+
+
+def refused(*cases: tuple[str, bytes, str]) -> list[dict[str, str]]:
+    """Return cases that a decoder refuses: why, the bytes, and the reason it counts."""
+    return [{"name": name, "hex": data.hex(), "reason": reason} for name, data, reason in cases]
+
+
+def varints() -> dict[str, Any]:
+    """§1: numbers."""
+    values = (0, 1, 127, 128, 300, 16_383, 16_384, 2**32 - 1, 2**48, 2**56 - 1, 2**56, 2**63 - 1)
+    return {
+        "good": [{"value": str(value), "hex": varint(value).hex()} for value in values],
+        "refused": refused(
+            ("empty", b"", "truncated"),
+            ("cut short", b"\x80", "truncated"),
+            ("zero in two bytes", b"\x80\x00", "varint not shortest"),
+            ("one in two bytes", b"\x81\x00", "varint not shortest"),
+            ("2**63", b"\x80" * 9 + b"\x01", "varint too long"),
+            ("ten bytes", b"\xff" * 10, "varint too long"),
+        ),
+    }
+
+
+def bodies() -> dict[str, Any]:
+    """§1: the CBOR of bodies."""
+    values: tuple[object, ...] = (
+        None, False, True, 0, 23, 24, 255, 256, 65_536, 2**63 - 1, -1, -24, -25, -(2**63),
+        0.0, -0.0, 1.5, 0.1, 65_504.0, 1e300, "", "a", "Wasserstelle Süd", "水", b"", b"\x00\xff",
+        [], [1, [2, 3]], {}, {"a": 1, "b": [True, None]}, {"bb": 1, "a": 2, "aa": 3},
+    )  # fmt: skip
+    nested: object = 0
+    for _ in range(16):
+        nested = [nested]
+    accepted = (
+        ("long integer", "1801", 1),
+        ("double that a half would hold", "fb3ff8000000000000", 1.5),
+        ("single that a half would hold", "fa3fc00000", 1.5),
+        ("keys unsorted", "a2616201616101", {"b": 1, "a": 1}),
+    )
+    cases = (
+        ("empty", b""), ("break alone", b"\xff"), ("NaN", b"\xf9\x7e\x00"),
+        ("infinity", b"\xf9\x7c\x00"), ("undefined", b"\xf7"), ("simple value", b"\xe0"),
+        ("tag", b"\xc0\x61a"), ("tag of a big number", b"\xc2\x41\x01"),
+        ("tag of a set", b"\xd9\x01\x02\x81\x01"), ("shared reference", b"\xd8\x1d\x00"),
+        ("past 64 bits", b"\x1b" + b"\xff" * 8), ("below 64 bits", b"\x3b\x80" + bytes(7)),
+        ("indefinite array", b"\x9f\x01\xff"), ("indefinite map", b"\xbf\xff"),
+        ("indefinite text", b"\x7f\x61a\xff"), ("indefinite bytes", b"\x5f\x41a\xff"),
+        ("number as key", b"\xa1\x01\x01"), ("array as key", b"\xa1\x80\x01"),
+        ("key twice", b"\xa2\x61a\x01\x61a\x02"), ("text not UTF-8", b"\x61\xff"),
+        ("text of a surrogate", b"\x63\xed\xa0\x80"), ("huge bytes", b"\x5b" + b"\x7f" * 8),
+        ("huge array", b"\x9b" + b"\x7f" * 8), ("huge map", b"\xbb" + b"\x7f" * 8),
+        ("cut short", b"\x82\x01"), ("reserved length", b"\x1c"),
+        ("seventeen deep", b"\x81" * 17 + b"\x00"), ("very deep", b"\x81" * 60_000),
+    )  # fmt: skip
+    unplain = "body is not plain CBOR"
+    contents: tuple[tuple[str, Mapping[str, Any]], ...] = (
+        ("x", {}),
+        ("record.create", {"record_id": "WP-1", "form": "water_point", "by": "ann"}),
+        ("field.set", {"record_id": "WP-1", "field": "working", "value": True}),
+        ("note.add", {"record_id": "WP-1", "text": "pump is dry"}),
+    )
+    return {
+        "good": [
+            {"value": tagged(item), "hex": encode_cbor(item).hex()} for item in (*values, nested)
+        ],
+        "accepted": [
+            {"name": name, "hex": text, "value": tagged(value)} for name, text, value in accepted
+        ],
+        "refused": [
+            *refused(*((name, data, unplain) for name, data in cases if len(data) < SHOWN_MAX)),
+            *refused(("two items", b"\x01\x01", "trailing bytes")),
+        ],
+        "contents": [
+            {"kind": kind, "payload": tagged(payload), "hex": encode_body(kind, payload).hex()}
+            for kind, payload in contents
+        ],
+        "unreadable": [
+            {"name": name, "hex": data.hex()}
+            for name, data in (
+                ("not an array", b"\x01"),
+                ("one item", b"\x81\x61x"),
+                ("three items", b"\x83\x61x\xa0\x00"),
+                ("kind is a number", b"\x82\x01\xa0"),
+                ("payload is text", b"\x82\x61x\x61y"),
+                ("trailing", b"\x82\x61x\xa0\x00"),
+            )
+        ],
+    }
+
+
+def identities() -> dict[str, Any]:
+    """§2: keys and author ids."""
+    small = (
+        0, 1, P - 1,
+        2707385501144840649318225287225658788936804267575313519463743609750303402022,
+        55188659117513257062467267217118295137698188065244968500265048394206261417927,
+    )  # fmt: skip
+    unsound = [y | sign << 255 for y in (*small, P, P + 1, 2**255 - 1) for sign in (0, 1)]
+    return {
+        "good": [
+            {
+                "private": who.private.hex(),
+                "keys": who.keys.hex(),
+                "author": who.author.hex(),
+                "message": "6d657368",
+                "signature": who.sign(b"mesh").hex(),
+            }
+            for who in (FOUNDER, ANN, BOB)
+        ],
+        "refused_keys": [(ANN.keys[:32] + key.to_bytes(32, "little")).hex() for key in unsound],
+    }
+
+
+def event_case(name: str, event: Event, dataset: bytes, signer: Identity | None) -> dict[str, Any]:
+    """Return all parts of an event."""
+    return {
+        "name": name,
+        "dataset": dataset.hex(),
+        "author": event.author.hex(),
+        "feed_kind": int(event.feed.kind),
+        "incarnation": event.feed.incarnation,
+        "seq": event.seq,
+        "wall_ms": event.stamp.wall_ms,
+        "counter": event.stamp.counter,
+        "prev": event.prev.hex(),
+        "body": event.body.hex(),
+        "id": event.id.hex(),
+        "signer": signer.private.hex() if signer else "",
+        "cut_signature": signer.sign(CUT_DOMAIN + event.id).hex() if signer else "",
+    }
+
+
+def events() -> dict[str, Any]:
+    """§3 and §4: ids and cuts."""
+    nobody = FeedKey(AuthorId(bytes(16)), FeedKind.CONTROL, 0)
+    genesis = Event.make(nobody, 1, Stamp(0, 0), NO_PREV, OPEN_GENESIS_BODY, NO_DATASET)
+    first, second = chain(ANN_DATA, DATASET, 2)
+    greatest = Event.make(
+        FeedKey(BOB.author, FeedKind.DATA, 2**32 - 1),
+        2**32 - 1,
+        Stamp(WALL_MS_MAX, COUNTER_MAX),
+        b"\xff" * 32,
+        b"",
+        DATASET,
+    )
+    return {
+        "cases": [
+            event_case("genesis of the open dataset", genesis, NO_DATASET, None),
+            event_case("genesis of a dataset with a founder", GENESIS, NO_DATASET, FOUNDER),
+            event_case("first of a data feed", first, DATASET, ANN),
+            event_case("second of a data feed", second, DATASET, ANN),
+            event_case("every number at its greatest, no body", greatest, DATASET, BOB),
+        ],
+        "open_dataset": OPEN_DATASET.hex(),
+        "open_dataset_key": open_dataset_key().hex(),
+    }
+
+
+def chain(
+    feed: FeedKey, dataset: DatasetId, length: int, prev: Event | None = None, word: str = "n"
+) -> list[Event]:
+    """Return a run of notes, a second apart."""
+    made: list[Event] = []
+    for number in range(length):
+        stamp = Stamp(prev.stamp.wall_ms + 1000 if prev else T0_MS, 0)
+        body = encode_body("note.add", {"record_id": "WP-1", "text": f"{word}{number}"})
+        seq, prev_id = (prev.seq + 1, prev.id) if prev else (1, NO_PREV)
+        prev = Event.make(feed, seq, stamp, prev_id, body, dataset)
+        made.append(prev)
+    return made
+
+
+def cut(run: Sequence[Event], signer: Identity) -> bytes:
+    """Return a run as a segment."""
+    return encode_segment([*run[:-1], run[-1].signed(signer)])
+
+
+def segment_case(name: str, run: Sequence[Event], signer: Identity) -> dict[str, Any]:
+    """Return a segment, and all that follows from it."""
+    return {
+        "name": name,
+        "dataset": DATASET.hex(),
+        "hex": cut(run, signer).hex(),
+        "feed": run[0].feed.packed().hex(),
+        "first_seq": run[0].seq,
+        "base": run[0].prev.hex(),
+        "entries": [[*event.stamp, event.body.hex()] for event in run],
+        "ids": [event.id.hex() for event in run],
+        "keys": signer.keys.hex(),
+    }
+
+
+def segments() -> dict[str, Any]:
+    """§5: runs that end at a cut."""
+    run = chain(ANN_DATA, DATASET, 3)
+    branch = chain(ANN_DATA, DATASET, 2, run[0], "other")
+    stamps = ((T0_MS, 7), (T0_MS, 8), (T0_MS, 10), (T0_MS + 1, 0), (T0_MS + 1, 1), (T0_MS + 5, 3))
+    odd: list[Event] = []
+    for seq, stamp in enumerate(stamps, 1):
+        prev_id = odd[-1].id if odd else NO_PREV
+        odd.append(Event.make(ANN_DATA, seq, Stamp(*stamp), prev_id, b"\x82\x61x\xa0", DATASET))
+    opening = {"keys": ANN.keys, "name": "ann", "data": ANN_DATA.incarnation}
+    control = FeedKey(ANN.author, FeedKind.CONTROL, ANN_DATA.incarnation)
+    body = encode_body("feed.open", opening)
+    opens = Event.make(control, 1, Stamp(T0_MS, 0), NO_PREV, body, DATASET)
+    good = cut(run[:1], ANN)
+    head, tail = good[:21], good[26:]  # around the first seq and the base hint
+    return {
+        "good": [
+            segment_case("one event", run[:1], ANN),
+            segment_case("three events", run, ANN),
+            segment_case("two events after the first", run[1:], ANN),
+            segment_case("a branch that forks after the first", branch, ANN),
+            segment_case("counters as expected and odd", odd, ANN),
+            segment_case("the opening of a control feed", [opens], ANN),
+            segment_case("a genesis", [GENESIS], FOUNDER),
+        ],
+        "refused": refused(
+            ("empty", b"", "truncated"),
+            ("unknown feed kind", good[:16] + b"\x02" + good[17:], "unknown feed kind"),
+            ("seq 0", head + b"\x00" + bytes(4) + tail, "seq out of range"),
+            ("seq past 32 bits", head + varint(2**32) + bytes(4) + tail, "number past its limit"),
+            (
+                "last seq past 32 bits",
+                head + varint(2**32 - 1) + bytes(4) + b"\x02" + tail[1:],
+                "seq out of range",
+            ),
+            ("no events", head + b"\x01" + bytes(4) + b"\x00" + bytes(64), "seq out of range"),
+            (
+                "too many events",
+                head + b"\x01" + bytes(4) + varint(1025) + tail[1:],
+                "number past its limit",
+            ),
+            (
+                "odd counter that was expected",
+                head
+                + b"\x01"
+                + bytes(4)
+                + b"\x01"
+                + varint(T0_MS << 1 | 1)
+                + b"\x00\x00"
+                + bytes(64),
+                "stamp out of range",
+            ),
+            (
+                "body past its limit",
+                head + b"\x01" + bytes(4) + b"\x01" + varint(T0_MS << 1) + varint(65_537),
+                "number past its limit",
+            ),
+            ("signature cut short", good[:-1], "truncated"),
+            ("trailing byte", good + b"\x00", "trailing bytes"),
+        ),
+    }
+
+
+def example_messages() -> list[wire.Message]:
+    """Return one message of each type and of each shape that it takes."""
+    ann_control = FeedKey(ANN.author, FeedKind.CONTROL, 9)
+    run = chain(ANN_DATA, DATASET, 2)
+    beacon = wire.Beacon(
+        T0_MS // 1000, wire.root_hint(T0_MS // 1000, bytes_of("root", 32)), b"rost", 300
+    )
+    fork = (wire.HeadHint(4, b"aaaa"), wire.HeadHint(700, b"bbbb"))
+    return [
+        beacon,
+        wire.Ids(()),
+        wire.Ids(
+            ((ann_control, (wire.HeadHint(1, b"aaaa"),)), (replace_life(ann_control, 10), fork))
+        ),
+        wire.Vec(b"rost", hashed=False, feeds=()),
+        wire.Vec(
+            b"rost",
+            hashed=False,
+            feeds=((wire.HeadHint(5, b""),), (), fork, (wire.HeadHint(300, b""),)),
+        ),
+        wire.Vec(b"rost", hashed=True, feeds=((wire.HeadHint(5, b"aaaa"),), (), fork)),
+        wire.Want(16_384, ()),
+        wire.Want(16_384, (wire.Run(ANN_DATA, 1, 5), wire.Run(ann_control, 300, 2**32 - 1))),
+        wire.Seg(cut(run, ANN)),
+        wire.Loc(ANN_DATA, ()),
+        wire.Loc(ANN_DATA, (wire.Point(10, b"aaaaaaaa"), wire.Point(1, b"bbbbbbbb"))),
+        wire.Ack(beacon, 32, 1),
+        wire.Sum(1200, 90_000),
+    ]
+
+
+def replace_life(feed: FeedKey, life: int) -> FeedKey:
+    """Return the same feed in another life."""
+    return feed._replace(incarnation=life)
+
+
+def messages() -> dict[str, Any]:
+    """§6.2: messages and bundles."""
+    examples = example_messages()
+    bundle = wire.encode_bundle([examples[0], examples[4], examples[8]])
+
+    def one(kind: int, content: bytes) -> bytes:
+        return b"\x01" + bytes((kind,)) + varint(len(content)) + content
+
+    key = ANN_DATA.packed()
+    return {
+        "good": [
+            {
+                "type": type(message).__name__.upper(),
+                "fields": plain(message),
+                "hex": wire.encode_message(message).hex(),
+            }
+            for message in examples
+        ],
+        "bundles": [
+            {"name": "empty", "hex": wire.encode_bundle([]).hex(), "messages": []},
+            {
+                "name": "beacon, statement and segment",
+                "hex": bundle.hex(),
+                "messages": ["BEACON", "VEC", "SEG"],
+            },
+            {
+                "name": "an unknown type is skipped",
+                "hex": (one(200, b"what?") + wire.encode_message(examples[-1])).hex(),
+                "messages": ["SUM"],
+            },
+        ],
+        "refused": refused(
+            ("no version", b"", "truncated"),
+            ("version 0", b"\x00", "unknown version"),
+            ("version 2", b"\x02", "newer version"),
+            ("type without length", b"\x01\x01", "truncated"),
+            ("length past the end", b"\x01\x01\x20", "truncated"),
+            ("beacon cut short", one(1, bytes(16)), "truncated"),
+            ("beacon with more", one(1, bytes(18)), "trailing bytes"),
+            ("too many feeds", one(2, varint(20_001)), "number past its limit"),
+            ("fork of one head", one(2, b"\x01" + bytes(20) + b"\x03"), "number past its limit"),
+            (
+                "fork of 65 heads",
+                one(2, b"\x01" + bytes(20) + varint(65 << 1 | 1)),
+                "number past its limit",
+            ),
+            ("unknown flag", one(3, bytes(4) + b"\x02\x00"), "unknown flag"),
+            ("too many runs", one(4, b"\x00" + varint(4097)), "number past its limit"),
+            ("unknown feed kind", one(4, b"\x00\x01" + bytes(16) + b"\x02"), "truncated"),
+            (
+                "unknown feed kind in full",
+                one(4, b"\x00\x01" + bytes(16) + b"\x02" + bytes(6)),
+                "unknown feed kind",
+            ),
+            ("too many points", one(6, key + varint(1025)), "number past its limit"),
+            (
+                "seq past 32 bits",
+                one(6, key + b"\x01" + varint(2**32) + bytes(8)),
+                "number past its limit",
+            ),
+            ("sum with more", one(8, b"\x00\x00\x00"), "trailing bytes"),
+        ),
+    }
+
+
+def hellos() -> dict[str, Any]:
+    """§6.1 and §6.3: proofs of a link, frames of the seam."""
+    gate = KeyGate(ANN, DATASET, KEY)
+    binding = bytes_of("link", 16)
+    bundle = wire.encode_bundle([wire.Sum(0, 0)])
+    proofs = [
+        {"initiator": initiator, "proof": gate.prove(binding, initiator=initiator).hex()}
+        for initiator in (False, True)
+    ]
+    good = gate.prove(binding, initiator=True)
+    others = (
+        ("other key", KeyGate(ANN, DATASET, bytes(16)).prove(binding, initiator=True)),
+        ("other dataset", KeyGate(ANN, OPEN_DATASET, KEY).prove(binding, initiator=True)),
+        ("other link", gate.prove(binding[::-1], initiator=True)),
+        ("other direction", gate.prove(binding, initiator=False)),
+        ("newer version", b"\x02" + good[1:]),
+        ("keys of another", good[:17] + BOB.keys + good[81:]),
+        ("signature broken", good[:-1] + bytes((good[-1] ^ 1,))),
+        ("cut short", good[:-1]),
+        ("trailing byte", good + b"\x00"),
+    )
+    return {
+        "dataset": DATASET.hex(),
+        "key": KEY.hex(),
+        "private": ANN.private.hex(),
+        "peer": Peer(ANN.author.hex()),
+        "binding": binding.hex(),
+        "tag": gate.tag().hex(),
+        "open_tag": KeyGate(ANN, OPEN_DATASET, open_dataset_key()).tag().hex(),
+        "proofs": proofs,
+        "refused": [{"name": name, "proof": proof.hex()} for name, proof in others],
+        "frames": [
+            {
+                "kind": kind,
+                "exchange": 7,
+                "bundle": bundle.hex(),
+                "hex": encode_frame(gate, kind, 7, bundle).hex(),
+            }
+            for kind in (ASK, ANSWER)
+        ],
+    }
+
+
+def grant_cases() -> dict[str, Any]:
+    """§7: grants, admissions, invites."""
+    seeds = [bytes_of(f"seed {number}", 16) for number in range(6)]
+    devices = [identity(f"device {number}") for number in range(6)]
+    chained: list[dict[str, Any]] = []
+    issuer, above = FOUNDER, b""
+    for depth, (seed, device) in enumerate(zip(seeds, devices, strict=True), 1):
+        role = Role.WRITER if depth == 1 else Role.COORDINATOR
+        expires_s = 1_800_000_000 if depth == 1 else 0
+        grant = issue(issuer, above, DATASET, seed, role, expires_s)
+        admission = admit(grant, seed, device.author, DATASET)
+        invite = Invite(DATASET, KEY, seed, grant, "valley")
+        case = {
+            "name": f"chain of {max(depth - 1, 1)}",
+            "issuer_private": issuer.private.hex(),
+            "issuer_admission": above.hex(),
+            "seed": seed.hex(),
+            "role": int(role),
+            "expires_s": expires_s,
+            "author": device.author.hex(),
+            "grant": grant.encode().hex(),
+            "admission": admission.hex(),
+            "invite": invite.text(),
+            "accepted": max(depth - 1, 1) <= grants.CHAIN_DEPTH_MAX,
+        }
+        chained.append(case)
+        if depth > 1:  # the first is a writer's, who may invite nobody
+            issuer, above = device, admission
+    seed, device = seeds[0], devices[0]
+    writer_admission = bytes.fromhex(chained[0]["admission"])
+    good = issue(FOUNDER, b"", DATASET, seed, Role.WRITER)
+    by_writer = issue(device, writer_admission, DATASET, seeds[1], Role.WRITER)
+    swapped = replace(good, role=Role.COORDINATOR)
+    small = replace(good, holder=b"\x01" + bytes(31))
+    small = replace(small, signature=FOUNDER.sign(small.message(DATASET)))
+    cases = (
+        ("issued by a writer", admit(by_writer, seeds[1], BOB.author, DATASET)),
+        ("role raised after signing", admit(swapped, seed, BOB.author, DATASET)),
+        (
+            "of another dataset",
+            admit(
+                issue(FOUNDER, b"", OPEN_DATASET, seed, Role.WRITER), seed, BOB.author, OPEN_DATASET
+            ),
+        ),
+        (
+            "signed by a stranger",
+            admit(issue(ANN, b"", DATASET, seed, Role.WRITER), seed, BOB.author, DATASET),
+        ),
+        ("proof for another author", admit(good, seed, ANN.author, DATASET)),
+        ("proof with another seed", admit(good, seeds[3], BOB.author, DATASET)),
+        ("holder of small order", small.encode() + b"\x01" + bytes(63)),
+        ("unknown role", bytes((4,)) + admit(good, seed, BOB.author, DATASET)[1:]),
+        ("cut short", admit(good, seed, BOB.author, DATASET)[:-1]),
+        ("trailing byte", admit(good, seed, BOB.author, DATASET) + b"\x00"),
+        ("empty", b""),
+    )
+    return {
+        "dataset": DATASET.hex(),
+        "key": KEY.hex(),
+        "founder_keys": FOUNDER.keys.hex(),
+        "chains": chained,
+        "refused_author": BOB.author.hex(),
+        "refused": [{"name": name, "admission": admission.hex()} for name, admission in cases],
+    }
+
+
+def roots() -> dict[str, Any]:
+    """§8: what stands for everything held."""
+    ann, bob = ANN_DATA, FeedKey(BOB.author, FeedKind.DATA, 5)
+    one, other = Head(3, bytes_of("three", 32)), Head(3, bytes_of("other three", 32))
+    frontiers = (
+        ("nothing", ()),
+        ("one feed", ((ann, (one,)),)),
+        ("two feeds", ((bob, (one,)), (ann, (other,)))),
+        ("a fork", ((ann, (other, one)),)),
+    )
+    return {
+        "cases": [
+            {
+                "name": name,
+                "frontier": [[key.packed().hex(), plain(heads)] for key, heads in frontier],
+                "root": digest(ROOT_DOMAIN, frontier).hex(),
+                "roster_digest": digest(ROSTER_DOMAIN, frontier).hex(),
+                "root_hint_at_1750000000": wire.root_hint(
+                    1_750_000_000, digest(ROOT_DOMAIN, frontier)
+                ).hex(),
+            }
+            for name, frontier in frontiers
+        ]
+    }
+
+
+FILES = {
+    "varint": varints,
+    "body": bodies,
+    "identity": identities,
+    "event": events,
+    "segment": segments,
+    "message": messages,
+    "hello": hellos,
+    "grant": grant_cases,
+    "root": roots,
+}
+
+
+def main() -> int:
+    """Write or compare all files."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
+    differing = []
+    for name, make in FILES.items():
+        path = FOLDER / f"{name}.json"
+        text = json.dumps(make(), indent=1, ensure_ascii=False) + "\n"
+        if check and (not path.exists() or path.read_text(encoding="utf-8") != text):
+            differing.append(path.name)
+        elif not check:
+            path.write_text(text, encoding="utf-8")
+    if differing:
+        print("differ from what the code makes:", *differing)
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""fsck is silent about an honest store and names whatever was changed behind its back."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from meshlog.core.event import DatasetId
+from meshlog.store.sqlite import SqliteStore
+from meshlog.tools.fsck import FsckReport, fsck, rebuild_view
+from tests.tools.camp import Device
+
+Camp = tuple[Path, DatasetId]
+
+
+@pytest.fixture
+def camp(tmp_path: Path) -> Camp:
+    """Two authors' events with several cuts each, a conflict, and a note not signed yet."""
+    path = tmp_path / "a.db"
+    base = Device("base", 1, path)
+    team = Device("team", 3, at=base)
+    with closing(base.store), closing(team.store):
+        for device in (base, team):
+            for number in range(40):
+                record_id = f"w{number}"
+                device.write("record.put", record_id=record_id, form="well", fields={"a": number})
+        team.write("field.set", record_id="w1", field="a", value="other")
+        team.give(base)
+        base.replica.root()
+        base.write("note.add", record_id="w1", text="not signed yet")
+        return path, base.replica.dataset
+
+
+def check(camp: Camp) -> FsckReport:
+    path, dataset = camp
+    with closing(SqliteStore(path, read_only=True)) as store:
+        return fsck(store, dataset)
+
+
+def harm(camp: Camp, sql: str, *values: object) -> FsckReport:
+    """Change the file behind the store's back, and check it."""
+    with closing(sqlite3.connect(camp[0])) as connection, connection:
+        assert connection.execute(sql, values).rowcount > 0
+    return check(camp)
+
+
+def words(report: FsckReport) -> str:
+    return "\n".join(report.problems)
+
+
+def test_an_honest_store_is_clean(camp: Camp):
+    report = check(camp)
+
+    assert report.problems == ()
+    assert report.is_clean
+    assert (report.feeds, report.events, report.records) == (5, 85, 40)
+    assert (report.conflicts, report.unsigned, report.forks) == (1, 1, ())
+    assert report.cuts >= 6
+
+
+def test_progress_ends_at_the_end(camp: Camp):
+    told: list[tuple[int, int]] = []
+
+    with closing(SqliteStore(camp[0], read_only=True)) as store:
+        fsck(store, camp[1], lambda done, steps: told.append((done, steps)))
+
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("UPDATE event SET body = CAST(body || x'07' AS BLOB) WHERE position = 20",
+         "is not what its author wrote"),
+        ("UPDATE event SET id = CAST(x'01' || substr(id, 2) AS BLOB) WHERE position = 20",
+         "is not what its author wrote"),
+        ("UPDATE event SET stamp = stamp - (1 << 40) WHERE position = 60", "stamped before"),
+        ("UPDATE event SET stamp = stamp + 1 WHERE position = 60", "is not what its author wrote"),
+        ("UPDATE run SET seq = seq + 1 WHERE position = (SELECT max(position) FROM run)", "place"),
+        ("UPDATE cut SET signature = zeroblob(64)", "does not hold"),
+        ("DELETE FROM cut WHERE position = (SELECT max(position) FROM cut)", "signature"),
+        ("DELETE FROM cut", "no signature covers"),
+        ("UPDATE head SET id = zeroblob(32)", "its heads are not its last events"),
+        ("DELETE FROM head", "its heads are not its last events"),
+        ("DELETE FROM event WHERE position = 85", "heads"),
+        ("DELETE FROM event WHERE position = 30", "rea"),
+        ("UPDATE record SET state = x'00' WHERE record_id = 'w3'", "fsck --rebuild"),
+        ("UPDATE record SET conflicts = 0 WHERE record_id = 'w1'", "'w1'"),
+        ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
+        ("UPDATE record SET form = NULL WHERE record_id = 'w5'", "'w5'"),
+        ("UPDATE event SET record = NULL WHERE position = 20", "index"),
+        ("UPDATE meta SET value = x'01' WHERE key = 'clock'", "clock"),
+        ("DELETE FROM meta WHERE key = 'horizon'", "horizon"),
+    ],
+)  # fmt: skip
+def test_names_what_was_changed(camp: Camp, sql: str, word: str):
+    report = harm(camp, sql)
+
+    assert not report.is_clean
+    assert word in words(report)
+    assert all(". " in problem or ": " in problem for problem in report.problems)
+
+
+def test_finds_every_flipped_byte_of_a_body(camp: Camp):
+    for position in range(1, 86):
+        with closing(sqlite3.connect(camp[0])) as connection, connection:
+            (body,) = connection.execute(
+                "SELECT body FROM event WHERE position = ?", (position,)
+            ).fetchone()
+        flipped = bytes([body[0] ^ 1]) + body[1:]
+        assert not harm(
+            camp, "UPDATE event SET body = ? WHERE position = ?", flipped, position
+        ).is_clean
+        assert harm(camp, "UPDATE event SET body = ? WHERE position = ?", body, position).is_clean
+
+
+def test_a_genesis_that_was_changed_is_found(camp: Camp):
+    report = harm(camp, "UPDATE event SET body = CAST(body || x'01' AS BLOB) WHERE position = 1")
+
+    assert "is not what its author wrote" in words(report)
+
+
+def test_of_many_problems_the_first_hundred_are_told(camp: Camp):
+    report = harm(camp, "UPDATE event SET body = CAST(body || x'01' AS BLOB)")
+
+    assert len(report.problems) == 100
+    assert report.problem_count > 100
+
+
+def test_rebuilding_mends_the_view(camp: Camp):
+    assert not harm(camp, "UPDATE record SET state = x'00', form = 'x'").is_clean
+
+    with closing(SqliteStore(camp[0])) as store:
+        rebuild_view(store)
+
+    assert check(camp).is_clean
+
+
+def test_an_event_that_no_view_reads_is_listed_and_no_problem(
+    base: Device, monkeypatch: pytest.MonkeyPatch
+):
+    """A newer version, or another program, may write what this one would refuse to."""
+    monkeypatch.setattr("meshlog.replica.pen.unreadable", lambda _: None)
+    base.write("field.set", record_id="w1", field="a")
+
+    report = base.fsck()
+
+    assert report.is_clean
+    assert [reason for _, reason in report.unreadable] == ["field.set: value is missing"]
+
+
+def test_a_fork_is_reported_and_no_problem(base: Device):
+    team = Device("team", 3, at=base)
+    twin = Device("team", 3, at=base)
+    with closing(team.store), closing(twin.store):
+        twin.now_ms += 10
+        for device, value in ((team, 1), (twin, 2)):
+            device.write("field.set", record_id="w1", field="a", value=value)
+            device.give(base)
+
+        report = base.fsck()
+
+    assert report.problems == ()
+    assert [fork.split()[1] for fork in report.forks] == ["control", "data"]
+
+
+def test_a_device_that_has_met_nobody_yet_is_clean(base: Device):
+    team = Device("team", 3, at=base)
+    with closing(team.store):
+        team.write("field.set", record_id="w1", field="a", value=1)
+        team.replica.root()
+
+        assert team.fsck().problems == ()
