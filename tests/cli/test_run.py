@@ -16,18 +16,6 @@ from tests.cli.processes import Device, Result
 
 SEED_SETS = ["--set", "R-100", "status", "OPENED", "--set", "R-100", "functional", "true"]
 SEED_FLAGS = ["--create", "R-100", "site", *SEED_SETS]
-    "--create",
-    "R-100",
-    "site",
-    "--set",
-    "R-100",
-    "status",
-    "OPENED",
-    "--set",
-    "R-100",
-    "functional",
-    "true",
-]
 
 
 def run(device: Device, *words: str, stdin: str = "") -> Result:

@@ -138,6 +138,8 @@ class StoreFile:
             return self._open.execute(sql, values).fetchall()
         except UnicodeEncodeError as error:
             raise InputError("text holds a lone surrogate: no name in a store does") from error
+        except UnicodeDecodeError as error:
+            raise self.damaged() from error
         except sqlite3.Error as error:
             raise self._translated(error) from error
 

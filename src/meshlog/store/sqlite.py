@@ -64,6 +64,14 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
             raise
         self._log.accept()
 
+    def integrity(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, a sentence each; empty where nothing.
+
+        Cost: reads the whole file.
+        """
+        found = [str(row[0]) for row in self._file.run("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def close(self) -> None:
         """See Store.close. An open transaction is rolled back."""
         self._file.close()

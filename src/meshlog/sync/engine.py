@@ -169,7 +169,9 @@ class Engine:
         answer, heard, settled = reply(self._holdings, messages, state.batch_size_bytes, now_ms)
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
-        state.driven_until_ms = now_ms + self._policy.driven_ms
+        fast = state.batch_size_bytes >= self._policy.fast_batch_size_bytes
+        wait_ms = self._policy.driven_ms_fast if fast else self._policy.driven_ms
+        state.driven_until_ms = now_ms + wait_ms
         if heard.beacon is not None:
             state.held_count = heard.beacon.event_count
         root = self._holdings.root()
