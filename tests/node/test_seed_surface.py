@@ -592,14 +592,14 @@ def test_a_payload_is_a_mapping(payload: Any):
     assert nodes["ann"].frontier() == {}
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65])
+@pytest.mark.parametrize("name", ["", "x" * 65, "\ud800"])
 def test_a_name_has_1_to_64_bytes(name: str):
     with pytest.raises(InputError, match="name"):
         Node(name, SimTransport("ann", SimNetwork()))
 
 
 @pytest.mark.xfail(strict=True, reason="other types count as a nameless author")
-@pytest.mark.parametrize("name", ["\ud800", 5, None, b"ann"])
+@pytest.mark.parametrize("name", [5, None, b"ann"])
 def test_a_name_is_text(name: Any):
     with pytest.raises(InputError, match="name"):
         Node(name, SimTransport("ann", SimNetwork()))

@@ -207,18 +207,19 @@ def meshlog(*words: str) -> bytes:
     return done.stdout
 
 
-def losing_first(context: int) -> Callable[[Side, bytes], bool]:
+class LosesFirst:
     """A relay's ``drop`` that loses the first packet of one context."""
-    lost: list[bytes] = []
 
-    def drop(_side: Side, packet: bytes) -> bool:
+    def __init__(self, context: int) -> None:
+        self.context = context
+        self.lost: list[bytes] = []
+
+    def __call__(self, _side: Side, packet: bytes) -> bool:
         head = header(packet)
-        if head is None or head.context != context or lost:
+        if head is None or head.context != self.context or self.lost:
             return False
-        lost.append(packet)
+        self.lost.append(packet)
         return True
-
-    return drop
 
 
 class Recorder:

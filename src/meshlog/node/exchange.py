@@ -19,6 +19,9 @@ INBOX_MAX = 4_096
 
 _NAP_MS_MAX = 60_000
 _JOIN_S = 5.0
+_REST_MS = 5_000
+"""How long a loop rests whose store refuses, before it tries again."""
+
 
 _log = logging.getLogger("meshlog.node")
 
@@ -75,8 +78,10 @@ class LinkLoop:
                 self._carry_out(effects)
             except MeshlogError as error:
                 _log.error("%s", error)
+                self._wake_ms = self._now_ms() + _REST_MS
             except Exception:  # noqa: BLE001 - the supervisor: a bug must not end a device's syncing
                 _log.exception("a fault of meshlog's own; syncing goes on")
+                self._wake_ms = self._now_ms() + _REST_MS
 
     def _wait(self) -> Input:
         nap_ms = _NAP_MS_MAX
@@ -124,6 +129,7 @@ class SeamExchange:
         self._tokens = 0
         self.refused = 0
         """Messages that were not of this dataset."""
+        replica.engine.name = Peer(transport.node_id)
         transport.set_receive(self._receive)
 
     def close(self) -> None:

@@ -11,7 +11,12 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.grant import Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import Identity
-from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, encode_segment
+from meshlog.core.segment import (
+    CUT_EVENTS_MAX,
+    CUT_SIZE_MAX,
+    SEGMENT_EVENTS_MAX,
+    encode_segment,
+)
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
 from meshlog.replica import pen
@@ -28,7 +33,6 @@ from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces
 
 _SEED_SIZE = 16
-_READ_CHUNK = 256
 
 
 class Replica:
@@ -270,7 +274,7 @@ class Replica:
         reached = after_seq
         left = budget_bytes
         while reached < tip.seq:
-            run = next_run(self.store.branch(tip, feed, reached, _READ_CHUNK))
+            run = self._next_run(feed, tip, reached)
             if not run:
                 break
             data = encode_segment(run)
@@ -280,6 +284,14 @@ class Replica:
             left -= len(data)
             reached = run[-1].seq
         return out, reached
+
+    def _next_run(self, feed: FeedKey, tip: Head, after_seq: int) -> list[Event]:
+        """Read what a cut usually needs; the longest that a segment may be where that holds none."""
+        for size in (CUT_EVENTS_MAX, SEGMENT_EVENTS_MAX):
+            run = next_run(self.store.branch(tip, feed, after_seq, size))
+            if run:
+                return run
+        return []
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
         """See Holdings.ingest. Our own future, shown by a peer, starts a new life of ours."""

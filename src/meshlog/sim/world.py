@@ -110,7 +110,7 @@ class World:
         node = self.nodes[name]
         node.open.clear()
         node.asked.clear()
-        node.replica = self._replica(node.store, node.identity, self._clock(node))
+        node.replica = self._replica(name, node.store, node.identity, self._clock(node))
         self.faults["restart"] += 1
         self._meet()
 
@@ -149,13 +149,14 @@ class World:
             join(store, identity, name, founder.replica.invite(Role.WRITER))
         else:
             found(store, identity, name, "world", self.now_ms, self.rng)
-        replica = self._replica(store, identity, self.now_ms)
+        replica = self._replica(name, store, identity, self.now_ms)
         self.nodes[name] = SimNode(name, identity, store, replica)
 
-    def _replica(self, store: SqliteStore, identity: Identity, now_ms: int) -> Replica:
-        return Replica(
-            store, identity, now_ms, self.rng, Policy(retry_ms=5_000, retry_ms_max=60_000)
-        )
+    def _replica(self, name: str, store: SqliteStore, identity: Identity, now_ms: int) -> Replica:
+        policy = Policy(retry_ms=5_000, retry_ms_max=60_000)
+        replica = Replica(store, identity, now_ms, self.rng, policy)
+        replica.engine.name = Peer(name)
+        return replica
 
     def _clock(self, node: SimNode) -> int:
         return self.now_ms + node.skew_ms

@@ -24,7 +24,8 @@ class Engine:
 
     def __init__(self, name: Peer, holdings: Holdings, policy: Policy, rng: random.Random) -> None:
         """Take our own name among peers, the replica, and luck for spreading retries."""
-        self._name = name
+        self.name = name
+        """Ours, in the name space of the transport's peers."""
         self._holdings = holdings
         self._policy = policy
         self._rng = rng
@@ -73,7 +74,7 @@ class Engine:
         state.failures = 0
         if state.session is not None or state.agreed_root == self._holdings.root():
             return
-        wait_ms = 0 if self._name < state.peer else self._policy.courtesy_ms
+        wait_ms = 0 if self.name < state.peer else self._policy.courtesy_ms
         self._plan(state, max(now_ms + wait_ms, state.driven_until_ms))
 
     def _spread(self, when_ms: int, but: PeerState | None = None) -> None:
@@ -166,7 +167,13 @@ class Engine:
         if messages is None:
             return [Answer(token, encode_bundle([]))]
         before = self._holdings.root()
-        answer, heard, settled = reply(self._holdings, messages, state.batch_size_bytes, now_ms)
+        crossing = state.session is not None
+        if (
+            crossing and self.name > state.peer
+        ):  # of two syncs that cross, the lesser name's goes on
+            state.session, state.exchange, crossing = None, 0, False
+        budget_bytes = 0 if crossing else state.batch_size_bytes
+        answer, heard, settled = reply(self._holdings, messages, budget_bytes, now_ms)
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
         fast = state.batch_size_bytes >= self._policy.fast_batch_size_bytes

@@ -155,7 +155,8 @@ def reply(
     Args:
         holdings: Ours; grows by the segments in the request.
         messages: The request.
-        budget_bytes: The most that the answer may hold.
+        budget_bytes: The most that the answer may hold; 0 says only where we stand, because a
+            sync of ours with the same peer is under way.
         now_ms: Wall time.
     """
     heard = hear(holdings, messages, now_ms)
@@ -167,6 +168,8 @@ def reply(
     elif heard.asked_beacon or heard.other_roster:
         answer.append(make_beacon(holdings, now_ms))
     agreed = heard.beacon is not None and agrees(holdings, heard.beacon)
+    if not budget_bytes:
+        return answer or [make_beacon(holdings, now_ms)], heard, agreed
     open_ends = bool(
         heard.difference.wants
         or heard.difference.locate
