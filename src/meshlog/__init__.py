@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshlog.core.event import Event
 from meshlog.errors import (
     IdentityError,
     InputError,
@@ -19,10 +18,9 @@ from meshlog.errors import (
     StoreError,
     TransportError,
 )
-from meshlog.node import HLC, FeedStore, Node
+from meshlog.node import HLC, Event, FeedStore, Node, materialize
 from meshlog.ports import Transport
 from meshlog.sim.network import SimNetwork, SimTransport
-from meshlog.views.materialize import materialize
 
 if TYPE_CHECKING:
     from meshlog.node.rns import RNSTransport

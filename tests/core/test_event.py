@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from meshlog.core.event import (
     NO_PREV,
@@ -18,8 +16,8 @@ from meshlog.core.event import (
 )
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
-from meshlog.core.identity import AuthorId, Identity, name_identity
-from meshlog.errors import InputError, MalformedError
+from meshlog.core.identity import AuthorId, Identity
+from meshlog.errors import InputError
 
 ANN = Identity(bytes(range(64)))
 FEED = FeedKey(ANN.author, FeedKind.DATA, 7)
@@ -47,47 +45,6 @@ def test_every_part_is_in_the_id(at: int, other: object):
     assert event_id(*changed) != event_id(*PARTS)
 
 
-def test_a_wire_form_comes_back():
-    name_identity("ann", ANN)
-    event = Event.from_parts("ann", 1, (5, 0), "note.add", {"record_id": "r", "text": "ü"})
-
-    again = Event.from_wire(event.to_wire())
-
-    assert again == event
-    assert again.signature == event.signature
-    assert again.is_authentic()
-
-
-json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=8,
-)
-
-
-@given(st.sampled_from("acshkpvig"), json)
-def test_an_odd_wire_form_is_malformed(key: str, value: Any):
-    name_identity("ann", ANN)
-    wire = Event.from_parts("ann", 1, (5, 0), "x", {}).to_wire()
-
-    try:
-        event = Event.from_wire(wire | {key: value})
-    except MalformedError:
-        return
-    assert isinstance(event.is_authentic(), bool)
-
-
-@pytest.mark.parametrize("wire", [{}, {"a": "00" * 16}, [], None, "text"])
-def test_what_is_no_wire_form_is_malformed(wire: Any):
-    with pytest.raises(MalformedError):
-        Event.from_wire(wire)
-
-
-OVERFLOWS = pytest.mark.xfail(
-    strict=True, raises=OverflowError, reason="M5: an incarnation past 32 bits overflows"
-)
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -101,22 +58,8 @@ OVERFLOWS = pytest.mark.xfail(
         {"prev": b"short"},
         {"author": b"short"},
         {"author": ""},
-        pytest.param(
-            {"incarnation": 2**32},
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=OverflowError,
-                reason="M5: an incarnation past 32 bits is an OverflowError",
-            ),
-        ),
-        pytest.param(
-            {"incarnation": -1},
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=OverflowError,
-                reason="M5: an incarnation past 32 bits is an OverflowError",
-            ),
-        ),
+        {"incarnation": 2**32},
+        {"incarnation": -1},
     ],
 )
 def test_a_part_out_of_range_is_an_input_error(changed: dict[str, Any]):

@@ -10,7 +10,7 @@ from typing import Any
 
 from meshlog.core.event import NO_PREV, OPEN_DATASET, DatasetId, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.grant import Role
+from meshlog.core.grant import Invite, Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import Identity
 from meshlog.core.segment import encode_segment
@@ -29,6 +29,11 @@ def identity(name: str) -> Identity:
     return Identity(Random(name).randbytes(64))
 
 
+def name_of(replica: Replica) -> Peer:
+    """Return a device's name among peers."""
+    return Peer(replica.identity.author.hex())
+
+
 def open_replica(name: str, now_ms: int = T0_MS, store: SqliteStore | None = None) -> Replica:
     """Return a device of the open dataset; another store makes another life of the same device."""
     store = store or SqliteStore()
@@ -45,11 +50,13 @@ def founder(name: str = "base", now_ms: int = T0_MS) -> Replica:
     return Replica(store, who, now_ms, Random(name))
 
 
-def invited(host: Replica, name: str, role: Role = Role.WRITER, now_ms: int = T0_MS) -> Replica:
+def invited(
+    host: Replica, name: str, role: Role = Role.WRITER, invite: Invite | None = None
+) -> Replica:
     """Return a device that joined with an invite and met nobody."""
     store, who = SqliteStore(), identity(name)
-    join(store, who, name, host.invite(role))
-    return Replica(store, who, now_ms, Random(name))
+    join(store, who, name, invite or host.invite(role))
+    return Replica(store, who, T0_MS, Random(name))
 
 
 def note(replica: Replica, text: str, now_ms: int = T0_MS, record: str = "r") -> Event:
@@ -160,15 +167,12 @@ def forged(run: Sequence[Event], signer: Identity) -> list[Event]:
 
 # ── The pump ──
 
-Tamper = Callable[[str, bytes], list[bytes]]
-"""What becomes of an answer on its way, given who gets it: none, one or several of them."""
-
 
 class Pump:
     """Carries effects between replicas at once, and counts."""
 
     def __init__(self, *replicas: Replica, now_ms: int = T0_MS) -> None:
-        self.replicas = {replica.engine._name: replica for replica in replicas}
+        self.replicas = {name_of(replica): replica for replica in replicas}
         self.now_ms = now_ms
         self.asks = 0
         self.sizes: list[int] = []
@@ -188,7 +192,7 @@ class Pump:
 
     def tell(self, replica: Replica, happened: Input) -> None:
         """Hand over one input and carry out all that follows."""
-        self._queue.append((replica.engine._name, happened))
+        self._queue.append((name_of(replica), happened))
         while self._queue:
             peer, now = self._queue.popleft()
             for effect in self.replicas[peer].handle(now, self.now_ms):
@@ -224,9 +228,9 @@ class Pump:
         """Let one ask the other now, as when a link came up; return how many asks it took."""
         before = self.asks
         self.now_ms += 3_600_000
-        peer = other.engine._name
-        for state in one.engine.peers:
-            state.due_ms = None
+        peer = name_of(other)
+        for known in one.engine.peers:
+            known.due_ms = None
         self.tell(one, LinkUp(peer, batch_size_bytes))
         state = one.engine.peers.known(peer)
         if self.asks == before and state is not None and state.due_ms is not None:

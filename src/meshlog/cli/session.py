@@ -94,7 +94,7 @@ class _Local:
 
     def emit(self, items: Items) -> list[tuple[str, int]]:
         """See Writer.emit."""
-        return [(event.id.hex(), event.seq) for event in self._node.emit_many(items)]
+        return [(event.id, event.seq) for event in self._node.emit_many(items)]
 
     def invite(self, role: str, days: int) -> str:
         """See Writer.invite."""

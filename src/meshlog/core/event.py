@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.codec import decode_cbor, encode_cbor, plain
+from meshlog.core.codec import decode_cbor, encode_cbor
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
-from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, named, named_by_author
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
 from meshlog.errors import InputError, MalformedError
 
 EventId = NewType("EventId", bytes)
@@ -149,11 +149,11 @@ class Event:
         dataset: DatasetId = OPEN_DATASET,
         incarnation: int | None = None,
     ) -> Self:
-        """Build a data event as the seed did.
+        """Return the unsigned data event with these parts, checked one by one.
 
         Args:
-            author: 16 bytes, 32 hex digits, or a plain name, which stands for an identity of
-                this process and signs the event.
+            author: 16 bytes or 32 hex digits; any other text stands for the author that its
+                hash makes, for whom nobody can sign.
             seq: 1 … 2**32-1.
             hlc: Wall milliseconds and counter.
             kind: Text of 1 to 64 bytes.
@@ -166,30 +166,17 @@ class Event:
             InputError: A part is out of range; nothing was made.
         """
         who = _author(author)
-        wall_ms, counter = hlc
-        if type(seq) is not int or not 1 <= seq <= SEQ_MAX:
-            raise InputError(f"seq is a whole number from 1 to {SEQ_MAX}")
-        if type(wall_ms) is not int or not 0 <= wall_ms <= WALL_MS_MAX:
-            raise InputError(f"wall_ms is a whole number from 0 to {WALL_MS_MAX}")
-        if type(counter) is not int or not 0 <= counter <= COUNTER_MAX:
-            raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
+        stamp, before = check_place(seq, hlc, prev)
         life = int.from_bytes(who[:4], "big") if incarnation is None else incarnation
+        if type(life) is not int or not 0 <= life < 2**32:
+            raise InputError("an incarnation is a 32-bit number")
         key = FeedKey(who, FeedKind.DATA, life)
-        event = cls.make(
-            key, seq, Stamp(wall_ms, counter), _prev(prev), encode_body(kind, payload), dataset
-        )
-        held = named_by_author(who)
-        return event.signed(held[1]) if held else event
+        return cls.make(key, seq, stamp, before, encode_body(kind, payload), dataset)
 
     @property
     def author(self) -> AuthorId:
         """The 16-byte author id."""
         return self.feed.author
-
-    @property
-    def hlc(self) -> Stamp:
-        """The stamp, under the seed's name."""
-        return self.stamp
 
     @property
     def content(self) -> Content | None:
@@ -225,77 +212,47 @@ class Event:
         """Say whether ``id`` is the hash of the parts. Signatures are the store's to check."""
         return self.id == self.recompute_id(dataset)
 
-    def to_wire(self) -> dict[str, Any]:
-        """Return the seed's JSON form: hex ids, decoded payload.
 
-        Raises:
-            InputError: The payload holds bytes, which JSON cannot carry.
-        """
-        wire: dict[str, Any] = {
-            "a": self.author.hex(),
-            "c": self.feed.incarnation,
-            "s": self.seq,
-            "h": list(self.stamp),
-            "k": self.kind,
-            "p": plain(self.payload),
-            "v": "" if self.prev == NO_PREV else self.prev.hex(),
-            "i": self.id.hex(),
-        }
-        if self.signature:
-            wire["g"] = self.signature.hex()
-        return wire
+def check_place(seq: object, hlc: object, prev: object) -> tuple[Stamp, bytes]:
+    """Return the stamp and the 32-byte prev of an event that others describe.
 
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
-        """Return the event that ``to_wire`` wrote; check it with ``is_authentic``.
+    Args:
+        seq: 1 … 2**32-1.
+        hlc: Wall milliseconds and counter.
+        prev: Id of the event before it, bytes or hex; empty for none.
 
-        Raises:
-            MalformedError: Keys are missing or of the wrong type or range.
-        """
-        try:
-            event = cls.from_parts(
-                bytes.fromhex(wire["a"]),
-                wire["s"],
-                tuple(wire["h"]),
-                wire["k"],
-                wire["p"],
-                wire["v"],
-                incarnation=wire.get("c"),
-            )
-            return replace(
-                event,
-                id=EventId(bytes.fromhex(wire["i"])),
-                signature=bytes.fromhex(wire.get("g", "")),
-            )
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            OverflowError,
-            AttributeError,
-            InputError,
-        ) as error:
-            raise MalformedError("not an event") from error
+    Raises:
+        InputError: One of them is of the wrong type or out of range.
+    """
+    if type(seq) is not int or not 1 <= seq <= SEQ_MAX:
+        raise InputError(f"seq is a whole number from 1 to {SEQ_MAX}")
+    match hlc:
+        case (wall_ms, counter):
+            pass
+        case _:
+            raise InputError("a stamp is two whole numbers: wall_ms and counter")
+    if type(wall_ms) is not int or not 0 <= wall_ms <= WALL_MS_MAX:
+        raise InputError(f"wall_ms is a whole number from 0 to {WALL_MS_MAX}")
+    if type(counter) is not int or not 0 <= counter <= COUNTER_MAX:
+        raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
+    try:
+        raw = bytes.fromhex(prev) if isinstance(prev, str) else prev
+    except ValueError:
+        raw = None
+    if not isinstance(raw, bytes) or len(raw) not in (0, ID_SIZE):
+        raise InputError("prev is the 32-byte id of the event before, or empty")
+    return Stamp(wall_ms, counter), raw or NO_PREV
 
 
 def _author(author: str | bytes) -> AuthorId:
     if isinstance(author, bytes) and len(author) == AUTHOR_ID_SIZE:
         return AuthorId(author)
     if isinstance(author, str) and author:
-        if len(author) == 2 * AUTHOR_ID_SIZE:
-            try:
-                return AuthorId(bytes.fromhex(author))
-            except ValueError:
-                pass
-        return named(author).author
+        try:
+            who = bytes.fromhex(author)
+        except ValueError:
+            who = b""
+        return AuthorId(
+            who if len(who) == AUTHOR_ID_SIZE else author_id(author.encode(errors="replace"))
+        )
     raise InputError("an author is 16 bytes, 32 hex digits or a name")
-
-
-def _prev(prev: str | bytes) -> bytes:
-    try:
-        raw = bytes.fromhex(prev) if isinstance(prev, str) else prev
-    except ValueError:
-        raw = b"?"
-    if len(raw) not in (0, ID_SIZE):
-        raise InputError("prev is the 32-byte id of the event before, or empty")
-    return raw or NO_PREV

@@ -108,28 +108,3 @@ class Identity:
     def __repr__(self) -> str:
         """Show the author id only."""
         return f"<Identity {self.author.hex()}>"
-
-
-_NAMED: dict[str, Identity] = {}
-
-
-def named(name: str) -> Identity:
-    """Return this process's identity for a plain name, made at its first use.
-
-    Programs written for the seed pass plain strings as authors. The identity lives as long
-    as the process; a node with a store keeps its own in a file instead.
-    """
-    if name not in _NAMED:
-        exchange = X25519PrivateKey.generate().private_bytes_raw()
-        _NAMED[name] = Identity(exchange + Ed25519PrivateKey.generate().private_bytes_raw())
-    return _NAMED[name]
-
-
-def name_identity(name: str, identity: Identity) -> None:
-    """Let ``named(name)`` return ``identity`` from now on."""
-    _NAMED[name] = identity
-
-
-def named_by_author(author: AuthorId) -> tuple[str, Identity] | None:
-    """Return the name and identity of this process that has this author id, if any."""
-    return next(((name, who) for name, who in _NAMED.items() if who.author == author), None)

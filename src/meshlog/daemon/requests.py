@@ -51,7 +51,7 @@ def _emit(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
             case _:
                 raise InputError("an item is [kind, payload]")
     events = node.emit_many(checked)
-    return {"events": [[event.id.hex(), event.seq, *event.stamp] for event in events]}
+    return {"events": [[event.id, event.seq, *event.hlc] for event in events]}
 
 
 def _status(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:

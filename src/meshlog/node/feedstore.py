@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Self
 
-from meshlog.core.event import NO_PREV, Event, encode_body
+from meshlog.core.event import Event as CoreEvent
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.hlc import Stamp
-from meshlog.core.identity import AuthorId, Identity, named_by_author
+from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
-from meshlog.core.segment import encode_segment
 from meshlog.errors import InputError
 from meshlog.node.clock import wall_ms
-from meshlog.replica import Replica, join_open
-from meshlog.store.sqlite import SqliteStore
-from meshlog.sync.difference import common_seq
-from meshlog.sync.holdings import Verdict
-
-PENDING_MAX = 4_096
-"""Events that may wait for the one before them, or for the signature after them."""
+from meshlog.node.delta import delta, event_counts
+from meshlog.node.event import Event
+from meshlog.node.home import open_replica
+from meshlog.node.names import Named, assign
+from meshlog.node.opening import opening_of
+from meshlog.node.seedreplica import SeedReplica
+from meshlog.node.waiting import WaitingRoom
+from meshlog.replica import Replica
 
 
 class FeedStore:
@@ -36,180 +37,215 @@ class FeedStore:
         (True, False, {'ann': 1})
     """
 
-    def __init__(self, persist_path: str | None = None, *, replica: Replica | None = None) -> None:
-        """Open a store of the open dataset.
+    def __init__(
+        self,
+        persist_path: str | Path | None = None,
+        *,
+        replica: SeedReplica | None = None,
+        lock: threading.RLock | None = None,
+        changed: Callable[[], None] | None = None,
+    ) -> None:
+        """Open a store of the open dataset, or the file that a node has closed.
 
         Args:
             persist_path: The store's file; None keeps everything in memory.
             replica: Be the face of this replica instead, which stays the caller's.
+            lock: Held while the replica is touched.
+            changed: Called after events came in by hand.
 
         Raises:
             StoreError: As ``SqliteStore``.
+            IdentityError: The identity beside the file is damaged, missing or another's.
         """
-        self._replica = replica or _bare_replica(persist_path)
-        self._pending: dict[bytes, Event] = {}
+        self._close: Callable[[], object] | None = None
+        if replica is None:
+            replica = open_replica(persist_path, None, None, wall_ms())
+            self._close = weakref.finalize(self, replica.store.close)
+        self._replica = replica
+        self._lock = lock or threading.RLock()
+        self._changed = changed
+        self._waiting = WaitingRoom(replica)
+
+    def close(self) -> None:
+        """Release the file; a node's store is closed with the node. Idempotent."""
+        if self._close is not None:
+            with self._lock:
+                self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ── reading ─────────────────────────────────────────────────────────────────────
 
     def frontier(self) -> dict[str, int]:
         """Return how many data events are held of each author."""
-        roster = self._replica.ledger.roster
-        return {
-            label(roster, author): count for author, count in event_counts(self._replica).items()
-        }
+        with self._lock:
+            counts = event_counts(self._replica)
+            return {self._label(author): count for author, count in counts.items()}
 
-    def has(self, event_id: bytes | str) -> bool:
-        """Say whether the event with this id (bytes or hex) is held."""
-        return self._replica.store.get(_raw(event_id)) is not None
+    def has(self, event_id: str | bytes) -> bool:
+        """Say whether the event with this id (hex or bytes) is held."""
+        with self._lock:
+            return self._replica.store.get(_raw(event_id)) is not None
 
     def all_events(self) -> list[Event]:
-        """Return every data event held, in order of arrival; each feed ends with a signature."""
-        self._replica.root()
-        return [a.event for a in self._replica.store.scan() if a.event.feed.kind is FeedKind.DATA]
+        """Return every data event held, in order of arrival.
+
+        Ours are signed one by one; those of others where their author signed, at the latest
+        at the end of each feed.
+        """
+        with self._lock:
+            self._replica.root()
+            return self.shown(map(self._signed, self._data_events()))
 
     def event_count(self) -> int:
         """Return how many data events are held."""
-        return sum(event_counts(self._replica).values())
+        with self._lock:
+            return sum(event_counts(self._replica).values())
 
     def last_id(self, author: str) -> str:
-        """Return the hex id of an author's last event; empty where none is held."""
-        feed = self._feed_of(author)
-        return self._replica.ledger.frontier[feed][-1].id.hex() if feed else ""
+        """Return the id of an author's last event; empty where none is held."""
+        with self._lock:
+            feed = self._feed_of(author)
+            heads = self._replica.frontier().get(feed, ()) if feed else ()
+            return heads[-1].id.hex() if heads else ""
 
     def next_seq(self, author: str) -> int:
         """Return the seq of the event that an author's feed would take next."""
-        feed = self._feed_of(author)
-        return self._replica.ledger.frontier[feed][-1].seq + 1 if feed else 1
+        with self._lock:
+            feed = self._feed_of(author)
+            heads = self._replica.frontier().get(feed, ()) if feed else ()
+            return heads[-1].seq + 1 if heads else 1
 
     def delta_for(self, remote: Mapping[str, int], limit: int | None = None) -> list[Event]:
-        """Return the events that a store with this frontier lacks, by author and seq."""
-        roster = self._replica.ledger.roster
-        lacking = sorted(
-            (label(roster, event.author), event.seq, event.id, event)
-            for event in self.all_events()
-            if event.seq > remote.get(label(roster, event.author), 0)
-        )
-        return [event for *_, event in lacking][:limit]
+        """Return the events that a store with this frontier lacks, by author and seq.
 
-    def append_local(self, event: Event) -> None:
-        """Store an event made in this process.
+        A frontier counts, so it is a hint: of an author with several feeds or branches,
+        everything is returned unless the counts are equal.
+
+        Args:
+            remote: What ``frontier`` returned there.
+            limit: About how many events to return: the last feed goes on to its next
+                signature, at most 31 events later, because nobody takes an event without.
 
         Raises:
-            InputError: It does not follow its feed, or is not signed by its author.
+            InputError: No frontier, or no limit.
         """
-        if not self.ingest(event):
-            raise InputError(
-                f"event {event.id.hex()[:8]} does not follow its feed, or is not signed"
-            )
+        with self._lock:
+            self._replica.root()
+            labels = {author: self._label(author) for author in event_counts(self._replica)}
+            lacking = delta(self._replica, labels, remote, limit)
+            return self.shown(map(self._signed, lacking))
+
+    # ── writing ─────────────────────────────────────────────────────────────────────
+
+    def append_local(self, event: Event) -> None:
+        """Store an event made in this process; durable when this returns.
+
+        Raises:
+            InputError: It does not follow its feed, or is not signed by its author; nothing
+                was stored.
+            StoreError: The disk refused; nothing was stored.
+        """
+        core = event.core
+        with self._lock:
+            if core.feed == self._replica.data_feed:
+                self._replica.adopt(core, wall_ms())
+            elif not self._extends(core) or not self._waiting.take_in([event], wall_ms()):
+                self._waiting.forget(core.id)
+                raise InputError(
+                    f"event {core.id.hex()[:8]} does not follow its feed, or is not signed"
+                )
+        self._tell()
 
     def ingest(self, event: Event) -> bool:
-        """Store one event; return whether anything was stored.
-
-        An event whose predecessor is missing, or which no signature covers yet, waits in
-        memory (at most 4096 do). Never raises for a bad event.
-        """
+        """Store one event; return whether anything was stored. See ``ingest_many``."""
         return self.ingest_many([event]) > 0
 
     def ingest_many(self, events: Iterable[Event]) -> int:
-        """Store events in any order; return how many were stored. See ``ingest``."""
-        for event in events:
-            if event.is_authentic() and not self.has(event.id) and len(self._pending) < PENDING_MAX:
-                self._pending[event.id] = event
-        self._introduce()
-        runs = self._runs()
-        if not runs:
-            return 0
-        ingested = self._replica.ingest([encode_segment(run) for run in runs], wall_ms())
-        for run, verdict in zip(runs, ingested.verdicts, strict=True):
-            if verdict is not Verdict.GAP:
-                for event in run:
-                    self._pending.pop(event.id, None)
-        return ingested.events
+        """Store events in any order; return how many were stored.
 
-    def _introduce(self) -> None:
-        """Let in authors of this process whose events came without their control feed."""
-        members = self._replica.ledger.roster.members
-        strangers = {
-            event.feed
-            for event in self._pending.values()
-            if event.author not in members
-            or event.feed.incarnation not in members[event.author].feeds
-        }
-        openings = [
-            opening for feed in sorted(strangers) if (opening := _opening(feed)) is not None
-        ]
-        if openings:
-            self._replica.ingest([encode_segment([opening]) for opening in openings], wall_ms())
+        An event whose predecessor is missing, or which no signature covers yet, waits in
+        memory (at most 4096 do). Never raises for a bad event.
 
-    def _runs(self) -> list[list[Event]]:
-        """Return the longest waiting chains that start at a held event and end at a signature."""
-        followers: dict[bytes, list[Event]] = defaultdict(list)
-        for event in self._pending.values():
-            followers[event.feed.packed() + event.prev].append(event)
-        runs: list[list[Event]] = []
-        starts = [
-            event
-            for event in self._pending.values()
-            if event.prev == NO_PREV or self.has(event.prev)
-        ]
-        while starts:
-            run = [starts.pop()]
-            while children := followers.get(run[-1].feed.packed() + run[-1].id, []):
-                starts += children[1:]
-                run.append(children[0])
-            while run and not run[-1].signature:
-                run.pop()
-            if run:
-                runs.append(run)
-        return runs
+        Raises:
+            StoreError: The disk refused.
+        """
+        with self._lock:
+            stored = self._waiting.take_in(events, wall_ms())
+        if stored:
+            self._tell()
+        return stored
+
+    # ── faces ───────────────────────────────────────────────────────────────────────
+
+    def shown(self, cores: Iterable[CoreEvent]) -> list[Event]:
+        """Return events of the replica as programs see them; hold the lock."""
+        labels: dict[AuthorId, str] = {}
+        faces: list[Event] = []
+        for core in cores:
+            if core.author not in labels:
+                labels[core.author] = self._label(core.author)
+            opening = opening_of(self._replica, core.feed) if core.seq == 1 else b""
+            faces.append(
+                Event.of(core, labels[core.author], opening=opening, dataset=self._replica.dataset)
+            )
+        return faces
+
+    def _signed(self, core: CoreEvent) -> CoreEvent:
+        own = self._replica.identity
+        ours = core.author == own.author and not core.signature
+        return core.signed(own) if ours else core
+
+    def _label(self, author: AuthorId) -> str:
+        return label(self._replica.ledger.roster, author)
+
+    def _data_events(self) -> Iterator[CoreEvent]:
+        for arrival in self._replica.store.scan():
+            if arrival.event.feed.kind is FeedKind.DATA:
+                yield arrival.event
 
     def _feed_of(self, author: str) -> FeedKey | None:
-        """Return the author's data feed with the latest head; None where nothing is held."""
-        ledger = self._replica.ledger
+        """Return the author's data feed with the latest head; None where nothing is held.
+
+        Our own name is our own feed even where others share it, and stands for us from now
+        on: a program that asks here is about to make our next event by hand.
+        """
+        replica = self._replica
+        if author == replica.seat.name:
+            introduce(replica)
+            return replica.data_feed
         feeds = [
             (heads[-1].seq, feed)
-            for feed, heads in ledger.frontier.items()
+            for feed, heads in replica.frontier().items()
             if feed.kind is FeedKind.DATA
-            and author in (label(ledger.roster, feed.author), feed.author.hex())
+            and author in (self._label(feed.author), feed.author.hex())
         ]
         return max(feeds)[1] if feeds else None
 
+    def _extends(self, core: CoreEvent) -> bool:
+        """Say whether an event is signed and follows a head, or starts a feed."""
+        heads = self._replica.frontier().get(core.feed, ())
+        ends = [(head.seq, head.id) for head in heads] or [(0, bytes(32))]
+        return bool(core.signature) and (core.seq - 1, core.prev) in ends
 
-def event_counts(replica: Replica) -> dict[AuthorId, int]:
-    """Return how many data events are held of each author; O(feeds) but for forked ones."""
-    counts: dict[AuthorId, int] = defaultdict(int)
-    for feed, heads in sorted(replica.ledger.frontier.items()):
-        if feed.kind is FeedKind.DATA:
-            for index, head in enumerate(heads):
-                shared = max(
-                    (common_seq(replica, feed, head, other) for other in heads[:index]), default=0
-                )
-                counts[feed.author] += head.seq - shared
-    return dict(counts)
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
 
-def _bare_replica(persist_path: str | None) -> Replica:
-    """Return a replica whose own author writes nothing but its name."""
-    system = random.SystemRandom()
-    store = SqliteStore(persist_path or ":memory:")
-    private = store.get_meta("feedstore")
-    identity = Identity(private or system.randbytes(64))
-    if private is None:
-        with store.transaction():
-            store.set_meta("feedstore", identity.private)
-        join_open(store, identity, "store")
-    return Replica(store, identity, wall_ms(), system)
+def introduce(replica: Replica) -> None:
+    """Let the name of a replica stand for it in this process, as it writes now."""
+    replica.root()
+    feed = replica.data_feed
+    opening = opening_of(replica, feed)
+    assign(Named(replica.seat.name, replica.identity, feed.incarnation, opening))
 
 
-def _opening(feed: FeedKey) -> Event | None:
-    who = named_by_author(feed.author)
-    if who is None:
-        return None
-    name, identity = who
-    body = encode_body("feed.open", {"keys": identity.keys, "name": name, "data": feed.incarnation})
-    control = FeedKey(feed.author, FeedKind.CONTROL, feed.incarnation)
-    return Event.make(control, 1, Stamp(0, 0), NO_PREV, body).signed(identity)
-
-
-def _raw(event_id: bytes | str) -> bytes:
+def _raw(event_id: str | bytes) -> bytes:
     try:
         return bytes.fromhex(event_id) if isinstance(event_id, str) else event_id
     except ValueError:

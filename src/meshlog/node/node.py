@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
-from meshlog.core.event import Event
-from meshlog.core.identity import Identity, name_identity
-from meshlog.core.roster import label
+from meshlog.core.identity import Identity
 from meshlog.errors import InputError
 from meshlog.node.clock import HLC
+from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange
-from meshlog.node.feedstore import FeedStore, event_counts
+from meshlog.node.feedstore import FeedStore, introduce
+from meshlog.node.home import open_replica
+from meshlog.node.names import check_name
+from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import node_status
 from meshlog.ports import Links, Store, Transport
-from meshlog.replica import Replica, join_open
-from meshlog.replica.seat import load
-from meshlog.store.identity_file import load_identity, save_identity
-from meshlog.store.sqlite import SqliteStore
 from meshlog.sync.effects import Changed, Poke
 from meshlog.sync.policy import Policy
 from meshlog.views.records import Record
@@ -61,42 +60,42 @@ class Node:
             transport: Either kind of transport; one with links starts syncing at once.
             persist_path: The store's file; None keeps everything in memory.
             hlc: A clock to tell the time with; by default the machine's.
-            seated: See ``over``.
+            seated: See ``over``; nothing is opened then.
             policy: See ``over``.
 
         Raises:
-            StoreError: The file is not a store, is damaged, or another process writes to it.
-            IdentityError: The identity file is damaged, or is not the store's.
+            InputError: An argument is of the wrong type, or the store has another name.
+            StoreError: The file is not a store, is damaged, or is open for writing elsewhere.
+            IdentityError: The identity file is damaged, missing, or is not the store's.
         """
+        name = None if isinstance(author, Identity) else check_name(author)
+        links, seam = _sorted_out(transport)
+        self._hlc = clock = _checked_clock(hlc)
+        own = author if isinstance(author, Identity) else getattr(transport, "identity", None)
+        if seated is None:
+            replica = open_replica(persist_path, own, name, clock.clock())
+        elif own is not None:
+            replica = SeedReplica(seated, own, clock.clock(), random.SystemRandom(), policy)
+        else:
+            raise InputError("a store in which a seat was taken needs the identity that took it")
+        self._owned_store = replica.store if seated is None else None
+        self.replica = replica
+        self.author = replica.seat.name
+        self.transport = transport
         self.lock = threading.RLock()
         """Hold it while touching ``replica``: a transport's thread works on it, too."""
-        self.hlc = hlc or HLC()
-        self._owned_store: Store | None = None
+        time_of = _time_of(clock)
+        self._loop = LinkLoop(replica, links, self.lock, time_of) if links else None
+        self._seam = SeamExchange(replica, seam, self.lock, time_of) if seam else None
+        self.store = FeedStore(replica=replica, lock=self.lock, changed=_teller(self._loop))
         if seated is None:
-            self._owned_store = seated = SqliteStore(persist_path or ":memory:")
-        try:
-            own = author if isinstance(author, Identity) else getattr(transport, "identity", None)
-            identity = own or _identity_for(str(author), persist_path)
-            if self._owned_store and load(seated, identity) is None:
-                join_open(seated, identity, author if isinstance(author, str) else _hex(identity))
-            system = random.SystemRandom()
-            self.replica = Replica(seated, identity, self.now_ms(), system, policy)
-        except BaseException:
-            if self._owned_store:
-                self._owned_store.close()
-            raise
-        self.author = self.replica.seat.name
-        self.store = FeedStore(replica=self.replica)
-        self._loop: LinkLoop | None = None
-        self._seam: SeamExchange | None = None
-        if transport is not None and hasattr(transport, "ask"):
-            links = cast("Links", transport)
-            self._loop = LinkLoop(self.replica, links, self.lock, self.now_ms)
-            if self._owned_store:
-                self.start()
-        elif transport is not None:
-            seam = cast("Transport", transport)
-            self._seam = SeamExchange(self.replica, seam, self.lock, self.now_ms)
+            if name is not None:
+                introduce(replica)
+            if self._loop is None and persist_path:
+                # A program of the seed never closes. Without a file nothing needs it; over
+                # links the node's thread goes on working whoever forgets the node.
+                weakref.finalize(self, _release, self._seam, replica.store)
+            self.start()
 
     @classmethod
     def over(
@@ -116,9 +115,16 @@ class Node:
         """
         return cls(identity, links, seated=store, policy=policy)
 
+    @property
+    def hlc(self) -> HLC:
+        """The clock, never behind a stamp that this node made or believed."""
+        with self.lock:
+            self._hlc.latest = max(self._hlc.latest, self.replica.ledger.clock)
+            return self._hlc
+
     def now_ms(self) -> int:
         """Return the wall time by this node's clock."""
-        return self.hlc.clock()
+        return self._hlc.clock()
 
     def start(self) -> None:
         """Begin to sync over links; nothing to do where there are none."""
@@ -127,12 +133,19 @@ class Node:
 
     def close(self) -> None:
         """Stop syncing and release what this node opened. Idempotent."""
-        for exchange in (self._loop, self._seam):
-            if exchange is not None:
-                exchange.close()
+        if self._loop is not None:
+            self._loop.close()
+        if self._seam is not None:
+            self._seam.close()
         if self._owned_store is not None:
             with self.lock:
                 self._owned_store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # ── writing ─────────────────────────────────────────────────────────────────────
 
@@ -148,8 +161,12 @@ class Node:
             StoreError: The disk refused.
         """
         with self.lock:
-            events = self.replica.append_many(items, self.now_ms())
-            self.hlc.latest = self.replica.ledger.clock
+            self.replica.believe(self._hlc.latest)
+            cores = self.replica.append_many(items, self.now_ms())
+            self._hlc.latest = self.replica.ledger.clock
+            if cores:
+                cores[-1] = cores[-1].signed(self.replica.identity)
+            events = self.store.shown(cores)
         if self._loop is not None:
             self._loop.tell(Changed())
         return events
@@ -209,10 +226,7 @@ class Node:
 
     def frontier(self) -> dict[str, int]:
         """Return how many data events are held of each author, by its label."""
-        with self.lock:
-            roster = self.replica.ledger.roster
-            counts = event_counts(self.replica)
-            return {label(roster, author): count for author, count in counts.items()}
+        return self.store.frontier()
 
     def status(self) -> dict[str, Any]:
         """Return how this node and its peers stand, in values that JSON can carry."""
@@ -237,21 +251,38 @@ class Node:
             self._loop.tell(Poke())
 
 
-def _identity_for(name: str, persist_path: str | Path | None) -> Identity:
-    """Return the identity of a plain name: beside the store, or of this process."""
-    system = random.SystemRandom()
-    if persist_path is None:
-        identity = Identity(system.randbytes(64))
-    else:
-        path = Path(f"{persist_path}.identity")
-        private = load_identity(path)
-        if private is None:
-            private = system.randbytes(64)
-            save_identity(path, private)
-        identity = Identity(private)
-    name_identity(name, identity)
-    return identity
+def _release(seam: SeamExchange | None, store: Store) -> None:
+    """Let go of the file of a node that was forgotten."""
+    if seam is not None:
+        seam.close()
+    store.close()
 
 
-def _hex(identity: Identity) -> str:
-    return identity.author.hex()
+def _time_of(clock: HLC) -> Callable[[], int]:
+    """Return what tells a clock's time, now and later; it holds no node, so that one can go."""
+
+    def now_ms() -> int:
+        return clock.clock()
+
+    return now_ms
+
+
+def _teller(loop: LinkLoop | None) -> Callable[[], None] | None:
+    return None if loop is None else lambda: loop.tell(Changed())
+
+
+def _checked_clock(hlc: object) -> HLC:
+    if hlc is None:
+        return HLC()
+    if not isinstance(hlc, HLC):
+        raise InputError("hlc is an HLC, or None")
+    return hlc
+
+
+def _sorted_out(transport: object) -> tuple[Links | None, Transport | None]:
+    """Return the transport as what it is: links, the seed's seam, or neither."""
+    if transport is None or hasattr(transport, "ask"):
+        return cast(Links | None, transport), None
+    if not all(hasattr(transport, name) for name in ("set_receive", "reachable_peers", "send")):
+        raise InputError("a transport has node_id, set_receive, reachable_peers and send")
+    return None, cast(Transport, transport)

@@ -286,7 +286,7 @@ class Replica:
         return out, reached
 
     def _next_run(self, feed: FeedKey, tip: Head, after_seq: int) -> list[Event]:
-        """Read what a cut usually needs; the longest that a segment may be where that holds none."""
+        """Return the next run; reads the longest that one may be only where it has to."""
         for size in (CUT_EVENTS_MAX, SEGMENT_EVENTS_MAX):
             run = next_run(self.store.branch(tip, feed, after_seq, size))
             if run:

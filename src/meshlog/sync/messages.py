@@ -1,11 +1,13 @@
 """What peers say to each other, and its bytes. docs/protocol.md §6 is normative.
 
-A bundle is a version byte and messages in a row; each is a type byte, a length, a content.
+A bundle is a version byte and messages in a row, deflated where that pays; each is a type
+byte, a length, a content.
 """
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,12 @@ from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
 
 VERSION = 1
+DEFLATED = 0x80
+"""Flag of the version byte: the messages are deflated (RFC 1951, no header). On a bundle of
+survey rows this saves four bytes in five."""
+
+DEFLATE_SIZE_MIN = 512
+_RAW = -15
 BUNDLE_SIZE_MAX = 1_000_000
 """Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
 
@@ -162,8 +170,25 @@ def root_hint(time_s: int, root: bytes) -> bytes:
 
 
 def encode_bundle(messages: Iterable[Message]) -> bytes:
-    """Return the bytes of a request or an answer."""
-    return bytes((VERSION,)) + b"".join(encode_message(message) for message in messages)
+    """Return the bytes of a request or an answer, deflated where that saves 5 % or more."""
+    plain = b"".join(encode_message(message) for message in messages)
+    if len(plain) >= DEFLATE_SIZE_MIN:
+        deflated = zlib.compress(plain, level=9, wbits=_RAW)
+        if len(deflated) * 20 <= len(plain) * 19:
+            return bytes((VERSION | DEFLATED,)) + deflated
+    return bytes((VERSION,)) + plain
+
+
+def _inflated(deflated: bytes) -> bytes:
+    """Return what was deflated; never makes more than a bundle may hold."""
+    inflater = zlib.decompressobj(wbits=_RAW)
+    try:
+        plain = inflater.decompress(deflated, BUNDLE_SIZE_MAX)
+    except zlib.error as error:
+        raise MalformedError("not deflated") from error
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedError("inflates past its limit")
+    return plain
 
 
 def encode_message(message: Message) -> bytes:
@@ -181,9 +206,12 @@ def decode_bundle(data: bytes) -> list[Message]:
     if len(data) > BUNDLE_SIZE_MAX:
         raise MalformedError("bundle too large")
     reader = Reader(data)
-    version = reader.uint(1)
+    first = reader.uint(1)
+    version = first & ~DEFLATED
     if version != VERSION:
         raise MalformedError("newer version" if version > VERSION else "unknown version")
+    if first & DEFLATED:
+        reader = Reader(_inflated(data[1:]))
     messages: list[Message] = []
     seen: Counter[int] = Counter()
     while reader.left:

@@ -1,0 +1,46 @@
+"""The replica under the seed's surface: it also takes what a program made by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from meshlog.core.event import BODY_SIZE_MAX, Event
+from meshlog.core.hlc import Stamp
+from meshlog.errors import InputError
+from meshlog.replica import Replica, pen
+from meshlog.views.records import unreadable
+
+
+class SeedReplica(Replica):
+    """A replica whose owner may bring stamps and events of its own making."""
+
+    def believe(self, stamp: Stamp) -> None:
+        """Let the next stamp that we make be later than one of the owner's clock."""
+        self._ledger.clock = max(self._ledger.clock, stamp)
+
+    def adopt(self, event: Event, now_ms: int) -> None:
+        """Write an event that our owner made for our own data feed; durable when this returns.
+
+        Raises:
+            InputError: It does not follow the feed's last event, or no view could read it;
+                nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        self._check_may_write()
+        head = pen.own_head(self._ledger, self.data_feed)
+        last = self.store.get(head.id)
+        if (event.feed, event.seq, event.prev) != (self.data_feed, head.seq + 1, head.id):
+            raise InputError(f"event {event.id.hex()[:8]} does not follow its feed")
+        if not event.is_authentic(self.dataset) or len(event.body) > BODY_SIZE_MAX:
+            raise InputError(f"event {event.id.hex()[:8]} is not what its id says")
+        if last is not None and event.stamp <= last.event.stamp:
+            raise InputError(f"event {event.id.hex()[:8]} is not later than the one before it")
+        if reason := unreadable(event):
+            raise InputError(reason)
+        ledger = self._ledger.copy()
+        ledger.clock = max(ledger.clock, event.stamp)
+        with self.store.transaction():
+            unsigned = replace(event, signature=b"")  # we sign at cuts
+            touched = pen.add(self.store, ledger, [unsigned], now_ms)
+            self.view.applied(touched, ledger.horizon_ms)
+        self._ledger = ledger
