@@ -250,18 +250,14 @@ def test_twins_converge_keep_both_branches_and_part():
     assert two.data_feed == life
     note(one, "by one", T0_MS + 1)
     note(two, "by two", T0_MS + 2)
-    pump = Pump(one, two)
-    # Both carry the same name among peers, so they meet through a third.
     cat = open_replica("cat")
-    pump = Pump(one, cat)
-    pump.meet(cat, one)
-    pump = Pump(two, cat)
-    pump.meet(cat, two)
+
+    for device in (one, two):  # they carry one name among peers, so they meet through a third
+        Pump(device, cat).meet(device, cat)
 
     assert len(cat.ledger.frontier[life]) == 2
     assert two.data_feed != life, "it saw its own future, and begins a new life"
-    pump = Pump(one, cat)
-    pump.meet(one, cat)
+    Pump(one, cat).meet(one, cat)
     assert one.data_feed not in (life, two.data_feed)
     note(one, "one again", T0_MS + 3)
     note(two, "two again", T0_MS + 4)

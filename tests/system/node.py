@@ -179,10 +179,8 @@ def wait_alike(*nodes: Running, timeout_s: float = 45) -> float:
         return None not in roots and len(set(roots)) == 1
 
     def told() -> str:
-        return "\n".join(
-            f"{node.home.name}: {node.status().get('events')} events, {node.status().get('peers')}\n{node.log()}"
-            for node in nodes
-        )
+        lines = [f"{node.home.name}: {try_status(node)}\n{node.log()}" for node in nodes]
+        return "\n".join(lines)
 
     wait_until(alike, timeout_s, told)
     return time.monotonic() - started_s

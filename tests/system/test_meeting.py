@@ -72,7 +72,7 @@ def test_an_agreed_pair_is_silent(field: Field) -> None:
 
 
 def test_a_lost_third_handshake_packet_costs_seconds_and_nothing_else(field: Field) -> None:
-    """Without it the answering end drops everything for six minutes (RETICULUM, "what bites", 1)."""
+    """Without it the answering end drops everything for six minutes (ADR 5)."""
     ann, bob = field.homes("ann", "bob")
     with ann.open() as node:
         node.emit_many(items(20))

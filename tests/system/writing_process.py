@@ -22,7 +22,7 @@ def main(path: str) -> None:
     held = node.replica.store.event_count()
     for number in itertools.count(held, 5):
         events = node.emit_many(items(5, first=number))
-        sys.stdout.write(json.dumps([event.id.hex() for event in events]) + "\n")
+        sys.stdout.write(json.dumps([event.id for event in events]) + "\n")
         sys.stdout.flush()
 
 

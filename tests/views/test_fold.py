@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from meshlog.core.codec import encode_cbor
 from meshlog.core.event import Event
+from meshlog.views.changes import Change, read_change
+from meshlog.views.fold import HeldEvents, fold_record
 from meshlog.views.materialize import materialize
-from meshlog.views.records import Change, HeldEvents, decode, encode, fold_record, read_change
+from meshlog.views.records import decode, encode
 from tests.views.world import ANN, BOB, RECORDS, Pen, after, histories, ref
 
 

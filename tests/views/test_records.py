@@ -12,20 +12,10 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
+from meshlog.views.changes import REFS_MAX, Ref, read_change, record_of, unreadable
+from meshlog.views.fold import fold_record
 from meshlog.views.materialize import materialize
-from meshlog.views.records import (
-    REFS_MAX,
-    Record,
-    Ref,
-    decode,
-    encode,
-    fold_record,
-    read_change,
-    record_of,
-    replaces_for,
-    unreadable,
-    with_replaces,
-)
+from meshlog.views.records import Record, decode, encode, replaces_for, with_replaces
 from meshlog.views.standing import Standing, standing
 from tests.views.world import ANN, BOB, CAT, GARBAGE, Pen, after, ref
 

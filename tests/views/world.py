@@ -11,7 +11,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.ports import LogEntry, Store
-from meshlog.views.records import Ref, record_of
+from meshlog.views.changes import Ref, record_of
 
 ANN, BOB, CAT = (
     FeedKey(AuthorId(bytes([letter]) * 16), FeedKind.DATA, letter) for letter in (0xAA, 0xBB, 0xCC)

@@ -16,7 +16,7 @@ from meshlog.core.feed import FeedKey
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.tools.history import Entry, Fate, Label, LogLine, history, log_entries
-from meshlog.views.records import Ref
+from meshlog.views.changes import Ref
 from meshlog.views.standing import Standing
 
 _HEX_DIGITS = 32

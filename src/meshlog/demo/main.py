@@ -21,6 +21,7 @@ from meshlog.demo.report import show_air, show_conflict, show_holdings
 from meshlog.demo.screen import Screen
 from meshlog.demo.survey import OWN_FORM, Survey, cut, form_of, read_survey, survey_file
 from meshlog.errors import MeshlogError
+from meshlog.transport.reticulum import load_rns
 
 DATASET = "Demo survey"
 
@@ -45,7 +46,9 @@ def main(rows: Path | None = None, *, keep: bool = False, console: Console | Non
 
     Raises:
         InputError: ``rows`` cannot be used.
+        TransportError: Reticulum is not installed.
     """
+    load_rns()
     screen = Screen(console or Console(highlight=False, emoji=False, markup=False))
     started_s = time.monotonic()
     with survey_file(rows) as path:

@@ -8,7 +8,7 @@ from meshlog.core.event import BODY_SIZE_MAX, Event
 from meshlog.core.hlc import Stamp
 from meshlog.errors import InputError
 from meshlog.replica import Replica, pen
-from meshlog.views.records import unreadable
+from meshlog.views.changes import unreadable
 
 
 class SeedReplica(Replica):

@@ -19,7 +19,7 @@ from meshlog.errors import MalformedError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Verdict
-from meshlog.views.records import record_of
+from meshlog.views.changes import record_of
 
 BEFORE_ALL = Stamp(-1, 0)
 PASSES = 3

@@ -13,7 +13,7 @@ from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.records import record_of, unreadable
+from meshlog.views.changes import record_of, unreadable
 
 _READ_CHUNK = 1_024
 

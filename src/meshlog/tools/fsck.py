@@ -16,8 +16,8 @@ from meshlog.core.roster import Roster, fold
 from meshlog.errors import MeshlogError
 from meshlog.ports import Store
 from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
+from meshlog.views.changes import unreadable
 from meshlog.views.live import LiveView
-from meshlog.views.records import unreadable
 from meshlog.views.standing import Standing, standing
 
 Progress: TypeAlias = Callable[[int, int], None]

@@ -15,8 +15,9 @@ from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.ports import EventLog
 from meshlog.tools.oldlog import Origin, origin_of
+from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
-from meshlog.views.records import Attachment, Change, Record, Ref, read_change
+from meshlog.views.records import Record
 from meshlog.views.standing import Standing, standing
 
 Label = Callable[[AuthorId], str]

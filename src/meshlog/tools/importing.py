@@ -16,7 +16,8 @@ from meshlog.tools.lines import check_file, opened
 from meshlog.tools.oldlog import WIRE_KEYS, import_old_log
 from meshlog.tools.report import ImportReport, RowError, Tally
 from meshlog.tools.rows import Row, Source, why_unreadable
-from meshlog.views.records import TEXT_SIZE_MAX, Record
+from meshlog.views.changes import TEXT_SIZE_MAX
+from meshlog.views.records import Record
 
 Format: TypeAlias = Literal["csv", "jsonl", "log"]
 Lookup: TypeAlias = Callable[[str], Record | None]

@@ -20,7 +20,7 @@ from meshlog.tools.jsonrows import read_object
 from meshlog.tools.lines import LINE_LENGTH_MAX
 from meshlog.tools.report import ImportReport, Tally
 from meshlog.tools.rows import why_unreadable
-from meshlog.views.records import Change, read_change
+from meshlog.views.changes import Change, read_change
 
 WIRE_KEYS = frozenset("ashkpvi")
 """Keys of a line: author, seq, hybrid stamp, kind, payload, prev, id. A signature, ``g``, may

@@ -11,7 +11,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import ZERO
 from meshlog.core.identity import AuthorId
 from meshlog.tools.report import RowError
-from meshlog.views.records import unreadable
+from meshlog.views.changes import unreadable
 
 RECORD_ID = "record_id"
 """The column (or key) that names a record where nobody says otherwise; exports write it."""

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from meshlog.core.feed import FeedKey
 from meshlog.ports import EventLog, LogIndex, RecordTable
-from meshlog.views.records import Record, decode, encode, fold_record, record_of
+from meshlog.views.changes import record_of
+from meshlog.views.fold import fold_record
+from meshlog.views.records import Record, decode, encode
 from meshlog.views.standing import Standing, standing
 
 

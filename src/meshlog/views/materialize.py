@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from meshlog.core.event import Event
-from meshlog.views.records import Change, HeldEvents, Told, fold_told, read_change
+from meshlog.views.changes import Change, read_change
+from meshlog.views.fold import HeldEvents, Told, fold_told
 
 
 def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
