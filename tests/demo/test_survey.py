@@ -13,15 +13,18 @@ from meshlog.errors import InputError
 NAMES = ("base", "team_a", "team_b")
 
 
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
 def parts_of(path: Path, folder: Path) -> list[list[list[str]]]:
     """Return the rows of each part, headers checked and left out."""
     survey = read_survey(path, "well", len(NAMES))
-    parts = []
-    for part in cut(survey, folder, NAMES).values():
-        rows = list(csv.reader(part.open(encoding="utf-8", newline="")))
-        assert rows[0] == next(csv.reader(path.open(encoding="utf-8", newline="")))
-        parts.append(rows[1:])
-    return parts
+    header, *_ = rows_of(path)
+    parts = [rows_of(part) for part in cut(survey, folder, NAMES).values()]
+    assert [part[0] for part in parts] == [header] * len(parts)
+    return [part[1:] for part in parts]
 
 
 def test_every_row_lands_in_one_part_in_order(tmp_path: Path) -> None:

@@ -69,7 +69,6 @@ def test_a_stamp_from_the_far_future_moves_nothing():
     assert clock.update((1_000 + QUARTER_MS, 0)) == (1_000 + QUARTER_MS, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="stamp (0, 0) is taken for no stamp at all")
 def test_rises_even_where_the_machine_thinks_it_is_1970():
     clock = HLC(clock=lambda: 0)
 

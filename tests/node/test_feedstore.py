@@ -88,7 +88,6 @@ def test_append_refuses_what_does_not_follow():
     assert held(store) == ({"ann": 1}, 1, [1])
 
 
-@pytest.mark.xfail(strict=True, reason="a refused append waits in memory and is stored later")
 def test_a_refused_event_is_not_stored_later_behind_the_callers_back():
     store = FeedStore()
     first, second, third = feed("ann", 3)
@@ -187,7 +186,6 @@ def test_a_node_takes_what_a_program_carries_to_it_as_json():
     assert bob.view() == ann.view()
 
 
-@pytest.mark.xfail(strict=True, reason="a made-up opening forks the author's control feed")
 def test_carrying_by_hand_leaves_the_author_in_peace():
     """What travels by hand and what travels by gossip are the same events: nothing forks."""
     air = SimNetwork()
@@ -204,9 +202,6 @@ def test_carrying_by_hand_leaves_the_author_in_peace():
     assert all(len(heads) == 1 for heads in bob.replica.ledger.frontier.values())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the wire form carries no keys, so another process knows no author"
-)
 def test_events_reach_another_process_as_json():
     (ann,) = apart("ann")
     for value in range(3):
@@ -225,7 +220,6 @@ def test_events_reach_another_process_as_json():
     assert json.loads(done.stdout) == {"ann": 3}
 
 
-@pytest.mark.xfail(strict=True, reason="from_parts does not know the node's incarnation")
 def test_an_event_made_by_hand_goes_on_a_nodes_own_feed():
     """The seed's own ``emit``, word for word."""
     (ann,) = apart("ann")
@@ -247,7 +241,6 @@ def test_an_event_made_by_hand_goes_on_a_nodes_own_feed():
     assert len({event.feed for event in ann.store.all_events()}) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="labels change where a name is shared")
 def test_a_nodes_own_name_finds_its_own_feed_even_where_somebody_shares_it():
     air = SimNetwork()
     one, other = (Node("ann", SimTransport(place, air)) for place in ("camp", "valley"))
@@ -262,7 +255,6 @@ def test_a_nodes_own_name_finds_its_own_feed_even_where_somebody_shares_it():
 # ── In a file ──
 
 
-@pytest.mark.xfail(strict=True, reason="FeedStore has no close")
 def test_a_store_in_a_file_is_there_again(tmp_path: Path):
     path = str(tmp_path / "log.db")
     store: Any = FeedStore(path)
@@ -277,7 +269,6 @@ def test_a_store_in_a_file_is_there_again(tmp_path: Path):
     again.close()
 
 
-@pytest.mark.xfail(strict=True, reason="FeedStore takes a seat of its own instead of the file's")
 def test_a_closed_nodes_file_opens_as_a_store(tmp_path: Path):
     path = str(tmp_path / "base.db")
     node = Node("base", SimTransport("base", SimNetwork()), path)
@@ -303,7 +294,6 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(tmp_path: Path):
 # ── Threads ──
 
 
-@pytest.mark.xfail(strict=True, reason="FeedStore does not take the node's lock")
 def test_a_nodes_store_may_be_read_while_another_thread_writes():
     (ann,) = apart("ann")
     failures: list[BaseException] = []

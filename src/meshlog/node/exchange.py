@@ -12,6 +12,7 @@ from meshlog.errors import MeshlogError
 from meshlog.ports import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen, Transport
 from meshlog.replica import Replica
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
+from meshlog.sync.engine import announce_hint
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 
 INBOX_MAX = 4_096
@@ -39,13 +40,15 @@ class LinkLoop:
         self._now_ms = now_ms
         self._inbox: queue.Queue[Input | None] = queue.Queue(INBOX_MAX)
         self._wake_ms: int | None = None
+        self._hint = b""
         self._thread = threading.Thread(target=self._run, name="meshlog-node", daemon=True)
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Start thread and transport. Call it in the main thread."""
         self._thread.start()
-        self.links.start(self._replica.gate(), lambda: b"", self._deliver)
+        self._hint = announce_hint(self._replica.ledger.root)
+        self.links.start(self._replica.gate(), lambda: self._hint, self._deliver)
 
     def tell(self, happened: Input) -> None:
         """Hand over an input; never blocks."""
@@ -75,6 +78,7 @@ class LinkLoop:
                     if self._stopping.is_set():
                         return
                     effects = self._replica.handle(happened, self._now_ms())
+                    self._hint = announce_hint(self._replica.ledger.root)
                 self._carry_out(effects)
             except MeshlogError as error:
                 _log.error("%s", error)

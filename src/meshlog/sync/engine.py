@@ -12,11 +12,16 @@ from meshlog.errors import MalformedError
 from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Message, decode_bundle, encode_bundle
+from meshlog.sync.messages import Message, decode_bundle, encode_bundle, root_hint
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import reply
 from meshlog.sync.session import Session
+
+
+def announce_hint(root: bytes) -> bytes:
+    """Return the 8 bytes by which an announce says where its sender stands."""
+    return root_hint(0, root)
 
 
 class Engine:
@@ -43,8 +48,11 @@ class Engine:
 
     def _react(self, happened: Input, now_ms: int) -> list[Effect]:
         match happened:
-            case PeerSeen(peer):
-                self._met(self.peers.heard(peer, now_ms), now_ms)
+            case PeerSeen(peer, hint):
+                state = self.peers.heard(peer, now_ms)
+                if hint and hint != announce_hint(self._holdings.root()):
+                    state.agreed_root = b""
+                self._met(state, now_ms)
             case LinkUp(peer, batch_size_bytes):
                 state = self.peers.heard(peer, now_ms)
                 state.linked, state.batch_size_bytes = True, batch_size_bytes

@@ -306,6 +306,8 @@ class RadioLinks:
         if live:
             self._counters.heard(peer, self._now_s(), self._wall_ms())
             self._with(peer, lambda talk: talk.heard(self._now_s()))
+            if peer in self._proven.values():  # it restarted, and does not know us any more
+                self._pace.ask()
             self._tell(PeerSeen(peer, hint))
 
     # ── proofs ───────────────────────────────────────────────────────────────────────
