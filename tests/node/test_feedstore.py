@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import pytest
 from meshlog import (
     Event,
     FeedStore,
+    IdentityError,
     InputError,
     Node,
     SimNetwork,
     SimTransport,
+    StoreBusyError,
     StoreError,
     materialize,
 )
+from meshlog.node.waiting import WAITING_MAX
 
 NOTHING_HELD: tuple[dict[str, int], int, list[int]] = ({}, 0, [])
 
@@ -320,3 +324,164 @@ def test_a_nodes_store_may_be_read_while_another_thread_writes():
 
     assert failures == []
     assert ann.frontier() == {"ann": 200}
+
+
+def test_a_store_that_is_forgotten_lets_go_of_its_file(tmp_path: Path):
+    path = str(tmp_path / "log.db")
+    store = FeedStore(path)
+    store.ingest_many(feed("ann", 2))
+    del store
+
+    with FeedStore(path) as again:
+        assert again.frontier() == {"ann": 2}
+    FeedStore(path).close()
+
+
+def test_a_file_that_this_process_has_open_is_named_so(tmp_path: Path):
+    path = tmp_path / "log.db"
+    with FeedStore(path), pytest.raises(StoreBusyError, match="open in this process: close"):
+        FeedStore(path)
+
+
+def test_a_store_without_its_identity_is_not_given_another(tmp_path: Path):
+    path = tmp_path / "log.db"
+    FeedStore(path).close()
+    for file in tmp_path.glob("log.db.identity*"):
+        file.unlink()
+
+    with pytest.raises(IdentityError, match="missing"):
+        FeedStore(path)
+
+    assert not list(tmp_path.glob("log.db.identity*"))
+
+
+@pytest.mark.parametrize("path", [5, b"x.db", ["x.db"]])
+def test_a_path_is_a_path(path: Any):
+    with pytest.raises(InputError, match="path"):
+        FeedStore(path)
+
+
+# ── More than a little ──
+
+
+def test_more_events_than_may_wait_are_taken_at_once():
+    ann = Node("ann", None)
+    count = WAITING_MAX + 500
+    ann.emit_many(
+        [("field.set", {"record_id": "r", "field": "f", "value": value}) for value in range(count)]
+    )
+    events = ann.store.all_events()
+    random.Random(1).shuffle(events)
+
+    store = FeedStore()
+
+    assert store.ingest_many(events) == count
+    assert store.frontier() == {"ann": count}
+
+
+def test_a_flood_of_events_that_wait_does_not_keep_others_out():
+    strangers = [Event.from_parts(f"{n:032x}", 2, (1, 0), "k", {}, "ab" * 32) for n in range(50)]
+    store = FeedStore()
+    room = store._waiting
+    for start in range(0, WAITING_MAX + 100, 50):
+        store.ingest_many(
+            Event.from_parts(e.author, 2, (1 + start, 0), "k", {}, "ab" * 32) for e in strangers
+        )
+
+    assert len(room._events) <= WAITING_MAX
+    assert store.ingest_many(feed("ann", 3)) == 3
+
+
+def test_a_stamp_that_falls_is_refused_without_a_fuss():
+    store = FeedStore()
+    first = Event.from_parts("ann", 1, (9, 0), "k", {})
+    unsigned = replace(Event.from_parts("ann", 2, (8, 0), "k", {}, first.id), sig="")
+    third = Event.from_parts("ann", 3, (10, 0), "k", {}, unsigned.id)
+
+    assert store.ingest_many([first, unsigned, third]) == 1
+    assert store.frontier() == {"ann": 1}
+
+
+def test_small_deltas_get_through_a_relay_that_cannot_sign():
+    """A relay holds a signature for each run only; a limit must not stop in front of it."""
+    air = SimNetwork()
+    ann, relay = (Node(name, SimTransport(name, air)) for name in ("ann", "relay"))
+    ann.emit_many([("k", {"n": number}) for number in range(100)])
+    relay.gossip_round()
+    store, trips = FeedStore(), 0
+
+    while letter := relay.store.delta_for(store.frontier(), limit=2):
+        assert store.ingest_many(letter) == len(letter) <= 33
+        trips += 1
+
+    assert store.frontier() == {"ann": 100}
+    assert trips < 60
+
+
+def test_own_events_are_taken_one_by_one():
+    (ann,) = apart("ann")
+    for value in range(5):
+        ann.set_field("r", "f", value)
+    store = FeedStore()
+
+    assert [store.ingest(event) for event in ann.store.all_events()] == [True] * 5
+
+
+@pytest.mark.parametrize("remote", [None, 5, {"ann": "1"}, ["ann"]])
+def test_a_frontier_is_a_mapping_to_numbers(remote: Any):
+    with pytest.raises(InputError, match="frontier"):
+        FeedStore().delta_for(remote)
+
+
+@pytest.mark.parametrize("limit", [-1, "2", 1.5])
+def test_a_limit_is_a_whole_number(limit: Any):
+    with pytest.raises(InputError, match="limit"):
+        FeedStore().delta_for({}, limit)
+
+
+# ── By hand on a node's own feed ──
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"seq": 3}, {"seq": 1}, {"prev": ""}, {"hlc": (1, 0)}, {"kind": "note.add"}],
+)
+def test_what_does_not_go_on_a_nodes_own_feed_is_refused(changed: dict[str, Any]):
+    (ann,) = apart("ann")
+    ann.set_field("r", "f", 1)
+    parts = {
+        "author": "ann",
+        "seq": 2,
+        "hlc": ann.hlc.now(),
+        "kind": "k",
+        "payload": {},
+        "prev": ann.store.last_id("ann"),
+    }
+
+    with pytest.raises(InputError):
+        ann.store.append_local(Event.from_parts(**(parts | changed)))
+
+    assert ann.frontier() == {"ann": 1}
+    ann.store.append_local(Event.from_parts(**parts))
+    assert ann.frontier() == {"ann": 2}
+
+
+def test_events_made_by_hand_travel_and_are_signed_as_any():
+    air = SimNetwork()
+    ann, bob = (Node(name, SimTransport(name, air)) for name in ("ann", "bob"))
+    for number in range(40):
+        ann.store.append_local(
+            Event.from_parts(
+                "ann",
+                ann.store.next_seq("ann"),
+                ann.hlc.now(),
+                "note.add",
+                {"record_id": "r", "text": str(number)},
+                ann.store.last_id("ann"),
+            )
+        )
+    bob.gossip_round()
+
+    assert bob.frontier() == {"ann": 40}
+    assert bob.view() == ann.view()
+    assert bob.view()["r"]["notes"] == [str(number) for number in range(40)]
