@@ -43,6 +43,9 @@ from meshlog.sync.gate import KeyGate
 FOLDER = Path(__file__).parents[1] / "tests" / "vectors"
 T0_MS = 1_750_000_000_000
 P = 2**255 - 19
+DEFLATED = bytes.fromhex("81e36066ddc30a44c5a54565a9950aa3d42835e42800")
+"""A bundle deflated once and for all: compressors differ, and each may write its own bytes."""
+
 SHOWN_MAX = 100
 """Bytes of the longest refused body that a file holds."""
 
@@ -421,7 +424,24 @@ def messages() -> dict[str, Any]:
                 "messages": ["SUM"],
             },
         ],
+        "deflated": [
+            {
+                "name": "SUM and a SEG of 700 bytes of text",
+                "hex": DEFLATED.hex(),
+                "plain": wire.encode_message(wire.Sum(5, 700)).hex()
+                + wire.encode_message(wire.Seg(b"survey " * 100)).hex(),
+            }
+        ],
         "refused": refused(
+            ("deflated and cut short", DEFLATED[:-1], "inflates past its limit"),
+            ("deflated and more", DEFLATED + b"\x00", "inflates past its limit"),
+            ("not deflated", b"\x81\xff\xff\xff", "not deflated"),
+            ("newer version, deflated", b"\x82" + DEFLATED[1:], "newer version"),
+            (
+                "a statement twice",
+                wire.encode_bundle([wire.Sum(0, 0), wire.Sum(0, 0)]),
+                "repeated message",
+            ),
             ("no version", b"", "truncated"),
             ("version 0", b"\x00", "unknown version"),
             ("version 2", b"\x02", "newer version"),

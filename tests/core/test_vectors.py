@@ -231,6 +231,14 @@ def test_bundle(case: Any):
     assert [type(message).__name__.upper() for message in heard] == case["messages"]
 
 
+@cases("message", "deflated")
+def test_deflated_bundle(case: Any):
+    heard = wire.decode_bundle(bytes.fromhex(case["hex"]))
+
+    assert b"".join(map(wire.encode_message, heard)).hex() == case["plain"]
+    assert wire.decode_bundle(wire.encode_bundle(heard)) == heard
+
+
 @cases("message", "refused")
 def test_bundle_refuses(case: Any):
     with pytest.raises(MalformedError) as caught:

@@ -91,3 +91,14 @@ def test_every_stamp_is_later_than_all_before(
         assert stamp > latest
         assert remote is None or stamp > remote
         latest = stamp
+
+
+def test_clocks_at_one_stamp_are_equal_and_say_what_they_are():
+    assert HLC(10, 2) == HLC(wall=10, counter=2)
+    assert HLC(10, 2) != HLC(10, 3)
+    assert HLC(10, 2) != (10, 2)
+    assert repr(HLC(10, 2)) == "HLC(10, 2)"
+
+
+def test_takes_the_wall_clock_under_the_seeds_name():
+    assert HLC(_phys=lambda: 7_000).now() == (7_000, 0)

@@ -449,7 +449,7 @@ def test_a_limit_is_a_whole_number(limit: Any):
 def test_what_does_not_go_on_a_nodes_own_feed_is_refused(changed: dict[str, Any]):
     (ann,) = apart("ann")
     ann.set_field("r", "f", 1)
-    parts = {
+    parts: dict[str, Any] = {
         "author": "ann",
         "seq": 2,
         "hlc": ann.hlc.now(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -226,3 +227,121 @@ def test_the_front_door_has_what_it_names():
             assert getattr(meshlog, name) is not None
     with pytest.raises(AttributeError, match="Reducer"):
         meshlog.Reducer  # noqa: B018
+
+
+# ── A program that never closes, and other manners of the seed ──
+
+
+def test_a_forgotten_node_lets_go_of_its_file(tmp_path: Path):
+    air = SimNetwork()
+    node = Node("base", SimTransport("base", air), tmp_path / "base.db")
+    node.set_field("r", "f", 1)
+    del node
+
+    with Node("base", SimTransport("base", air), tmp_path / "base.db") as again:
+        assert again.frontier() == {"base": 1}
+
+
+def test_a_forgotten_node_without_a_file_still_answers():
+    """The seed's network kept its nodes alive; a relay needs no variable."""
+    air = SimNetwork()
+    Node("relay", SimTransport("relay", air))
+    ann, bob = (Node(name, SimTransport(name, air)) for name in ("ann", "bob"))
+    ann.set_field("r", "f", 1)
+    air.set_partitions([{"ann", "relay"}, {"bob"}])
+    ann.gossip_round()
+    air.set_partitions([{"ann"}, {"bob", "relay"}])
+    bob.gossip_round()
+
+    assert bob.view() == ann.view()
+
+
+def test_a_store_keeps_the_name_that_it_was_made_with(tmp_path: Path):
+    Node("base", None, tmp_path / "base.db").close()
+
+    with pytest.raises(InputError, match="belongs to 'base'"):
+        Node("other", None, tmp_path / "base.db")
+
+    Node("base", None, tmp_path / "base.db").close()
+
+
+def test_a_clock_that_is_given_is_gone_on_with():
+    clock = HLC(5_000, 3, lambda: 1_000)
+    node = Node("ann", None, hlc=clock)
+
+    assert node.set_field("r", "f", 1).hlc == (5_000, 4)
+    assert node.hlc is clock
+    assert (clock.wall, clock.counter) == (5_000, 4)
+
+
+def test_the_clock_knows_what_came_in(pair: tuple[Node, Node]):
+    ann, bob = pair
+    ann.set_field("r", "f", 1)
+    bob.gossip_round()
+    (seen,) = bob.store.all_events()
+
+    assert bob.hlc.latest >= seen.hlc
+    assert bob.hlc.now() > seen.hlc
+
+
+def test_a_reopened_node_goes_on_after_its_last_stamp(tmp_path: Path):
+    with Node("ann", None, tmp_path / "a.db", HLC(clock=lambda: 9_000)) as node:
+        last = node.set_field("r", "f", 1).hlc
+
+    with Node("ann", None, tmp_path / "a.db", HLC(clock=lambda: 1_000)) as again:
+        assert again.hlc.now() > last
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [("transport", "lora"), ("transport", object()), ("persist_path", 5), ("hlc", 5)],
+)
+def test_an_argument_of_the_wrong_type_is_named(place: str, wrong: object):
+    arguments: dict[str, Any] = {"author": "ann", "transport": None}
+
+    with pytest.raises(InputError, match=place):
+        Node(**(arguments | {place: wrong}))
+
+
+def test_a_seat_needs_its_identity():
+    with pytest.raises(InputError, match="identity"):
+        Node("ann", None, seated=SqliteStore())
+
+
+# ── Air ──
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_round_brings_everybody_in_reach_to_agree(seed: int):
+    """However the islands were: whoever calls, the network runs until nobody has more to say."""
+    luck = random.Random(seed)
+    air = SimNetwork()
+    names = [f"n{index}" for index in range(luck.randint(2, 6))]
+    nodes = [Node(name, SimTransport(name, air)) for name in names]
+    for _ in range(luck.randint(1, 3)):
+        islands: list[set[str]] = [set(), set()]
+        for node in nodes:
+            luck.choice(islands).add(node.author)
+        air.set_partitions(islands)
+        for _ in range(luck.randint(0, 10)):
+            luck.choice(nodes).set_field(f"r{luck.randrange(3)}", "f", luck.randrange(99))
+        luck.choice(nodes).gossip_round()
+    air.set_partitions([names])
+
+    luck.choice(nodes).gossip_round()
+
+    assert len({node.replica.root() for node in nodes}) == 1
+
+
+def test_a_round_in_agreement_costs_two_beacons_a_peer():
+    air = SimNetwork()
+    nodes = [Node(name, SimTransport(name, air)) for name in ("ann", "bob", "cat", "dan")]
+    nodes[0].set_field("r", "f", 1)
+    for _ in range(2):
+        nodes[0].gossip_round()
+    bytes_before, messages_before = air.bytes_sent, air.messages_sent
+
+    nodes[0].gossip_round()
+
+    assert air.messages_sent - messages_before == 2 * 3
+    assert air.bytes_sent - bytes_before == 2 * 3 * 33

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ REASONS = {
     "truncated", "trailing bytes", "varint not shortest", "varint too long",
     "number past its limit", "unknown feed kind", "unknown flag", "unknown version",
     "newer version", "repeated message", "segment too large", "bundle too large",
+    "not deflated", "inflates past its limit",
 }  # fmt: skip
 """All that a counter may be named after: a peer must not be able to make up names."""
 
@@ -186,6 +188,30 @@ def test_a_newer_version_is_told_from_an_unknown_one():
         reasons[version] = caught.value.reason
 
     assert reasons == {0: "unknown version", 2: "newer version", 255: "newer version"}
+
+
+def test_a_bundle_inflates_to_its_limit_and_no_further():
+    """A kilobyte may claim to be a gigabyte."""
+    bomb = zlib.compress(bytes(50_000_000), 9, -15)
+    started = time.monotonic()
+
+    assert decoded(b"\x81" + bomb) is None
+    assert time.monotonic() - started < 1
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_not_deflated_or_a_bundle(data: bytes):
+    decoded(b"\x81" + data)
+    decoded(b"\x81" + zlib.compress(data, 9, -15))
+
+
+def test_what_repeats_is_deflated():
+    seg = wire.Seg(b"the same again, " * 200)
+
+    data = wire.encode_bundle([seg])
+
+    assert (data[0], len(data) < 100) == (0x81, True)
+    assert wire.decode_bundle(data) == [seg]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), octets(32))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 from typing import Any
 
 from meshlog.core.grant import Invite, Role
@@ -34,14 +34,21 @@ def end(relay: Relay, side: Side) -> Udp:
     return Udp("air_b", ports.b_listens, ports.b_sends)
 
 
-def items(count: int, form: str = "well", first: int = 0) -> list[Item]:
-    """Return events that each make a record of about a hundred bytes."""
+def items(count: int, form: str = "well", first: int = 0, text_size: int = 64) -> list[Item]:
+    """Return events that each make a record, with a text that compresses to half at best."""
     return [
         (
             "record.put",
-            {"record_id": f"{form}-{n}", "form": form, "fields": {"n": n, "text": f"{n:064x}"}},
+            {
+                "record_id": f"{form}-{number}",
+                "form": form,
+                "fields": {
+                    "number": number,
+                    "text": Random(number).randbytes(text_size // 2).hex(),
+                },
+            },
         )
-        for n in range(first, first + count)
+        for number in range(first, first + count)
     ]
 
 

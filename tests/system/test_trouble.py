@@ -11,17 +11,17 @@ from tests.system.node import Field, Home, Running, items, try_status, wait_alik
 
 pytestmark = [pytest.mark.rns, pytest.mark.timeout(120)]
 
-BULK = 4_000
-"""Events; several batches."""
+BULK, TEXT_SIZE = 3_000, 800
+"""Events, and bytes of text in each: five batches of 256 kB and more."""
 
-RATE_BPS = 1_200_000
-"""Of the air: BULK takes some seconds, so that there is a middle to interrupt."""
+RATE_BPS = 2_000_000
+"""Of the air: all of it takes some seconds, so that there is a middle to interrupt."""
 
 
 def full_and_empty(field: Field) -> tuple[Home, Home]:
     ann, bob = field.homes("ann", "bob")
     with ann.open() as node:
-        node.emit_many(items(BULK))
+        node.emit_many(items(BULK, text_size=TEXT_SIZE))
     return ann, bob
 
 

@@ -12,7 +12,6 @@ from meshlog.errors import MeshlogError
 from meshlog.ports import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen, Transport
 from meshlog.replica import Replica
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
-from meshlog.sync.engine import announce_hint
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 
 INBOX_MAX = 4_096
@@ -47,7 +46,7 @@ class LinkLoop:
     def start(self) -> None:
         """Start thread and transport. Call it in the main thread."""
         self._thread.start()
-        self._hint = announce_hint(self._replica.ledger.root)
+        self._hint = self._replica.announce_hint()
         self.links.start(self._replica.gate(), lambda: self._hint, self._deliver)
 
     def tell(self, happened: Input) -> None:
@@ -78,7 +77,7 @@ class LinkLoop:
                     if self._stopping.is_set():
                         return
                     effects = self._replica.handle(happened, self._now_ms())
-                    self._hint = announce_hint(self._replica.ledger.root)
+                    self._hint = self._replica.announce_hint()
                 self._carry_out(effects)
             except MeshlogError as error:
                 _log.error("%s", error)

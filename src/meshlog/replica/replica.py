@@ -25,7 +25,7 @@ from meshlog.replica.intake import decode_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.seat import Seat
 from meshlog.sync.effects import Changed, Effect, Input
-from meshlog.sync.engine import Engine
+from meshlog.sync.engine import Engine, announce_hint
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.policy import Policy
@@ -244,6 +244,10 @@ class Replica:
                 for feed in feeds:
                     pen.sign_cuts(self.store, self._ledger, self.identity, feed)
 
+    def announce_hint(self) -> bytes:
+        """Return the 8 bytes by which an announce says where we stand."""
+        return announce_hint(self._ledger.root)
+
     def roster_digest(self) -> bytes:
         """See Holdings.roster_digest."""
         return self._ledger.roster_digest
@@ -264,7 +268,12 @@ class Replica:
         """See Holdings.id_on_branch."""
         if seq == tip.seq:
             return tip.id
-        return self.store.branch(tip, feed, seq - 1, 1)[0].id
+        held = self.store.at(feed, seq)
+        return held[0].id if len(held) == 1 else self.store.branch(tip, feed, seq - 1, 1)[0].id
+
+    def holds(self, feed: FeedKey, seq: int, hint: bytes) -> bool:
+        """See Holdings.holds."""
+        return any(event.id.startswith(hint) for event in self.store.at(feed, seq))
 
     def segments(
         self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int

@@ -163,8 +163,8 @@ def _spaced(last_seq: int) -> list[int]:
 
 def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
     """Return what a peer with these points lacks: each branch from the last common place."""
-    known = {(point.seq, point.hint) for point in loc.points}
-    places = sorted({point.seq for point in loc.points}, reverse=True)
+    known = {point for point in loc.points if holdings.holds(loc.feed, *point)}
+    places = sorted({point.seq for point in known}, reverse=True)
     pushes: list[Push] = []
     for tip in _branches(holdings, loc.feed):
         after = 0
@@ -175,7 +175,7 @@ def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
             ):
                 after = seq
                 break
-        for earlier in pushes:
+        for earlier in pushes[-1:]:
             after = max(after, common_seq(holdings, loc.feed, tip, earlier.tip))
         if after < tip.seq:
             pushes.append(Push(loc.feed, tip, after))

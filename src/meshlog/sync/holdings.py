@@ -67,6 +67,9 @@ class Holdings(Protocol):
     def id_on_branch(self, feed: FeedKey, tip: Head, seq: int) -> bytes:
         """Return the id at ``seq`` (1 … tip.seq) on the branch that ends in ``tip``."""
 
+    def holds(self, feed: FeedKey, seq: int, hint: bytes) -> bool:
+        """Say whether an event whose id begins with ``hint`` is held at a place of a feed."""
+
     def segments(
         self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int
     ) -> tuple[list[bytes], int]:

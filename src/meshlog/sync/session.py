@@ -54,6 +54,8 @@ class Session:
         heard = hear(holdings, answer, now_ms)
         self.beacon = heard.beacon or self.beacon
         taken = min(heard.accepted, self.offered)
+        if 2 * taken < self.offered:
+            taken = 0  # who takes a trickle of what it asked for only keeps us talking
         if self.sent + taken > holdings.event_count():
             taken = 0  # nobody can lack more than we hold: it takes the same again and again
         self.received += heard.ingested.events

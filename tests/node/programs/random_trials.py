@@ -12,7 +12,7 @@ from meshlog import Event, FeedStore, Node, SimNetwork, SimTransport, materializ
 
 
 def islands_of(names, luck):
-    parts = [set() for _ in range(luck.randint(1, len(names)))]
+    parts: list[set[str]] = [set() for _ in range(luck.randint(1, len(names)))]
     for name in names:
         luck.choice(parts).add(name)
     return [part for part in parts if part]
@@ -75,7 +75,8 @@ def trial(seed):
             assert first.store.last_id(name) == max(mine, key=lambda event: event.seq).id
 
 
-trials = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-for seed in range(trials):
-    trial(seed)
-print(f"{trials} trials agree")
+if __name__ == "__main__":
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    for seed in range(trials):
+        trial(seed)
+    print(f"{trials} trials agree")
