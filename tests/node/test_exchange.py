@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -197,7 +196,6 @@ class Scripted:
         self.seen: list[Input] = []
         self.fails: Exception | None = None
         self.wakes_ms: list[int] = []
-        self.ledger = SimpleNamespace(root=bytes(32))
 
     def gate(self) -> None:
         return None

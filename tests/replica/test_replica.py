@@ -378,3 +378,18 @@ def test_the_seat_of_a_replica_is_kept():
     ann = Replica(store, identity("ann"), T0_MS, Random(2))
 
     assert ann.seat == seat
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="M8: what the disk refused once is shown for ever"
+)
+def test_trouble_ends_when_the_disk_works_again(tmp_path: Path):
+    with closing(SqliteStore(tmp_path / "ann.meshlog")) as store:
+        ann = open_replica("ann", store=store)
+        large = segs(BOB.opening(), BOB.run_of(*[bytes(60_000)] * 4))
+        assert with_full_disk(store, lambda: ann.ingest(large, T0_MS)).events == 0
+        assert "full" in ann.trouble
+
+        assert ann.ingest(large, T0_MS).events == 5
+
+        assert ann.trouble == ""

@@ -266,6 +266,34 @@ def test_more_feeds_than_a_want_names():
     assert holds_alike(ann, cat)
 
 
+def test_of_two_syncs_that_cross_one_goes_on():
+    """Both ask at once, before either has heard the other."""
+    ann, cat, pump = pair()
+    note(ann, "from ann")
+    note(cat, "from cat")
+    lesser, greater = sorted((ann, cat), key=name_of)
+    requests = {}
+    for one, other in ((lesser, greater), (greater, lesser)):
+        requests[name_of(one)] = first_ask(one, name_of(other))
+    crossing = requests[name_of(greater)]
+    effects = lesser.handle(Asked(name_of(greater), 1, crossing.request), T0_MS + 9_100)
+    assert len(vars_of(effects[0])) == 20, "only where it stands"
+
+    pump.now_ms = T0_MS + 9_200
+    effects = greater.handle(
+        Asked(name_of(lesser), 2, requests[name_of(lesser)].request), pump.now_ms
+    )
+    assert not sent(greater, Answered(name_of(lesser), crossing.exchange, vars_of(effects[0]))), (
+        "it gave up its own"
+    )
+    pump.meet(lesser, greater)
+    for known in lesser.engine.peers:
+        known.session = None
+    pump.meet(lesser, greater)
+
+    assert holds_alike(ann, cat)
+
+
 # ── A bad link ──
 
 
