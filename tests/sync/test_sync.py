@@ -240,6 +240,32 @@ def test_more_branches_than_a_statement_shows_converge():
     assert holds_alike(ann, cat)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="H11: points leave up to half of a branch as duplicates, and each sync begins with them",
+)
+@pytest.mark.parametrize("holder_asks", [True, False])
+def test_a_fork_far_behind_the_head_arrives_in_small_batches(holder_asks: bool):
+    """A backup of last month goes on writing; on a slow link its branch has to arrive, too."""
+    trunk = BOB.run(range(3_000))
+    pieces = segs(
+        *([*trunk[at : at + 199], trunk[at + 199].signed(BOB.who)] for at in range(0, 3_000, 200))
+    )
+    ann, cat, pump = pair()
+    for replica, other in ((ann, cat), (cat, ann)):
+        replica.ingest([*segs(BOB.opening()), *pieces], T0_MS)
+        replica.handle(PeerSeen(name_of(other), b""), T0_MS)
+        for state in replica.engine.peers:
+            state.batch_size_bytes, state.session, state.due_ms = 2_000, None, None
+    ann.ingest(segs(BOB.run([9_000], trunk[1_400], "backup")), T0_MS)
+
+    for _ in range(3):
+        pump.meet(*((ann, cat) if holder_asks else (cat, ann)), 2_000)
+
+    assert ann.root() == cat.root()
+
+
 def test_a_feed_with_many_branches_does_not_stop_the_others():
     ann, cat, pump = pair()
     forked(100, ann, cat)
