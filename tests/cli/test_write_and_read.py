@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -102,6 +103,12 @@ def test_a_value_cannot_command_the_terminal(base: Device) -> None:
     assert view(base)["W-1"]["fields"]["who"] == "\x1b[31mred\x07\u202e\nnext"
 
 
+def test_text_that_is_spelt_with_joiners_or_wide_spaces_stays_readable(base: Device) -> None:
+    base.ok("set", "W-1", "who", "क्\u200dष 12\u00a0000")
+
+    assert "क्\u200dष 12 000" in base.ok("view", "W-1")
+
+
 def test_a_delete_hides_and_history_remembers(base: Device) -> None:
     base.ok("delete", "W-1")
 
@@ -121,6 +128,72 @@ def test_history_says_what_became_of_each_value(base: Device) -> None:
     assert fates == [
         ("depth_m", 30, "superseded"), ("works", True, "shown"), ("depth_m", 31, "shown"),
     ]  # fmt: skip
+
+
+def test_history_says_by_whom_and_when_a_value_was_superseded(base: Device) -> None:
+    """Ids are in --json: no table shows them, so none can be looked up."""
+    base.ok("set", "W-1", "depth_m", "31")
+
+    lines = base.ok("history", "W-1").splitlines()
+
+    (gone,) = (line for line in lines if "superseded" in line)
+    later = next(line for line in lines if "31" in line.split()[3:])
+    assert re.search(r"superseded (\S+) by base$", gone)
+    day, clock = later.split()[:2]
+    assert gone.split()[-3] in (day, clock)
+
+
+def test_history_of_a_deleted_record_says_so_of_all_that_the_delete_hid(base: Device) -> None:
+    base.ok("note", "W-1", "dry")
+    base.ok("delete", "W-1")
+
+    lines = base.ok("history", "W-1").splitlines()
+
+    hidden = [line.split()[3] for line in lines if line.endswith("   deleted")]
+    assert hidden == ["form", "depth_m", "works", "(note)"]
+
+
+@pytest.mark.parametrize("words", ["put W-1 phone=0123", "set W-1 phone 0123", "note W-1 dry"])
+def test_a_write_to_a_deleted_record_says_that_it_comes_back(base: Device, words: str) -> None:
+    base.ok("delete", "W-1")
+
+    first, second = base(*words.split()), base(*words.split())
+
+    assert first.err == "W-1 was deleted: this brings it back, with all that it held\n"
+    assert (first.code, second.err) == (0, "")
+    assert view(base)["W-1"]["fields"]["depth_m"] == 30
+
+
+def test_a_long_value_is_not_echoed_in_full(base: Device) -> None:
+    out = base.ok("set", "W-1", "long", "x" * 60_000)
+
+    assert out.startswith("W-1: long = xxx")
+    assert len(out) <= 81
+    assert len(view(base)["W-1"]["fields"]["long"]) == 60_000
+
+
+def test_a_table_has_the_fields_that_most_records_carry_and_says_where_the_rest_is(
+    base: Device,
+) -> None:
+    """One record's odd fields come last, whatever their names; then the first written leads."""
+    for number in range(2, 5):
+        base.ok("put", f"W-{number}", "--form", "well", "depth_m=7", "works=true")
+        base.ok("put", f"W-{number}", "village=Kéré", f"a_remark={'dry ' * 9}")
+    base.ok("put", "W-4", *(f"aa_{n}={'odd ' * 9}" for n in range(9)))
+
+    caption, head, *_ = base.ok("view").splitlines()
+
+    assert head.split()[:5] == ["record", "works", "depth_m", "village", "a_remark"]
+    hidden = 4 + 9 - (len(head.split()) - 1)
+    assert caption == f"well: 4 records, {hidden} more fields: `meshlog view RECORD`, or --json"
+    assert len(caption) <= 80
+
+
+def test_log_heads_the_position_and_marks_the_control_feed(base: Device) -> None:
+    head, _, *lines = base.ok("log").splitlines()
+
+    assert head.split() == ["position", "arrived", "by", "seq", "what", "about"]
+    assert ["ctrl" in line.split() for line in lines] == [True, True, False]
 
 
 def test_log_shows_the_latest_and_reads_on_from_a_position(base: Device) -> None:
@@ -161,6 +234,23 @@ def test_an_export_comes_back_as_it_was(base: Device) -> None:
     assert rows[0] == ["record_id", "depth_m", "who", "works"]
     lines = base.ok("export", "--format", "jsonl").splitlines()
     assert [json.loads(line)["record_id"] for line in lines] == ["W-1", "W-2"]
+
+
+def test_an_export_of_several_forms_says_how_to_choose(base: Device) -> None:
+    base.ok("note", "N-1", "hi")
+
+    refused = base("export")
+
+    assert refused.code == 2
+    assert "'' (no form), well: name one with --form" in refused.err
+    assert "--format jsonl" in refused.err
+    assert base.ok("export", "--form", "").splitlines() == ["record_id", "N-1"]
+    assert len(base.ok("export", "--format", "jsonl").splitlines()) == 2
+
+
+def test_an_export_says_what_it_wrote(base: Device) -> None:
+    assert base.ok("export", "wells.xyz") == "wells.xyz: 1 record as CSV\n"
+    assert base.ok("export", "wells.json") == "wells.json: 1 record as JSON lines\n"
 
 
 def test_a_conflict_shows_winner_and_loser_until_it_is_settled(base: Device) -> None:

@@ -380,9 +380,6 @@ def test_the_seat_of_a_replica_is_kept():
     assert ann.seat == seat
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="M8: what the disk refused once is shown for ever"
-)
 def test_trouble_ends_when_the_disk_works_again(tmp_path: Path):
     with closing(SqliteStore(tmp_path / "ann.meshlog")) as store:
         ann = open_replica("ann", store=store)

@@ -77,6 +77,18 @@ def test_notes_deletes_and_attachments_are_told(base: Device):
     assert base.history("nobody") == []
 
 
+def test_what_a_delete_hides_is_told_until_the_record_comes_back(base: Device):
+    base.write("record.put", record_id="w1", form="well", fields={"a": 1, "b": "x"})
+    base.write("field.set", record_id="w1", field="a", value=2)
+    base.write("record.delete", record_id="w1")
+    hidden = [wrote.fate for entry in base.history("w1") for wrote in entry.wrote]
+    base.write("field.set", record_id="w1", field="b", value="y")
+    back = [wrote.fate for entry in base.history("w1") for wrote in entry.wrote]
+
+    assert hidden == [Fate.SUPERSEDED, Fate.DELETED, Fate.DELETED]
+    assert back == [Fate.SUPERSEDED, Fate.SUPERSEDED, Fate.SHOWN, Fate.SHOWN]
+
+
 def test_the_log_reads_on_from_a_position(base: Device):
     for value in range(5):
         base.write("field.set", record_id="w1", field="a", value=value)

@@ -131,6 +131,31 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
+class Whole(click.ParamType[int]):
+    """A whole number between two, both included."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - whatever click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Return the number."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = self._least - 1
+        if not self._least <= number <= self._most:
+            self.fail(f"that is no whole number from {self._least} to {self._most}", param, ctx)
+        return number
+
+
 TEXT = _Text()
 SECONDS = _Seconds()
 

@@ -11,7 +11,15 @@ from random import SystemRandom
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, device_name, json_option, store_options
+from meshlog.cli.command import (
+    TEXT,
+    Place,
+    Whole,
+    command,
+    device_name,
+    json_option,
+    store_options,
+)
 from meshlog.cli.output import say, say_json, short, shown
 from meshlog.cli.session import writing
 from meshlog.cli.stores import any_identity, open_alone
@@ -108,7 +116,7 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     "--role", type=click.Choice(["observer", "relay", "writer", "coordinator"]), default="writer",
     show_default=True, help="What whoever joins with it may do.",
 )  # fmt: skip
-@click.option("--days", type=click.IntRange(1, 3_650), help="Until it expires.  [default: never]")
+@click.option("--days", type=Whole(1, 3_650), help="Until it expires.  [default: never]")
 @json_option("Print the invite as JSON.")
 @store_options
 def invite_command(place: Place, role: str, days: int | None, as_json: bool) -> None:

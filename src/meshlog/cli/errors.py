@@ -75,7 +75,11 @@ def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if context is None or (": " in message and "`" in message):
         return message
-    return f"{message}: see `{context.command_path} --help`"
+    advice = f"see `{context.command_path} --help`"
+    takes_values = any(isinstance(one, click.Argument) for one in context.command.params)
+    if isinstance(error, click.NoSuchOption) and not error.possibilities and takes_values:
+        advice += "; a value that begins with a dash goes behind --"
+    return f"{message}: {advice}"
 
 
 def _os_error(error: OSError) -> str:

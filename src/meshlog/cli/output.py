@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ COLUMN_WIDTH_MIN = 6
 
 GAP = "   "
 """Between two columns."""
+
+_JOINERS = "\u200c\u200d"
+"""Zero width (non-)joiner: Persian, Hindi and emoji are spelt with them; they move no cursor."""
 
 _SHORT = 8
 """Hex digits of an id that people see."""
@@ -60,12 +64,16 @@ def _as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can ta
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with its control characters replaced; line ends stay."""
+    """Return ``text`` with its control characters replaced; line ends stay, spaces are plain."""
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
+    return "".join(map(_printable, text))
+
+
+def _printable(char: str) -> str:
+    if char.isprintable() or char == "\n" or char in _JOINERS:
+        return char
+    return " " if unicodedata.category(char) == "Zs" else "\N{REPLACEMENT CHARACTER}"
 
 
 def shown(value: object) -> str:

@@ -22,6 +22,7 @@ from meshlog.cli.output import (
     when,
 )
 from meshlog.cli.stores import Reading, reading
+from meshlog.core.hlc import Stamp
 from meshlog.errors import InputError
 from meshlog.views.records import Record, Write, decode
 
@@ -87,18 +88,35 @@ def _show_records(records: Iterable[Record]) -> None:
     for form in sorted(by_form):
         some = by_form[form]
         conflicts += sum(bool(one.conflicts()) for one in some)
-        used = Counter(name for one in some for name in one.fields)
-        names = sorted(used, key=lambda name: (-used[name], name))
+        names = columns_of(some)
         headers = ["record", *map(shown, names)]
         rows = [_row(one, names) for one in some]
         columns = that_fit(headers, rows, COLUMN_WIDTH_MAX)
         hidden = len(headers) - columns
-        more = f", {count(hidden, 'more field')} not shown" if hidden else ""
+        more = (
+            f", {count(hidden, 'more field')}: `meshlog view RECORD`, or --json" if hidden else ""
+        )
         say(f"{shown(form) or '(no form)'}: {count(len(some), 'record')}{more}")
         show_table(headers[:columns], [row[:columns] for row in rows], COLUMN_WIDTH_MAX)
         say()
     if conflicts:
         say(f"* in conflict, in {count(conflicts, 'record')}: see `meshlog conflicts`")
+
+
+def columns_of(records: Iterable[Record]) -> list[str]:
+    """Return the fields of a table of records, those first that most of the records carry.
+
+    Of equal ones the field written first, as far as its writes are live, and of those written
+    at once the one with the shorter name, as events keep them: a file's order is in no event.
+    """
+    used: Counter[str] = Counter()
+    first: dict[str, Stamp] = {}
+    for one in records:
+        used.update(one.fields.keys())
+        for name, writes in one.fields.items():
+            stamp = min(write.origin.stamp for write in writes)
+            first[name] = min(first.get(name, stamp), stamp)
+    return sorted(used, key=lambda name: (-used[name], first[name], len(name), name))
 
 
 def _row(record: Record, columns: Iterable[str]) -> list[str]:

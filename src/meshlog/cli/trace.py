@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, json_option, store_options
+from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_options
 from meshlog.cli.output import count, printable, say, say_json, show_table, shown, when
 from meshlog.cli.read import find
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.codec import plain
-from meshlog.core.feed import FeedKey
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.tools.history import Entry, Fate, Label, LogLine, history, log_entries
@@ -40,14 +40,17 @@ def history_command(place: Place, record: str, as_json: bool) -> None:
             return
         found = read.view.get(record)
         form = shown(found.form) if found is not None and found.form else "(none)"
-        say(
-            f"{shown(record)}  form {form}"
-            + ("" if found is None or found.visible else ", deleted")
-        )
+        is_hidden = found is not None and not found.visible
+        later = {entry.event_id: entry for entry in entries}
+        say(f"{shown(record)}  form {form}{', deleted' if is_hidden else ''}")
         say()
         show_table(
             ["when", "by", "what", "value", "became"],
-            [[*_stamped(entry), *row] for entry in entries for row in _rows(entry)],
+            [
+                [*_stamped(entry), *row]
+                for entry in entries
+                for row in _rows(entry, later, is_hidden=is_hidden)
+            ],
         )
 
 
@@ -55,24 +58,31 @@ def _stamped(entry: Entry) -> list[str]:
     return [when(entry.stamp.wall_ms), _name(entry.who)]
 
 
-def _rows(entry: Entry) -> list[list[str]]:
+def _rows(entry: Entry, entries: Mapping[bytes, Entry], *, is_hidden: bool) -> list[list[str]]:
     """Return what, value and what became of it, for everything that an event did."""
     waits = "" if entry.standing is Standing.COUNTS else str(entry.standing)
+    hidden = str(Fate.DELETED) if is_hidden else ""
     rows = []
     if entry.form is not None:
-        rows.append(["form", shown(entry.form), waits])
+        rows.append(["form", shown(entry.form), waits or hidden])
     for wrote in entry.wrote:
         became = "" if wrote.fate is Fate.SHOWN else str(wrote.fate)
         if wrote.superseded_by:
-            became += f" by {wrote.superseded_by.hex()[:8]}"
+            became += f" {_by(entries[wrote.superseded_by], entry)}"
         rows.append([shown(wrote.field), shown(wrote.value), waits or became])
     if entry.note is not None:
-        rows.append(["(note)", shown(entry.note), waits])
+        rows.append(["(note)", shown(entry.note), waits or hidden])
     if entry.attachment is not None:
-        rows.append(
-            [f"{shown(entry.attachment.field)} (file)", shown(entry.attachment.blob_hash), waits]
-        )
+        what = f"{shown(entry.attachment.field)} (file)"
+        rows.append([what, shown(entry.attachment.blob_hash), waits or hidden])
     return rows or [[entry.kind, "", waits]]
+
+
+def _by(later: Entry, entry: Entry) -> str:
+    """Return which later entry it was: its time, or its day where that is another, and name."""
+    day, _, clock = when(later.stamp.wall_ms).partition(" ")
+    is_same_day = when(entry.stamp.wall_ms).startswith(f"{day} ")
+    return f"{clock if is_same_day else day} by {_name(later.who)}"
 
 
 def _name(who: str) -> str:
@@ -127,14 +137,14 @@ def _place(feed: FeedKey, seq: int) -> dict[str, Any]:
 @click.option(
     "--limit",
     "-n",
-    type=click.IntRange(1, 100_000),
+    type=Whole(1, 100_000),
     default=20,
     show_default=True,
     help="How many events.",
 )
 @click.option(
     "--after",
-    type=click.IntRange(0, 2**62),
+    type=Whole(0, 2**62),
     metavar="POSITION",
     help="Begin behind this position.  [default: show the latest]",
 )
@@ -153,9 +163,9 @@ def log_command(place: Place, limit: int, after: int | None, as_json: bool) -> N
             say(f"Nothing behind position {start}; this device holds {count(held, 'event')}.")
             return
         show_table(
-            ["", "arrived", "by", "seq", "what", ""],
+            ["position", "arrived", "by", "seq", "what", "about"],
             [
-                [str(line.position), when(line.arrived_ms), _name(line.who), str(line.seq),
+                [str(line.position), when(line.arrived_ms), _name(line.who), _seq(line),
                  printable(line.kind) or "(unreadable)", _gist(line)]
                 for line in lines
             ],
@@ -167,6 +177,11 @@ def _label(read: Reading) -> Label:
         return label(read.roster, author)
 
     return name
+
+
+def _seq(line: LogLine) -> str:
+    """Return the place in the author's feed; the control feed, where few events are, is named."""
+    return str(line.seq) if line.feed.kind is FeedKind.DATA else f"ctrl {line.seq}"
 
 
 def _gist(line: LogLine) -> str:

@@ -24,6 +24,8 @@ from meshlog.tools.importing import Format, import_file
 from meshlog.tools.report import ImportReport
 from meshlog.views.records import decode
 
+_NAMES = {"csv": "CSV", "jsonl": "JSON lines"}
+
 _FAULTS_SHOWN = 20
 """Rows that failed, on the screen; JSON has up to a hundred."""
 
@@ -69,6 +71,8 @@ def import_command(
     A row that cannot be used is reported with its line and the rest is imported; the exit
     code is 1 then. Importing the same file again adds nothing.
     """
+    if str(file) == "-":
+        raise InputError("import reads a file, not standard input: save it and name the file")
     with writing(place) as writer, progress(f"importing {file.name}, bytes") as advance:
         report = import_file(
             file,
@@ -146,7 +150,7 @@ def export_command(place: Place, file: Path | None, form: str | None, format_: s
         with _written(file) as out:
             written = write(map(decode, rows), out, form=form)
         if file is not None:
-            say(f"{file}: {count(written, 'record')}")
+            say(f"{file}: {count(written, 'record')} as {_NAMES[format_]}")
         conflicts = sum(row.conflicts for row in rows if row.visible)
         if conflicts:
             hint(f"{count(conflicts, 'field')} in conflict: only the shown value was exported")
@@ -170,5 +174,9 @@ def _written(file: Path | None) -> Iterator[TextIO]:
         with temporary.open("w", encoding="utf-8", newline="") as out:
             yield out
         temporary.replace(file)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) == temporary:
+            error.filename = str(file)  # the name that the person gave
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
-from meshlog.cli.output import hint, say, say_json, shown
+from meshlog.cli.output import console, cut, hint, say, say_json, shown
 from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
 from meshlog.cli.values import Item, checked, fields_of
@@ -52,9 +52,9 @@ def put_command(
     payload: dict[str, Any] = {"record_id": record, "fields": values}
     if form is not None:
         payload |= {"form": form, "by": _own_name(place)}
-    _write(
-        place, record, checked("record.put", payload), as_json, ", ".join(values) or f"form {form}"
-    )
+    item = checked("record.put", payload)
+    _greet(place, record, makes_records=True)
+    _write(place, record, item, as_json, ", ".join(values) or f"form {form}")
 
 
 @command("set", example="meshlog set W-7 functional false")
@@ -113,10 +113,15 @@ def _known(place: Place, record_id: str) -> Record | None:
         return read.view.get(record_id)
 
 
-def _greet(place: Place, record_id: str) -> None:
-    """Say when a record is new here: it may be a typing error."""
-    if _known(place, record_id) is None:
-        hint(f"{shown(record_id)} is not known on this device yet: a record without a form begins")
+def _greet(place: Place, record_id: str, *, makes_records: bool = False) -> None:
+    """Say when a record is new here, for it may be a typing error, or was deleted."""
+    known = _known(place, record_id)
+    if known is None:
+        if not makes_records:
+            who = shown(record_id)
+            hint(f"{who} is not known on this device yet: a record without a form begins")
+    elif not known.visible:
+        hint(f"{shown(record_id)} was deleted: this brings it back, with all that it held")
 
 
 def _own_name(place: Place) -> str:
@@ -130,4 +135,4 @@ def _write(place: Place, record: str, item: Item, as_json: bool, what: str) -> N
     if as_json:
         say_json({"event": event_id, "kind": item[0], "record_id": record, "seq": seq})
     else:
-        say(f"{shown(record)}: {shown(what)}")
+        say(cut(f"{shown(record)}: {shown(what)}", console().width))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import IO, Any, NamedTuple
 from meshlog.core.feed import FeedKind
 from meshlog.daemon.address import control_paths
 from meshlog.daemon.client import connect
+from meshlog.demo.interrupts import interrupts
 from meshlog.demo.reticulum_config import Udp, write_config
 from meshlog.errors import MeshlogError
 from meshlog.store import SqliteStore
@@ -52,6 +52,7 @@ class Device:
         self.store = self.folder / "store.db"
         self._node: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
+        self._told = False
 
     # ── commands ────────────────────────────────────────────────────────────────────
 
@@ -71,19 +72,24 @@ class Device:
 
     def start(self, interfaces: Sequence[Udp]) -> None:
         """Start ``meshlog run --service`` over these interfaces."""
+        self._told = False
         configdir = write_config(self.folder / "reticulum", interfaces)
         self._log = (self.folder / "node.log").open("wb")
-        self._node = subprocess.Popen(
-            _meshlog(
-                "run", "--service", "--data", str(self.store), "--configdir", str(configdir),
-                "--gossip-interval", str(GOSSIP_INTERVAL_S),
-                "--announce-interval", str(ANNOUNCE_INTERVAL_S),
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
-        )  # fmt: skip
+        with interrupts.held():  # a node that nobody knows of would stay behind
+            self._node = subprocess.Popen(
+                _meshlog(
+                    "run",
+                    "--service",
+                    *("--data", str(self.store)),
+                    *("--configdir", str(configdir)),
+                    *("--gossip-interval", str(GOSSIP_INTERVAL_S)),
+                    *("--announce-interval", str(ANNOUNCE_INTERVAL_S)),
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone; we end it in order
+            )
 
     @property
     def pid(self) -> int | None:
@@ -104,17 +110,22 @@ class Device:
         with client:
             return client.status()
 
+    def tell_to_stop(self) -> None:
+        """Tell the node to end, once: a second time would cut its shutdown short."""
+        if self._node is not None and not self._told:
+            self._told = True
+            self._node.terminate()
+
     def stop(self) -> int:
-        """End the node as a service manager does; kill it if it does not. Idempotent.
+        """End the node as a service manager does; kill it if it does not end. Idempotent.
 
         Returns:
             Its exit code; 0 where none ran.
         """
+        self.tell_to_stop()
         node, self._node = self._node, None
         if node is None:
             return 0
-        with contextlib.suppress(ProcessLookupError):
-            node.send_signal(signal.SIGTERM)
         try:
             code = node.wait(STOP_WAIT_S)
         except subprocess.TimeoutExpired:
@@ -186,7 +197,11 @@ class Command:
 
     def bytes(self) -> bytes:
         """Return what it printed, as bytes. See ``end``."""
-        out, err = self._process.communicate()
+        try:
+            out, err = self._process.communicate()
+        except BaseException:
+            self.kill()
+            raise
         if self._process.returncode not in (0, *self._fails):
             said = err.decode(errors="replace").strip().split("\n")[-1]
             raise DemoError(f"{self._what} failed ({self._process.returncode}): {said}")

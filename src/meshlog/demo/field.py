@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from meshlog.demo.device import Command, DemoError, Device
+from meshlog.demo.interrupts import interrupts
 from meshlog.demo.reticulum_config import end_of
 from meshlog.demo.screen import Show
 from meshlog.transport.relay import Relay
@@ -66,6 +67,8 @@ class Field:
 
     def stop(self) -> dict[str, int]:
         """End the nodes; return their exit codes."""
+        for device in self.devices.values():
+            device.tell_to_stop()
         return {name: device.stop() for name, device in self.devices.items()}
 
     def carried(self) -> dict[str, Carried]:
@@ -81,8 +84,11 @@ class Field:
         self, words: Mapping[str, Sequence[str]], fails: Sequence[int] = ()
     ) -> dict[str, Command]:
         """Start one command per device."""
-        begun = {name: self[name].begin(*said, fails=fails) for name, said in words.items()}
-        self._commands += begun.values()
+        begun = {}
+        for name, said in words.items():
+            with interrupts.held():
+                begun[name] = self[name].begin(*said, fails=fails)
+                self._commands.append(begun[name])
         return begun
 
     # ── waiting ─────────────────────────────────────────────────────────────────────

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
 from meshlog.demo.device import DemoError, Holding
 from meshlog.demo.field import BASE, NAMES, TEAMS, Field
+from meshlog.demo.interrupts import interrupts
 from meshlog.demo.report import show_air, show_conflict, show_holdings
 from meshlog.demo.screen import Screen
 from meshlog.demo.survey import OWN_FORM, Survey, cut, form_of, read_survey, survey_file
@@ -51,13 +49,12 @@ def main(rows: Path | None = None, *, keep: bool = False, console: Console | Non
     load_rns()
     screen = Screen(console or Console(highlight=False, emoji=False, markup=False))
     started_s = time.monotonic()
-    with survey_file(rows) as path:
+    with survey_file(rows) as path, interrupts.watched():
         form = OWN_FORM if rows is None else form_of(path)
         survey = read_survey(path, form, len(NAMES))
         home = Path(tempfile.mkdtemp(prefix="meshlog-demo-"))
         try:
-            with _ended_by_signals():
-                result = _Story(screen, survey, home).play()
+            result = _Story(screen, survey, home).play()
         except MeshlogError as error:  # of the run; a file that cannot be used is the caller's
             screen.say(f"meshlog demo: {error}")
             if not keep:
@@ -230,18 +227,3 @@ class _Story:
             raise DemoError(f"the teams' edits are not kept side by side: {found}")
         conflict: dict[str, Any] = found[0]
         return conflict
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the demo as Ctrl-C does, so that no node stays behind."""
-
-    def unwind(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    kept = {one: signal.signal(one, unwind) for one in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for one, handler in kept.items():
-            signal.signal(one, handler)

@@ -230,7 +230,7 @@ class Replica:
             except StoreError as error:
                 self.trouble = str(error)
             else:
-                self._signed_root = self._ledger.root
+                self._signed_root, self.trouble = self._ledger.root, ""
         return self._ledger.root
 
     def _sign_cuts(self) -> None:
@@ -322,7 +322,7 @@ class Replica:
             self.trouble = str(error)
             self.refused[Verdict.BUSY] += len(segments)
             return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
-        self._ledger, self._life = ledger, life
+        self._ledger, self._life, self.trouble = ledger, life, ""
         self.refused.update(
             verdict
             for verdict in batch.verdicts

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.sync.holdings import Holdings
@@ -22,6 +23,9 @@ from meshlog.sync.messages import (
     Vec,
     hints,
 )
+
+BRACKET_MAX = 64
+"""How far from a fork an answer may begin: two cuts' worth of events that the peer holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ def compare_feed(
         )
     if len(ours) == 1 and len(theirs) == 1:
         return _compare_single(holdings, feed, ours[0], theirs[0])
-    if {(head.seq, head.hint) for head in theirs} == set(hints(ours)):
+    shown = set(hints(ours))
+    if len(ours) <= HEADS_MAX and {(head.seq, head.hint) for head in theirs} == shown:
         return Difference()
     return Difference(locate=[feed])
 
@@ -133,18 +138,54 @@ def answer_want(holdings: Holdings, runs: Iterable[Run]) -> Iterator[Push]:
                 yield Push(run.feed, tip, run.first - 1)
 
 
-def locate(holdings: Holdings, feed: FeedKey) -> Loc:
-    """Return our points of a feed: each head, then 1, 2, 4, … before it, down to seq 1."""
-    points: dict[Point, None] = {}
-    for tip in _branches(holdings, feed):
-        for seq in _spaced(tip.seq):
+class Bracket(NamedTuple):
+    """Where a branch of ours and a peer's points part: shared at ``low``, not at ``high``."""
+
+    low: int
+    high: int
+
+
+def locate(holdings: Holdings, feed: FeedKey, theirs: Loc | None = None) -> Loc:
+    """Return our points of a feed: all heads, then 1, 2, 4, … before the longest ones.
+
+    Args:
+        holdings: Ours.
+        feed: Which feed forked.
+        theirs: The peer's points, where it sent some: ours then repeat those that we hold, and
+            stand close where ours and theirs part, so that an answer soon begins near the fork.
+    """
+    heads = holdings.frontier().get(feed, ())
+    known = _held_points(holdings, theirs) if theirs else frozenset()
+    points = dict.fromkeys([*map(_point, heads), *sorted(known, reverse=True)])
+    for tip in reversed(heads[-HEADS_MAX:]):
+        seqs = _spaced(tip.seq)
+        if theirs is not None:
+            seqs = _even(_bracket(holdings, theirs, known, tip)) + seqs
+        for seq in seqs[: max(POINTS_MAX - len(points), 0)]:
             points[Point(seq, holdings.id_on_branch(feed, tip, seq)[:POINT_HINT_SIZE])] = None
     return Loc(feed, tuple(points)[:POINTS_MAX])
 
 
-def _branches(holdings: Holdings, feed: FeedKey) -> tuple[Head, ...]:
-    """Return the heads that a locator considers: the longest, as a statement shows them."""
-    return holdings.frontier().get(feed, ())[-HEADS_MAX:]
+def _held_points(holdings: Holdings, loc: Loc) -> frozenset[Point]:
+    return frozenset(point for point in loc.points if holdings.holds(loc.feed, *point))
+
+
+def _bracket(holdings: Holdings, loc: Loc, known: Collection[Point], tip: Head) -> Bracket:
+    """Return where our branch and a peer's points part."""
+    low = 0
+    for seq in sorted({point.seq for point in known if 1 <= point.seq <= tip.seq}, reverse=True):
+        if (seq, holdings.id_on_branch(loc.feed, tip, seq)[:POINT_HINT_SIZE]) in known:
+            low = seq
+            break
+    above = min((point.seq for point in loc.points if point.seq > low), default=low + 1)
+    return Bracket(low, min(above, tip.seq + 1))
+
+
+def _even(bracket: Bracket) -> list[int]:
+    """Return at most ``BRACKET_MAX`` places inside a bracket, evenly, its lower end included."""
+    low, high = max(bracket.low, 1), bracket.high
+    step = -(-(high - low) // BRACKET_MAX) or 1
+    return list(range(low, high, step))
 
 
 def _spaced(last_seq: int) -> list[int]:
@@ -162,24 +203,28 @@ def _spaced(last_seq: int) -> list[int]:
 
 
 def answer_loc(holdings: Holdings, loc: Loc) -> list[Push]:
-    """Return what a peer with these points lacks: each branch from the last common place."""
-    known = {point for point in loc.points if holdings.holds(loc.feed, *point)}
-    places = sorted({point.seq for point in known}, reverse=True)
+    """Return what a peer with these points lacks: each branch from the last common place.
+
+    A branch whose last common place is not known to within ``BRACKET_MAX`` events waits for
+    closer points: the peer would get what it holds, and small batches would never pass it.
+    """
+    known = _held_points(holdings, loc)
+    shown = set(loc.points)
     pushes: list[Push] = []
-    for tip in _branches(holdings, loc.feed):
-        after = 0
-        for seq in places:
-            if (
-                1 <= seq <= tip.seq
-                and (seq, holdings.id_on_branch(loc.feed, tip, seq)[:POINT_HINT_SIZE]) in known
-            ):
-                after = seq
-                break
+    lacking = [tip for tip in holdings.frontier().get(loc.feed, ()) if _point(tip) not in shown]
+    for tip in lacking[:HEADS_MAX]:
+        bracket = _bracket(holdings, loc, known, tip)
+        if bracket.high - bracket.low > BRACKET_MAX:
+            continue
+        after = bracket.low
         for earlier in pushes[-1:]:
             after = max(after, common_seq(holdings, loc.feed, tip, earlier.tip))
-        if after < tip.seq:
-            pushes.append(Push(loc.feed, tip, after))
+        pushes.append(Push(loc.feed, tip, after))
     return pushes
+
+
+def _point(head: Head) -> Point:
+    return Point(head.seq, head.id[:POINT_HINT_SIZE])
 
 
 def common_seq(holdings: Holdings, feed: FeedKey, one: Head, other: Head) -> int:

@@ -216,10 +216,10 @@ def decode_bundle(data: bytes) -> list[Message]:
     seen: Counter[int] = Counter()
     while reader.left:
         kind, content = reader.uint(1), Reader(reader.block(BUNDLE_SIZE_MAX))
-        seen[kind] += 1
-        if seen[kind] > _PER_BUNDLE.get(kind, 1):
-            raise MalformedError("repeated message")
         if kind in _DECODERS:
+            seen[kind] += 1
+            if seen[kind] > _PER_BUNDLE.get(kind, 1):
+                raise MalformedError("repeated message")
             messages.append(_DECODERS[kind](content))
             content.end()
     return messages

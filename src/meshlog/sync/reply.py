@@ -106,6 +106,8 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
             heard.credit_bytes = message.credit_bytes
             heard.difference.pushes += answer_want(holdings, message.runs)
         case Loc():
+            if any(loc.feed == message.feed for loc in heard.locs):
+                return
             heard.locs.append(message)
             heard.difference.pushes += answer_loc(holdings, message)
         case Sum():
@@ -186,8 +188,9 @@ def reply(
                 hashed=False,
             )
         )
-    forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
-    answer += [locate(holdings, feed) for feed in sorted(forked)[:LOCATORS_MAX]]
+    theirs = {loc.feed: loc for loc in heard.locs}
+    forked = {*heard.difference.locate, *heard.ingested.gaps, *theirs}
+    answer += [locate(holdings, feed, theirs.get(feed)) for feed in sorted(forked)[:LOCATORS_MAX]]
     if heard.difference.wants:
         answer.append(Want(budget_bytes, tuple(heard.difference.wants)))
     credit = budget_bytes if heard.credit_bytes is None else min(budget_bytes, heard.credit_bytes)

@@ -5,17 +5,22 @@ A session is a cache of what is left to do. Losing it costs a beacon and a state
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import LOCATORS_MAX, Beacon, Message, Run, Sum, Want
+from meshlog.sync.messages import LOCATORS_MAX, Beacon, Loc, Message, Run, Sum, Want
 from meshlog.sync.reply import agrees, hear, make_beacon, pack, same_roster, state
 
-IDLE_ROUNDS_MAX = 4
+IDLE_ROUNDS_MAX = 8
 """Exchanges without a new event on either side before a session gives up and backs off.
-Agreement takes at most: beacon, statement, hashed statement, locator."""
+Agreement takes at most: beacon, statement, hashed statement, and four locators, each of which
+finds a fork 64 times closer."""
+
+LOCATED_MAX = 5
+"""Locators of one feed without a new event in between."""
 
 
 @dataclass(slots=True)
@@ -30,7 +35,9 @@ class Session:
     """What the peer said that we still lack; progress, not truth."""
     stated: bool = False
     """Whether a plain data statement showed nothing since the last movement: hints are next."""
-    located: set[FeedKey] = field(default_factory=set)
+    located: Counter[FeedKey] = field(default_factory=Counter)
+    theirs: dict[FeedKey, Loc] = field(default_factory=dict)
+    """The peer's latest points of a feed, until ours have answered them."""
     to_locate: list[FeedKey] = field(default_factory=list)
     idle_rounds: int = 0
     received: int = 0
@@ -71,8 +78,10 @@ class Session:
             self.owed, self.wants = [], []
         self.owed = list(dict.fromkeys(self.owed + heard.difference.pushes))
         self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
+        self.theirs.update((loc.feed, loc) for loc in heard.locs)
         forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
-        self.to_locate = sorted({*self.to_locate, *forked} - self.located)
+        tired = {feed for feed, times in self.located.items() if times >= LOCATED_MAX}
+        self.to_locate = sorted({*self.to_locate, *forked} - tired)
         if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
             return None
         return self._request(holdings, budget_bytes, now_ms)
@@ -88,7 +97,7 @@ class Session:
         request: list[Message] = list(packed)
         now, self.to_locate = self.to_locate[:LOCATORS_MAX], self.to_locate[LOCATORS_MAX:]
         self.located.update(now)
-        request += [locate(holdings, feed) for feed in now]
+        request += [locate(holdings, feed, self.theirs.pop(feed, None)) for feed in now]
         if self.wants:
             request.append(Want(budget_bytes, tuple(self.wants)))
         if request:

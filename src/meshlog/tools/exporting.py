@@ -44,7 +44,11 @@ def export_csv(rows: Iterable[Record], out: TextIO, *, form: str | None) -> int:
             waiting.write(json.dumps([record.record_id, cells]) + "\n")
             count += 1
         if len(forms) > 1:
-            raise InputError(f"there are several forms: choose one of {', '.join(sorted(forms))}")
+            named = ", ".join(form or "'' (no form)" for form in sorted(forms))
+            raise InputError(
+                f"there are several forms – {named}: name one with --form,"
+                " or write all with --format jsonl"
+            )
         columns = sorted(names)
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow([RECORD_ID, *(_free_name(name, names) for name in columns)])

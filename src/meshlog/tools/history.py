@@ -33,6 +33,8 @@ class Fate(StrEnum):
     AGREES = "agrees"
     """Live, and the same as the one shown."""
     SUPERSEDED = "superseded"
+    DELETED = "deleted"
+    """Live, in a record that a delete hides."""
     WAITS = "waits"
     """Its event does not count (yet); see the entry's standing."""
 
@@ -151,6 +153,8 @@ def _fate(
     live = record.fields.get(name, ()) if record else ()
     for place, write in enumerate(live):
         if (write.origin.ref, write.origin.stamp) == (_ref(event), event.stamp):
+            if record and not record.visible:
+                return Fate.DELETED, None
             if place == 0:
                 return Fate.SHOWN, None
             agrees = encode_cbor(write.value) == encode_cbor(live[0].value)
