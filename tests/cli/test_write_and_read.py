@@ -32,6 +32,18 @@ def test_init_shows_an_invite_that_joins(base: Device) -> None:
     assert one["author"] != other["author"]
 
 
+def test_what_to_do_next_names_the_store_that_was_named(empty: Device) -> None:
+    founded = empty.ok("init", "Survey", "--data", "my store.db")
+    invite = json.loads(empty.ok("invite", "--json", "--data", "my store.db"))["invite"]
+    joined = empty.ok("join", invite, "--data", "team.db")
+    usual = empty.ok("init", "Survey")
+
+    assert "meshlog run --data 'my store.db'" in founded
+    assert "depth_m=30 --data 'my store.db'" in founded
+    assert joined.endswith("meshlog run --data team.db\n")
+    assert "--data" not in usual
+
+
 @pytest.mark.parametrize("how", ["text", "file", "wrapped"])
 def test_an_invite_may_come_in_any_way(base: Device, how: str) -> None:
     invite = json.loads(base.ok("invite", "--json"))["invite"]

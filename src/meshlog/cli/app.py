@@ -96,7 +96,7 @@ def program(ctx: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 ``fsck`` or ``demo`` found fault, 2 could not.
+    """Run the command line and exit: 0 done, 1 done and fault was found, 2 could not.
 
     Args:
         argv: The words after ``meshlog``; those of the process by default.

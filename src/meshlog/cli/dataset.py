@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -68,9 +69,18 @@ def init_command(place: Place, dataset: str, name: str | None, as_json: bool) ->
     say(f"This device is {shown(seat.name)!r} {short(seat.author)}.")
     say()
     _show_invite(invite)
-    say("Then, on every device:")
-    say("  meshlog run                          keep in step with whoever is in reach")
-    say("  meshlog put W-7 --form well depth_m=30")
+    where = _where(place)
+    say("Then, on this device:" if where else "Then, on every device:")
+    say(f"  {f'meshlog run{where}':<36} keep in step with whoever is in reach")
+    say(f"  meshlog put W-7 --form well depth_m=30{where}")
+
+
+def _where(place: Place) -> str:
+    """Return the options that a next command needs to mean the same store."""
+    data = f" --data {shlex.quote(str(place.data))}" if place.named else ""
+    return data + (
+        f" --identity {shlex.quote(str(place.identity))}" if place.identity_named else ""
+    )
 
 
 @command(
@@ -108,7 +118,7 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     device = f"{shown(seat.name)!r} {short(seat.author)}"
     say(f"Joined {shown(opened.name)!r} as {device}, in {place.data}.")
     say("Its data come when a member is in reach:")
-    say("  meshlog run")
+    say(f"  meshlog run{_where(place)}")
 
 
 @command("invite", example="meshlog invite --role observer --days 7")

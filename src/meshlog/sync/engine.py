@@ -12,11 +12,14 @@ from meshlog.errors import MalformedError
 from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Message, decode_bundle, encode_bundle, root_hint
+from meshlog.sync.messages import Beacon, Message, decode_bundle, encode_bundle, root_hint
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
-from meshlog.sync.reply import reply
+from meshlog.sync.reply import agrees, reply
 from meshlog.sync.session import Session
+
+CROSSINGS_MAX = 3
+"""How often in a row a peer may say that a sync of its own goes on before that is a failure."""
 
 
 def announce_hint(root: bytes) -> bytes:
@@ -131,6 +134,11 @@ class Engine:
         if messages is None:
             self._failed(peer, exchange, now_ms)
             return []
+        if self._is_crossing(messages) and state.crossings < CROSSINGS_MAX:
+            state.crossings += 1
+            state.session, state.exchange = None, 0
+            self._plan(state, now_ms + self._driven_ms(state))
+            return []
         before = self._holdings.root()
         session = state.session
         request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
@@ -184,9 +192,7 @@ class Engine:
         answer, heard, settled = reply(self._holdings, messages, budget_bytes, now_ms)
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
-        fast = state.batch_size_bytes >= self._policy.fast_batch_size_bytes
-        wait_ms = self._policy.driven_ms_fast if fast else self._policy.driven_ms
-        state.driven_until_ms = now_ms + wait_ms
+        state.driven_until_ms = now_ms + self._driven_ms(state)
         if heard.beacon is not None:
             state.held_count = heard.beacon.event_count
         root = self._holdings.root()
@@ -199,9 +205,20 @@ class Engine:
             self._spread(now_ms, but=state)
         return [Answer(token, encode_bundle(answer))]
 
+    def _is_crossing(self, answer: list[Message]) -> bool:
+        """Say whether a peer answered with where it stands only: a sync of its own is under way."""
+        match answer:
+            case [Beacon() as beacon]:
+                return not agrees(self._holdings, beacon)
+        return False
+
+    def _driven_ms(self, state: PeerState) -> int:
+        fast = state.batch_size_bytes >= self._policy.fast_batch_size_bytes
+        return self._policy.driven_ms_fast if fast else self._policy.driven_ms
+
     def _agree(self, state: PeerState) -> None:
         state.agreed_root, state.held_count = self._holdings.root(), self._holdings.event_count()
-        state.failures, state.due_ms, state.driven_until_ms = 0, None, 0
+        state.failures, state.due_ms, state.driven_until_ms, state.crossings = 0, None, 0, 0
 
     @staticmethod
     def _decoded(state: PeerState, data: bytes) -> list[Message] | None:

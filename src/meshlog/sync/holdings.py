@@ -11,7 +11,7 @@ from meshlog.core.feed import FeedKey, Frontier, Head
 
 
 class Verdict(StrEnum):
-    """What became of a segment. Nothing but ACCEPTED changes anything (DESIGN §9)."""
+    """What became of a segment. Nothing but ACCEPTED changes anything (docs/protocol.md)."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"

@@ -36,6 +36,8 @@ class PeerState:
     due_ms: int | None = None
     """When to ask next; None when there is no reason to."""
     failures: int = 0
+    crossings: int = 0
+    """Syncs of ours in a row that gave way to one of the peer's."""
     heard_ms: int = 0
     driven_until_ms: int = 0
     held_count: int | None = None
