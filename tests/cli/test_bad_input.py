@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,29 @@ def _clock(home: Path) -> Path:
         "import time\nnow = time.time\ntime.time = lambda: now() + 864000\n"
     )
     return folder
+
+
+def test_a_broken_reticulum_configuration_is_one_error_with_exit_2(tmp_path: Path) -> None:
+    """Reticulum's own way is to leave with 255 and, for a bad port, a traceback."""
+    radio = tmp_path / "radio"
+    radio.mkdir()
+    (radio / "config").write_text(
+        "[reticulum]\n  share_instance = No\n[interfaces]\n  [[U]]\n    type = UDPInterface\n"
+        "    enabled = yes\n    listen_ip = 127.0.0.1\n    listen_port = 99999\n",
+    )
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "meshlog", "run", "--name", "ann"),
+            *("--data", tmp_path / "a.db", "--configdir", radio),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Reticulum cannot start" in done.stderr.splitlines()[-1]

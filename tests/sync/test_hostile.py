@@ -98,7 +98,8 @@ def test_a_malicious_responder_is_left_alone_soon(name: str):
     state = ann.engine.peers.known(peer)
     assert asks <= 10
     assert state is not None
-    assert (state.session, state.failures) == (None, 1)
+    crossing = name == "another root for ever"  # what a peer says whose own sync is under way
+    assert (state.session, state.failures) == (None, 0 if crossing else 1)
     assert state.due_ms is not None
     assert state.due_ms >= pump.now_ms + 5_000
     assert dump(ann) == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,29 @@ def progress(what: str) -> Iterator[Advance]:
             yield advance
     else:
         yield _lines(what)
+
+
+@contextmanager
+def interruptible(advance: Advance) -> Iterator[Advance]:
+    """Let Ctrl-C end the block where it next says how far it is, between two batches.
+
+    Raised anywhere else, a library may swallow it: cbor2 does.
+    """
+    asked = threading.Event()
+
+    def checked(done: int, total: int) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        advance(done, total)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield checked
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        yield checked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

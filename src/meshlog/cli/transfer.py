@@ -5,20 +5,20 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
 from meshlog.cli.output import count, hint, say, say_json, shown
-from meshlog.cli.progress import progress
+from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
-from meshlog.errors import InputError
+from meshlog.errors import InputError, StoreError
 from meshlog.tools.exporting import export_csv, export_jsonl
 from meshlog.tools.importing import Format, import_file
 from meshlog.tools.report import ImportReport
@@ -73,15 +73,30 @@ def import_command(
     """
     if str(file) == "-":
         raise InputError("import reads a file, not standard input: save it and name the file")
-    with writing(place) as writer, progress(f"importing {file.name}, bytes") as advance:
+    written = 0
+
+    def append(items: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        nonlocal written
+        try:
+            writer.emit(items)
+        except StoreError as error:
+            before = f"; the {written:,} rows before are in: import the same file again after that"
+            raise StoreError(f"{error}{before if written else ''}") from error
+        written += len(items)
+
+    with (
+        writing(place) as writer,
+        progress(f"importing {file.name}, bytes") as advance,
+        interruptible(advance) as checked,
+    ):
         report = import_file(
             file,
             form=form,
             id_column=id_column,
             lookup=writer.record,
-            append=writer.emit,
+            append=append,
             arrivals=writer.arrivals(),
-            progress=advance,
+            progress=checked,
             format=cast("Format | None", format_),
             na_values=na_values or ("NA",),
         )

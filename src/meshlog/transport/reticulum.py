@@ -127,7 +127,7 @@ class RNSRadio:
     def _boot(self) -> Any:  # noqa: ANN401 - RNS ships no types
         if threading.current_thread() is not threading.main_thread():
             raise TransportError("Reticulum must be started on the main thread")
-        with _own_signal_handlers():
+        with _own_signal_handlers(), _no_panic(self._rns):
             try:
                 return self._rns.Reticulum(self._configdir, logdest=self._rns_says)
             except (OSError, SystemError, ValueError, KeyError, TypeError) as error:
@@ -349,6 +349,7 @@ class RNSRadio:
 
     def _rns_says(self, line: str) -> None:
         grave = "[Critical]" in line or "[Error]" in line
+        grave = grave and "Traceback" not in line  # the line before it says the same to a person
         self._log.log(logging.WARNING if grave else logging.DEBUG, "Reticulum: %s", line)
 
 
@@ -395,6 +396,20 @@ class _Listener:
     ) -> None:
         """Take an announce of our aspect."""
         self._heard(announced_identity, app_data, not is_path_response)
+
+
+@contextmanager
+def _no_panic(rns: Any) -> Iterator[None]:  # noqa: ANN401 - RNS ships no types
+    """Let a start that fails raise: Reticulum's own way is ``os._exit(255)`` without a word."""
+
+    def refuse() -> None:
+        raise SystemError("one of its interfaces or its config file is wrong")
+
+    saved, rns.panic = rns.panic, refuse
+    try:
+        yield
+    finally:
+        rns.panic = saved
 
 
 @contextmanager
