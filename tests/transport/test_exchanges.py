@@ -79,14 +79,14 @@ def test_refuses_what_no_peer_would_take(talk: Conversation) -> None:
     assert acts == [Tell(AskFailed(BOB, 1, "too large"))]
 
 
-def test_repeats_a_lost_request_twice_then_redials(talk: Conversation) -> None:
+def test_repeats_a_lost_request_every_few_seconds_then_redials(talk: Conversation) -> None:
     request = linked(talk).request
     now_s = 0.0
-    for wait_s in (4.2, 8.2):
+    for wait_s in (1.3, 2.5, 4.8, 8.1, 8.1):
         now_s += wait_s
         assert sent(talk.tick(now_s)).request == request, "the same nonce: it is known there"
 
-    now_s += pacing.ANSWER_LIMIT_S + 1
+    now_s += pacing.QUICK_TRY_MAX_S + 1
     assert talk.tick(now_s) == [Drop(LinkId(b"one"))]
     assert talk.tick(now_s + 1) == [Dial()]
 

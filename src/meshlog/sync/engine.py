@@ -134,10 +134,13 @@ class Engine:
         if messages is None:
             self._failed(peer, exchange, now_ms)
             return []
-        if self._is_crossing(messages) and state.crossings < CROSSINGS_MAX:
+        if self._is_crossing(messages):
             state.crossings += 1
             state.session, state.exchange = None, 0
-            self._plan(state, now_ms + self._driven_ms(state))
+            if state.crossings > CROSSINGS_MAX:
+                self._back_off(state, now_ms)
+            else:
+                self._plan(state, now_ms + self._driven_ms(state))
             return []
         before = self._holdings.root()
         session = state.session

@@ -263,7 +263,7 @@ class Conversation:
                 or running.phase is not Phase.SENDING
                 or self._announced_s > line.good_s
             )
-            if hopeless or line.failures >= pacing.TRIES_PER_LINK:
+            if hopeless or line.failures >= pacing.tries_per_link(line.medium_bps):
                 acts += [Drop(line.link), *self._forget(line.link)]
                 self._pause(now_s)
         if not self.lines and current.dials >= pacing.DIALS_PER_EXCHANGE:

@@ -60,7 +60,14 @@ ANSWER_LIMIT_S = 30.0
 """Seconds that the node above has for one answer; later ones are dropped."""
 
 TRIES_PER_LINK = 3
-"""How often one request goes over one link: Reticulum repeats none of them."""
+"""How often one request goes over one slow link: Reticulum repeats none of them."""
+
+TRIES_PER_FAST_LINK = 6
+"""The same on fast media, in about the same time: a link outlives an outage of half a minute,
+and whoever comes back into range is met within ``QUICK_TRY_MAX_S``."""
+
+QUICK_TRY_MAX_S = 8.0
+"""The longest wait between two tries of a one-packet request on fast media."""
 
 DIALS_PER_EXCHANGE = 3
 """How many links one exchange may open before it fails."""
@@ -94,6 +101,11 @@ def first_rate_bps(medium_bps: float, setup_bps: float | None) -> float:
     return carried_bps * RESOURCE_EFFICIENCY
 
 
+def tries_per_link(medium_bps: float) -> int:
+    """Return how often one request goes over one link."""
+    return TRIES_PER_FAST_LINK if medium_bps >= FAST_BPS else TRIES_PER_LINK
+
+
 def quick_try_s(nth: int, rtt_s: float, medium_bps: float) -> float:
     """Return how long a one-packet request waits for a sign of its answer.
 
@@ -105,19 +117,20 @@ def quick_try_s(nth: int, rtt_s: float, medium_bps: float) -> float:
         rtt_s: The link's round trip time.
         medium_bps: Bit rate of its medium; two packets must pass in any case.
     """
-    if nth >= TRIES_PER_LINK:
-        return ANSWER_LIMIT_S + 6 * rtt_s
+    if nth >= tries_per_link(medium_bps):
+        return (QUICK_TRY_MAX_S if medium_bps >= FAST_BPS else ANSWER_LIMIT_S) + 6 * rtt_s
     first_s = _base_s(medium_bps, 4.0) + 6 * rtt_s + 4 * _PACKET_BITS / medium_bps
-    return first_s * (1 << (nth - 1))
+    wait_s = first_s * (1 << (nth - 1))
+    return min(wait_s, QUICK_TRY_MAX_S) if medium_bps >= FAST_BPS else wait_s
 
 
-def _base_s(medium_bps: float, slow_s: float) -> float:
-    """Return a second on fast media, ``slow_s`` on slow ones.
+def _base_s(medium_bps: float, slow_s: float, fast_s: float = 1.0) -> float:
+    """Return ``fast_s`` on fast media, ``slow_s`` on slow ones.
 
     Reticulum drops an answer that comes before it has noted the request (seen on loopback,
     one in some hundred): there only the repetition helps, and it costs nothing.
     """
-    return 1.0 if medium_bps >= FAST_BPS else slow_s
+    return fast_s if medium_bps >= FAST_BPS else slow_s
 
 
 def stall_s(rtt_s: float, medium_bps: float) -> float:
@@ -126,7 +139,7 @@ def stall_s(rtt_s: float, medium_bps: float) -> float:
     Reticulum repairs gaps by itself for longer than this, but ten packets' time and 15 s
     outlast the outages that a transfer survives (tested: 5-8 s) and end the hopeless ones.
     """
-    return 15.0 + 6 * rtt_s + 10 * _PACKET_BITS / medium_bps
+    return _base_s(medium_bps, 15.0, fast_s=6.0) + 6 * rtt_s + 10 * _PACKET_BITS / medium_bps
 
 
 def hello_s(rtt_s: float, medium_bps: float) -> float:
