@@ -14,6 +14,7 @@ from typing import Any
 
 from meshlog.core.grant import Invite, Role
 from meshlog.core.identity import Identity
+from meshlog.daemon.address import control_paths
 from meshlog.daemon.client import connect
 from meshlog.errors import MeshlogError
 from meshlog.node import Node
@@ -141,6 +142,12 @@ class Running(Process):
         """End it in order; return its exit code."""
         self.process.terminate()
         return self.process.wait(15)
+
+    def close(self) -> None:
+        super().close()
+        for path in control_paths(self.home.path):  # a killed node leaves its socket
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def log(self) -> str:
         return (self.home.folder / "node.log").read_text(errors="replace")[-2000:]

@@ -22,12 +22,15 @@ def show_holdings(
     sizes_bytes: Mapping[str, int],
 ) -> None:
     """Print what each device held before the meetings and after them."""
-    table = _table("device", "own", "others'", "records", "", "own", "others'", "records", "store")
+    table = _table("device", "own", "others'", "records", "", "others'", "records", "store")
     for name, then in before.items():
         now = after[name]
-        held = [*map(_number, then), "→", *map(_number, now), f"{sizes_bytes[name] / 1000:,.0f} kB"]
+        held = [*map(_number, then), "→", *map(_number, (now.others, now.records))]
+        held.append(f"{sizes_bytes[name] / 1000:,.0f} kB")
         table.add_row(name, *held)
-    screen.say("What each device held while cut off, and at the end (own and others' events):")
+    screen.say(
+        "What each device held while cut off, and at the end (own events, others', records):"
+    )
     screen.console.print(table)
 
 
