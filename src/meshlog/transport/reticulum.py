@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, NONCE_BYTES, LinkId, P
 from meshlog.transport.links import EXCHANGE, RadioLinks
 from meshlog.transport.peers import InterfaceStats
 from meshlog.transport.radio import LinkFacts, RadioEvents
+from meshlog.transport.startup import no_panic, own_signal_handlers
 
 APP, ASPECT = "meshlog", "sync"
 """The destination name of every node; which dataset it serves, its announce's tag says."""
@@ -127,7 +127,7 @@ class RNSRadio:
     def _boot(self) -> Any:  # noqa: ANN401 - RNS ships no types
         if threading.current_thread() is not threading.main_thread():
             raise TransportError("Reticulum must be started on the main thread")
-        with _own_signal_handlers(), _no_panic(self._rns):
+        with own_signal_handlers(), no_panic(self._rns):
             try:
                 return self._rns.Reticulum(self._configdir, logdest=self._rns_says)
             except (OSError, SystemError, ValueError, KeyError, TypeError) as error:
@@ -396,29 +396,3 @@ class _Listener:
     ) -> None:
         """Take an announce of our aspect."""
         self._heard(announced_identity, app_data, not is_path_response)
-
-
-@contextmanager
-def _no_panic(rns: Any) -> Iterator[None]:  # noqa: ANN401 - RNS ships no types
-    """Let a start that fails raise: Reticulum's own way is ``os._exit(255)`` without a word."""
-
-    def refuse() -> None:
-        raise SystemError("one of its interfaces or its config file is wrong")
-
-    saved, rns.panic = rns.panic, refuse
-    try:
-        yield
-    finally:
-        rns.panic = saved
-
-
-@contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Undo what RNS does to SIGINT and SIGTERM on construction."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
