@@ -19,6 +19,9 @@ Peer = NewType("Peer", str)
 Reticulum, any string in the simulator. A handle, not a proof."""
 
 
+SHOUT_SIZE_MAX = 464
+"""Bytes of one broadcast packet: what a PLAIN packet of Reticulum carries at its MTU of 500."""
+
 # ── The link lane: exchanges with one peer over a link that proved itself ────────────
 
 
@@ -75,7 +78,24 @@ class AskFailed:
     """Short words for the log: ``"no path"``, ``"timeout"``, ``"link closed"``."""
 
 
-LinkEvent: TypeAlias = PeerSeen | LinkUp | LinkDown | Asked | Answered | AskFailed
+@dataclass(frozen=True, slots=True)
+class Overheard:
+    """A broadcast packet was heard, from whomever; hostile until it is opened."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What broadcast packets go over from now on."""
+
+    rate_bps: float
+    """Raw bits per second of the slowest interface online; 0 where there is none."""
+
+
+LinkEvent: TypeAlias = (
+    PeerSeen | LinkUp | LinkDown | Asked | Answered | AskFailed | Overheard | Medium
+)
 
 
 class Gate(Protocol):
@@ -134,6 +154,9 @@ class Links(Protocol):
 
     def announce(self) -> None:
         """Tell the neighbourhood that we are here, now (rate-limited by the adapter)."""
+
+    def shout(self, packet: bytes) -> None:
+        """Broadcast at most ``SHOUT_SIZE_MAX`` bytes to every neighbour, once, unacknowledged."""
 
     def hang_up(self, peer: Peer) -> None:
         """Close the links to ``peer``; a later ``ask`` opens a new one."""

@@ -89,6 +89,9 @@ class ValleyLinks:
     def announce(self) -> None:
         pass
 
+    def shout(self, packet: bytes) -> None:
+        pass
+
     def hang_up(self, peer: Peer) -> None:
         pass
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from meshlog.errors import MeshlogError
 from meshlog.ports import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen, Transport
 from meshlog.replica import Replica
-from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, WakeAt, Woke
+from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, Shout, WakeAt, Woke
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 
 INBOX_MAX = 4_096
@@ -103,6 +103,8 @@ class LinkLoop:
                     self.links.ask(peer, exchange, request)
                 case Answer(token, answer):
                     self.links.answer(token, answer)
+                case Shout(packet):
+                    self.links.shout(packet)
                 case WakeAt(when_ms):
                     self._wake_ms = when_ms
 
@@ -190,5 +192,5 @@ class SeamExchange:
             case Answer(token, answer):
                 peer, exchange = self._asked.pop(token)
                 self._transport.send(peer, encode_frame(self._gate, ANSWER, exchange, answer))
-            case WakeAt():
+            case Shout() | WakeAt():
                 pass

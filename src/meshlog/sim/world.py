@@ -19,7 +19,7 @@ from meshlog.core.identity import Identity
 from meshlog.ports import Answered, Asked, AskFailed, Peer, PeerSeen
 from meshlog.replica import Replica, found, join
 from meshlog.store.sqlite import SqliteStore
-from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
+from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, Shout, WakeAt, Woke
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 from meshlog.sync.policy import Policy
 
@@ -200,6 +200,8 @@ class World:
             case Answer(token, answer):
                 peer, exchange = node.asked.pop(token)
                 self._send(node, peer, encode_frame(gate, ANSWER, exchange, answer))
+            case Shout():
+                pass  # this world has links only; sim.radio has the air
             case WakeAt(when_ms):
                 self._wake_at(node, when_ms)
 

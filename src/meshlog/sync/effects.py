@@ -1,7 +1,4 @@
-"""What happens to a replica, and what it asks the world to do.
-
-The broadcast lane joins here as one more input and one more effect.
-"""
+"""What happens to a replica, and what it asks the world to do."""
 
 from __future__ import annotations
 
@@ -47,10 +44,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Shout:
+    """Broadcast a packet to every neighbour, once."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class WakeAt:
     """Send ``Woke`` at this wall time or soon after; a later ``WakeAt`` replaces it."""
 
     when_ms: int
 
 
-Effect: TypeAlias = Ask | Answer | WakeAt
+Effect: TypeAlias = Ask | Answer | Shout | WakeAt

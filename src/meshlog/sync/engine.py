@@ -9,7 +9,17 @@ import random
 from typing import assert_never
 
 from meshlog.errors import MalformedError
-from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
+from meshlog.ports import (
+    Answered,
+    Asked,
+    AskFailed,
+    LinkDown,
+    LinkUp,
+    Medium,
+    Overheard,
+    Peer,
+    PeerSeen,
+)
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import Beacon, Message, decode_bundle, encode_bundle, root_hint
@@ -72,7 +82,7 @@ class Engine:
                 self._spread(now_ms + self._policy.nagle_ms)
             case Poke():
                 self._poked(now_ms)
-            case Woke():
+            case Woke() | Overheard() | Medium():
                 pass
             case _:
                 assert_never(happened)

@@ -144,6 +144,9 @@ class RadioLinks:
         """See `Links.announce`: now, or 2 s (slow media: 60 s) after the last one."""
         self._worker.post(self._pace.ask)
 
+    def shout(self, packet: bytes) -> None:
+        """See `Links.shout`."""
+
     def hang_up(self, peer: Peer) -> None:
         """See `Links.hang_up`. Open exchanges fail as ``"hung up"``."""
         self._worker.post(lambda: self._with(peer, lambda talk: talk.hang_up(self._now_s())))
