@@ -32,6 +32,8 @@ class PeerSeen:
     peer: Peer
     hint: bytes
     """What the peer's announce carried; a hint, never believed."""
+    hops: int = 1
+    """How far away; broadcast packets reach one hop."""
 
 
 @dataclass(frozen=True, slots=True)

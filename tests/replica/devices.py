@@ -17,7 +17,7 @@ from meshlog.core.segment import encode_segment
 from meshlog.ports import Answered, Asked, AskFailed, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica, found, join, join_open
 from meshlog.store import SqliteStore
-from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke
+from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, Shout, WakeAt
 from meshlog.sync.messages import Message, decode_bundle, encode_bundle
 
 T0_MS = 1_750_000_000_000
@@ -221,8 +221,10 @@ class Pump:
                     self._queue.append((who, AskFailed(peer, exchange, "no answer")))
                 else:
                     self._queue.append((who, Answered(peer, exchange, back)))
-            case _:
-                self.woken[us] = effect.when_ms
+            case Shout():
+                pass  # these devices have links only
+            case WakeAt(when_ms):
+                self.woken[us] = when_ms
 
     def meet(self, one: Replica, other: Replica, batch_size_bytes: int = BATCH) -> int:
         """Let one ask the other now, whatever it remembers; return how many asks it took."""

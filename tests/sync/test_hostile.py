@@ -16,6 +16,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica
 from meshlog.sync import messages as wire
+from meshlog.sync import statements
 from meshlog.sync.effects import Answer, Ask, Input, Poke, Woke
 from tests.replica.devices import (
     T0_MS,
@@ -55,26 +56,29 @@ def answers(ann: Replica) -> dict[str, Callable[[bytes], bytes]]:
     digest = ann.roster_digest()[:4]
     same = wire.Beacon(0, bytes(8), digest, 0)
     rng = Random(1)
-    bogus = tuple(wire.Point(number + 1, bytes(8)) for number in range(1_024))
+    bogus = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
     everything = tuple(wire.Run(feed, 1, 2**32 - 1) for feed in some_feeds(ann) * 200)[:1_024]
     strangers = tuple(
-        (FeedKey(AuthorId(rng.randbytes(16)), FeedKind.CONTROL, 1), (wire.HeadHint(9, b"aaaa"),))
+        (
+            FeedKey(AuthorId(rng.randbytes(16)), FeedKind.CONTROL, 1),
+            (statements.HeadHint(9, b"aaaa"),),
+        )
         for _ in range(2_000)
     )
-    ahead = tuple((wire.HeadHint(2**32 - 1, b""),) for _ in range(20_000))
+    ahead = tuple((statements.HeadHint(2**32 - 1, b""),) for _ in range(20_000))
     cases: dict[str, list[wire.Message]] = {
         "nothing": [],
         "an endless sum": [same, wire.Sum(10**9, 10**12)],
         "another root for ever": [NOWHERE],
         "a huge want": [same, wire.Want(2**63 - 1, everything)],
         "a want without credit": [same, wire.Want(0, everything)],
-        "bogus points": [same, *(wire.Loc(feed, bogus) for feed in some_feeds(ann))],
-        "points of nothing": [same, *(wire.Loc(feed, ()) for feed in some_feeds(ann))],
-        "feeds of strangers": [NOWHERE, wire.Ids(strangers)],
-        "every feed far ahead": [same, wire.Vec(digest, hashed=False, feeds=ahead)],
-        "every feed unknown": [same, wire.Vec(digest, hashed=False, feeds=())],
-        "an empty statement of control": [NOWHERE, wire.Ids(())],
-        "another roster": [same, wire.Vec(b"nope", hashed=True, feeds=())],
+        "bogus points": [same, *(statements.Loc(feed, bogus) for feed in some_feeds(ann))],
+        "points of nothing": [same, *(statements.Loc(feed, ()) for feed in some_feeds(ann))],
+        "feeds of strangers": [NOWHERE, statements.Ids(strangers)],
+        "every feed far ahead": [same, statements.Vec(digest, hashed=False, feeds=ahead)],
+        "every feed unknown": [same, statements.Vec(digest, hashed=False, feeds=())],
+        "an empty statement of control": [NOWHERE, statements.Ids(())],
+        "another roster": [same, statements.Vec(b"nope", hashed=True, feeds=())],
         "segments of noise": [same, *(wire.Seg(rng.randbytes(90)) for _ in range(200))],
     }
     return {name: lambda _, case=case: wire.encode_bundle(case) for name, case in cases.items()}  # type: ignore[misc]
@@ -109,7 +113,7 @@ def test_a_malicious_responder_is_left_alone_soon(name: str):
 
 def claiming(ann: Replica, accepted: int) -> Callable[[bytes], bytes]:
     beacon = wire.Beacon(0, bytes(8), ann.roster_digest()[:4], 0)
-    empty = wire.Vec(ann.roster_digest()[:4], hashed=False, feeds=())
+    empty = statements.Vec(ann.roster_digest()[:4], hashed=False, feeds=())
     return lambda _: wire.encode_bundle([wire.Ack(beacon, accepted, 0), empty])
 
 
@@ -155,13 +159,13 @@ def test_a_request_that_is_malformed_gets_an_empty_answer():
 def test_points_without_end_cost_little():
     ann = open_replica("ann")
     ann.append_many([("x", {})] * 3_000, T0_MS)
-    points = tuple(wire.Point(number + 1, bytes(8)) for number in range(1_024))
+    points = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
     started = time.monotonic()
 
-    answer = ask(ann, *[wire.Loc(ann.data_feed, points)] * wire.LOCATORS_MAX)
+    answer = ask(ann, *[statements.Loc(ann.data_feed, points)] * wire.LOCATORS_MAX)
 
     assert time.monotonic() - started < 10
-    assert sum(isinstance(message, wire.Loc) for message in answer) == 1
+    assert sum(isinstance(message, statements.Loc) for message in answer) == 1
 
 
 @pytest.mark.parametrize("credit_bytes", [0, 1, 2**63 - 1])
@@ -191,12 +195,12 @@ def test_unknown_feeds_by_the_thousand_want_no_more_than_a_bundle_takes():
     feeds = tuple(
         (
             FeedKey(AuthorId(number.to_bytes(16, "big")), FeedKind.CONTROL, 1),
-            (wire.HeadHint(1, b"a" * 4),),
+            (statements.HeadHint(1, b"a" * 4),),
         )
         for number in range(20_000)
     )
 
-    answer = ask_bytes(ann, wire.encode_bundle([wire.Ids(feeds)]))
+    answer = ask_bytes(ann, wire.encode_bundle([statements.Ids(feeds)]))
 
     assert len(answer) < 64_000
 
@@ -220,10 +224,10 @@ def familiar(bundle: list[wire.Message], ann: Replica, rng: Random) -> list[wire
     known: list[wire.Message] = []
     for message in bundle:
         match message:
-            case wire.Vec():
-                known.append(wire.Vec(digest, message.hashed, message.feeds))
-            case wire.Loc():
-                known.append(wire.Loc(rng.choice(feeds), near(ann, message.points, rng)))
+            case statements.Vec():
+                known.append(statements.Vec(digest, message.hashed, message.feeds))
+            case statements.Loc():
+                known.append(statements.Loc(rng.choice(feeds), near(ann, message.points, rng)))
             case wire.Want():
                 runs = tuple(run._replace(feed=rng.choice(feeds)) for run in message.runs)
                 known.append(wire.Want(message.credit_bytes, runs))
@@ -234,11 +238,14 @@ def familiar(bundle: list[wire.Message], ann: Replica, rng: Random) -> list[wire
     return known
 
 
-def near(ann: Replica, points: tuple[wire.Point, ...], rng: Random) -> tuple[wire.Point, ...]:
+def near(
+    ann: Replica, points: tuple[statements.Point, ...], rng: Random
+) -> tuple[statements.Point, ...]:
     """Return points at seqs and with hints that are held, some of them."""
     (head,) = ann.ledger.frontier[ann.data_feed]
     return tuple(
-        wire.Point(rng.randint(0, 9), rng.choice([head.id[:8], point.hint])) for point in points
+        statements.Point(rng.randint(0, 9), rng.choice([head.id[:8], point.hint]))
+        for point in points
     )
 
 
@@ -291,8 +298,8 @@ def test_a_locator_of_a_forked_feed_costs_a_look_or_two_per_branch(
         return branch(*args)
 
     monkeypatch.setattr(ann.store, "branch", counting)
-    points = tuple(wire.Point(number + 1, bytes(8)) for number in range(1_024))
+    points = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
 
-    ask(ann, wire.Loc(BOB.data, points))
+    ask(ann, statements.Loc(BOB.data, points))
 
     assert looks <= 21 * 20

@@ -18,7 +18,7 @@ from meshlog.core.segment import (
     encode_segment,
 )
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import Peer, Store
+from meshlog.ports import Store
 from meshlog.replica import pen
 from meshlog.replica import seat as seats
 from meshlog.replica.intake import decode_batch, take_in
@@ -28,6 +28,8 @@ from meshlog.sync.effects import Changed, Effect, Input
 from meshlog.sync.engine import Engine, announce_hint
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.holdings import Ingested, Verdict
+from meshlog.sync.messages import Run
+from meshlog.sync.packet import AirKey
 from meshlog.sync.policy import Policy
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces
@@ -80,7 +82,8 @@ class Replica:
         if self._life is None:
             self._begin_life(now_ms)
         self.advance_horizon(now_ms)
-        self.engine = Engine(Peer(identity.author.hex()), self, policy or Policy(), rng)
+        air = AirKey(seat.dataset, seat.key)
+        self.engine = Engine(identity.author, self, air, policy or Policy(), rng)
 
     # ── writing ─────────────────────────────────────────────────────────────────────
 
@@ -276,7 +279,14 @@ class Replica:
         return any(event.id.startswith(hint) for event in self.store.at(feed, seq))
 
     def segments(
-        self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int
+        self,
+        feed: FeedKey,
+        tip: Head,
+        after_seq: int,
+        budget_bytes: int,
+        *,
+        compact: bool = False,  # noqa: ARG002 - coming
+        size_max: int | None = None,
     ) -> tuple[list[bytes], int]:
         """See Holdings.segments."""
         out: list[bytes] = []
@@ -287,7 +297,7 @@ class Replica:
             if not run:
                 break
             data = encode_segment(run)
-            if out and len(data) > left:
+            if (out and len(data) > left) or (size_max is not None and len(data) > size_max):
                 break
             out.append(data)
             left -= len(data)
@@ -328,7 +338,11 @@ class Replica:
             for verdict in batch.verdicts
             if verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE)
         )
-        return Ingested(batch.events, tuple(batch.verdicts), frozenset(batch.gaps))
+        runs = tuple(
+            None if segment is None else Run(segment.feed, segment.first_seq, segment.last_seq)
+            for segment in batch.segments
+        )
+        return Ingested(batch.events, tuple(batch.verdicts), frozenset(batch.gaps), runs)
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import (
+from meshlog.sync.messages import Run
+from meshlog.sync.statements import (
     FEEDS_MAX,
     HEADS_MAX,
     POINT_HINT_SIZE,
@@ -19,7 +20,6 @@ from meshlog.sync.messages import (
     Ids,
     Loc,
     Point,
-    Run,
     Vec,
     hints,
 )
@@ -80,8 +80,10 @@ def compare_control(holdings: Holdings, ids: Ids) -> Difference:
 
 def compare_data(holdings: Holdings, vec: Vec) -> Difference:
     """Return the difference between our data feeds and a peer's; digests must be equal."""
-    indexed = holdings.indexed_feeds()
+    indexed = holdings.indexed_feeds()[vec.first :]
     theirs = list(vec.feeds[: len(indexed)])
+    if vec.partial:
+        indexed = indexed[: len(theirs)]
     theirs += [()] * (len(indexed) - len(theirs))
     return _compare(holdings, zip(indexed, theirs, strict=True))
 

@@ -12,6 +12,9 @@ from meshlog.ports import LinkEvent, Peer
 class Changed:
     """The replica appended events of its own."""
 
+    urgent: bool = False
+    """Whether one of them must not wait for company."""
+
 
 @dataclass(frozen=True, slots=True)
 class Woke:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import assert_never
 
+from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import (
     Answered,
@@ -22,7 +23,9 @@ from meshlog.ports import (
 )
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
+from meshlog.sync.lane import Lane
 from meshlog.sync.messages import Beacon, Message, decode_bundle, encode_bundle, root_hint
+from meshlog.sync.packet import AirKey
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import agrees, reply
@@ -40,29 +43,38 @@ def announce_hint(root: bytes) -> bytes:
 class Engine:
     """Decides what to ask of whom and when. Owns no clock, no socket and no event."""
 
-    def __init__(self, name: Peer, holdings: Holdings, policy: Policy, rng: random.Random) -> None:
-        """Take our own name among peers, the replica, and luck for spreading retries."""
-        self.name = name
+    def __init__(
+        self, author: AuthorId, holdings: Holdings, air: AirKey, policy: Policy, rng: random.Random
+    ) -> None:
+        """Take who we are, the replica, its key on the air, and luck for spreading retries."""
+        self.name = Peer(author.hex())
         """Ours, in the name space of the transport's peers."""
         self._holdings = holdings
         self._policy = policy
         self._rng = rng
         self._exchanges = rng.getrandbits(31)
         self.peers = Peers(policy.peers_max, policy.batch_size_bytes)
+        self.lane = Lane(author, air, holdings, policy, rng)
 
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
         """React to one input; the last effect says when to wake us, where there is a reason."""
         effects = self._react(happened, now_ms)
+        if self.lane.is_stuck:
+            self._help(now_ms)
         effects += self._start_due(now_ms)
+        effects += self.lane.step(now_ms)
         due = [state.due_ms for state in self.peers if state.due_ms is not None]
+        if self.lane.next_ms is not None:
+            due.append(self.lane.next_ms)
         if due:
             effects.append(WakeAt(min(due)))
         return effects
 
     def _react(self, happened: Input, now_ms: int) -> list[Effect]:
         match happened:
-            case PeerSeen(peer, hint):
+            case PeerSeen(peer, hint, hops):
                 state = self.peers.heard(peer, now_ms)
+                state.is_near = hops <= 1
                 if hint and hint != announce_hint(self._holdings.root()):
                     state.agreed_root = b""
                 self._met(state, now_ms)
@@ -78,11 +90,20 @@ class Engine:
                 return self._answered(peer, exchange, answer, now_ms)
             case AskFailed(peer, exchange):
                 self._failed(peer, exchange, now_ms)
-            case Changed():
+            case Overheard(packet):
+                before = self._holdings.root()
+                self.lane.overheard(packet, now_ms)
+                if self._holdings.root() != before:
+                    self._spread(now_ms)
+            case Medium(rate_bps):
+                self.lane.medium(rate_bps, now_ms)
+            case Changed(urgent):
+                self.lane.changed(now_ms, urgent=urgent)
                 self._spread(now_ms + self._policy.nagle_ms)
             case Poke():
+                self.lane.poke(now_ms)
                 self._poked(now_ms)
-            case Woke() | Overheard() | Medium():
+            case Woke():
                 pass
             case _:
                 assert_never(happened)
@@ -94,6 +115,8 @@ class Engine:
         """Plan a sync with a peer that is there, unless we agree or it drives one."""
         state.failures = 0
         if state.session is not None or state.agreed_root == self._holdings.root():
+            return
+        if self._is_in_earshot(state):
             return
         wait_ms = 0 if self.name < state.peer else self._policy.courtesy_ms
         self._plan(state, max(now_ms + wait_ms, state.driven_until_ms))
@@ -107,13 +130,26 @@ class Engine:
                 and state.agreed_root != root
                 and state.session is None
                 and not state.failures
+                and not self._is_in_earshot(state)
             ):
                 self._plan(state, max(when_ms, state.driven_until_ms))
 
     def _poked(self, now_ms: int) -> None:
         for state in self.peers:
-            if state.session is None:
+            if state.session is None and not self._is_in_earshot(state):
                 state.due_ms = now_ms
+
+    def _is_in_earshot(self, state: PeerState) -> bool:
+        """Say whether the broadcast lane serves this peer: a link would cost more air."""
+        return self.lane.active and state.is_near
+
+    def _help(self, now_ms: int) -> None:
+        """Ask one neighbour over a link for what no packet carries to us."""
+        near = [state for state in self.peers if state.is_near and state.session is None]
+        near = [state for state in near if state.due_ms is None]
+        if near:
+            self._plan(max(near, key=lambda state: (-state.failures, state.heard_ms)), now_ms)
+        self.lane.rest(now_ms)
 
     @staticmethod
     def _plan(state: PeerState, when_ms: int) -> None:
@@ -230,6 +266,7 @@ class Engine:
         return self._policy.driven_ms_fast if fast else self._policy.driven_ms
 
     def _agree(self, state: PeerState) -> None:
+        self.lane.agreed(self._holdings.root())
         state.agreed_root, state.held_count = self._holdings.root(), self._holdings.event_count()
         state.failures, state.due_ms, state.driven_until_ms, state.crossings = 0, None, 0, 0
 

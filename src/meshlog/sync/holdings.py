@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from meshlog.core.feed import FeedKey, Frontier, Head
+from meshlog.sync.messages import Run
 
 
 class Verdict(StrEnum):
@@ -36,6 +37,8 @@ class Ingested:
     """One per segment, in order."""
     gaps: frozenset[FeedKey]
     """Feeds whose base was not held."""
+    runs: tuple[Run | None, ...] = ()
+    """What each segment covers, in order; None where that could not be read."""
 
     @property
     def refused(self) -> int:
@@ -71,11 +74,26 @@ class Holdings(Protocol):
         """Say whether an event whose id begins with ``hint`` is held at a place of a feed."""
 
     def segments(
-        self, feed: FeedKey, tip: Head, after_seq: int, budget_bytes: int
+        self,
+        feed: FeedKey,
+        tip: Head,
+        after_seq: int,
+        budget_bytes: int,
+        *,
+        compact: bool = False,
+        size_max: int | None = None,
     ) -> tuple[list[bytes], int]:
         """Return encoded segments of a branch from just after ``after_seq``, and the seq reached.
 
         Stops before the budget is passed, but returns at least one segment where there is one.
+
+        Args:
+            feed: Whose.
+            tip: The head that the branch ends in.
+            after_seq: 0 for the start.
+            budget_bytes: Of all segments together.
+            compact: Coded for slow air, at the cost of time.
+            size_max: The most that one segment may hold; stops before one that holds more.
         """
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:

@@ -9,17 +9,35 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, assert_never
 
 from meshlog.core.codec import Reader, block, varint
 from meshlog.core.event import SEQ_MAX
-from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind, Head
-from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
+from meshlog.core.feed import FeedKey
 from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
+from meshlog.sync.statements import (
+    ROSTER_DIGEST_SIZE,
+    Delta,
+    Digests,
+    Ids,
+    Loc,
+    Vec,
+    encode_delta,
+    encode_digests,
+    encode_ids,
+    encode_loc,
+    encode_vec,
+    read_delta,
+    read_digests,
+    read_feed,
+    read_ids,
+    read_loc,
+    read_vec,
+)
 
 VERSION = 1
 DEFLATED = 0x80
@@ -35,16 +53,10 @@ SEGMENTS_MAX = 4_096
 LOCATORS_MAX = 16
 """Locators are the costliest to answer; the feeds that do not fit come in the next exchange."""
 
-FEEDS_MAX = 20_000
-HEADS_MAX = 64
 RUNS_MAX = 1_024
 """Runs that a WANT names; the rest is wanted in the next exchange."""
 
-POINTS_MAX = 1_024
-ROSTER_DIGEST_SIZE = 4
 ROOT_HINT_SIZE = 8
-HEAD_HINT_SIZE = 4
-POINT_HINT_SIZE = 8
 
 
 class Kind(IntEnum):
@@ -58,21 +70,12 @@ class Kind(IntEnum):
     LOC = 6
     ACK = 7
     SUM = 8
+    DELTA = 9
+    DIGESTS = 10
 
 
 _PER_BUNDLE: Mapping[int, int] = {Kind.SEG: SEGMENTS_MAX, Kind.LOC: LOCATORS_MAX}
 """How often a type may stand in one bundle; the others once, or work would multiply."""
-
-
-class HeadHint(NamedTuple):
-    """A head as a statement carries it."""
-
-    seq: int
-    hint: bytes
-    """First 4 bytes of its id; empty in a VEC of level 0 for a feed with one head."""
-
-
-HeadHints: TypeAlias = tuple[HeadHint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +88,6 @@ class Beacon:
     roster_digest: bytes
     """4 bytes; equal digests mean that indices mean the same."""
     event_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """Every control feed that the sender holds, by explicit id, with heads."""
-
-    feeds: tuple[tuple[FeedKey, HeadHints], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Vec:
-    """Heads of the roster's data feeds, in roster order; what is past the end is not held."""
-
-    roster_digest: bytes
-    hashed: bool
-    """Level 1: every head with its hint, asked for when level 0 showed no difference."""
-    feeds: tuple[HeadHints, ...]
 
 
 class Run(NamedTuple):
@@ -127,21 +113,6 @@ class Seg:
     data: bytes
 
 
-class Point(NamedTuple):
-    """A place on a branch: seq and the first 8 bytes of the id there."""
-
-    seq: int
-    hint: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Loc:
-    """Points of the sender's branches of one feed, exponentially spaced: finds a fork."""
-
-    feed: FeedKey
-    points: tuple[Point, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Ack:
     """Where the sender stands after applying the segments of the same exchange."""
@@ -161,7 +132,7 @@ class Sum:
     size_bytes: int
 
 
-Message: TypeAlias = Beacon | Ids | Vec | Want | Seg | Loc | Ack | Sum
+Message: TypeAlias = Beacon | Ids | Vec | Want | Seg | Loc | Ack | Sum | Delta | Digests
 
 
 def root_hint(time_s: int, root: bytes) -> bytes:
@@ -171,7 +142,7 @@ def root_hint(time_s: int, root: bytes) -> bytes:
 
 def encode_bundle(messages: Iterable[Message]) -> bytes:
     """Return the bytes of a request or an answer, deflated where that saves 5 % or more."""
-    plain = b"".join(encode_message(message) for message in messages)
+    plain = encode_messages(messages)
     if len(plain) >= DEFLATE_SIZE_MIN:
         deflated = zlib.compress(plain, level=9, wbits=_RAW)
         if len(deflated) * 20 <= len(plain) * 19:
@@ -191,6 +162,11 @@ def _inflated(deflated: bytes) -> bytes:
     return plain
 
 
+def encode_messages(messages: Iterable[Message]) -> bytes:
+    """Return messages in a row: the inside of a bundle, and of a broadcast packet."""
+    return b"".join(encode_message(message) for message in messages)
+
+
 def encode_message(message: Message) -> bytes:
     """Return one message with its type and length."""
     kind, content = _content(message)
@@ -205,13 +181,16 @@ def decode_bundle(data: bytes) -> list[Message]:
     """
     if len(data) > BUNDLE_SIZE_MAX:
         raise MalformedError("bundle too large")
-    reader = Reader(data)
-    first = reader.uint(1)
+    first = Reader(data).uint(1)
     version = first & ~DEFLATED
     if version != VERSION:
         raise MalformedError("newer version" if version > VERSION else "unknown version")
-    if first & DEFLATED:
-        reader = Reader(_inflated(data[1:]))
+    return decode_messages(_inflated(data[1:]) if first & DEFLATED else data[1:])
+
+
+def decode_messages(data: bytes) -> list[Message]:
+    """Return the messages in a row that ``data`` is; see ``decode_bundle``."""
+    reader = Reader(data)
     messages: list[Message] = []
     seen: Counter[int] = Counter()
     while reader.left:
@@ -229,24 +208,22 @@ def _content(message: Message) -> tuple[Kind, bytes]:
     match message:
         case Beacon():
             return Kind.BEACON, _beacon(message)
-        case Ids(feeds):
-            parts = [
-                key.author + key.incarnation.to_bytes(4, "big") + _heads(heads, hashed=True)
-                for key, heads in feeds
-            ]
-            return Kind.IDS, varint(len(feeds)) + b"".join(parts)
-        case Vec(roster_digest, hashed, feeds):
-            parts = [_heads(heads, hashed=hashed) for heads in feeds]
-            return Kind.VEC, roster_digest + bytes((hashed,)) + varint(len(feeds)) + b"".join(parts)
+        case Ids():
+            return Kind.IDS, encode_ids(message)
+        case Vec():
+            return Kind.VEC, encode_vec(message)
+        case Delta():
+            return Kind.DELTA, encode_delta(message)
+        case Digests():
+            return Kind.DIGESTS, encode_digests(message)
+        case Loc():
+            return Kind.LOC, encode_loc(message)
         case Want(credit_bytes, runs):
             named = runs[:RUNS_MAX]
             parts = [run.feed.packed() + varint(run.first) + varint(run.last) for run in named]
             return Kind.WANT, varint(credit_bytes) + varint(len(named)) + b"".join(parts)
         case Seg(data):
             return Kind.SEG, data
-        case Loc(feed, points):
-            parts = [varint(point.seq) + point.hint for point in points]
-            return Kind.LOC, feed.packed() + varint(len(points)) + b"".join(parts)
         case Ack(beacon, accepted, refused):
             return Kind.ACK, varint(accepted) + varint(refused) + _beacon(beacon)
         case Sum(events, size_bytes):
@@ -264,37 +241,6 @@ def _beacon(beacon: Beacon) -> bytes:
     )
 
 
-def _heads(heads: Sequence[HeadHint], *, hashed: bool) -> bytes:
-    if len(heads) <= 1:
-        seq = heads[0].seq if heads else 0
-        return varint(seq << 1) + (heads[0].hint if hashed and heads else b"")
-    shown = heads[-HEADS_MAX:]
-    return varint(len(shown) << 1 | 1) + b"".join(varint(head.seq) + head.hint for head in shown)
-
-
-def _read_heads(reader: Reader, *, hashed: bool) -> HeadHints:
-    packed = reader.varint(SEQ_MAX << 1 | 1)
-    if packed & 1:
-        count = packed >> 1
-        if not 1 < count <= HEADS_MAX:
-            raise MalformedError("number past its limit")
-        return tuple(
-            HeadHint(reader.varint(SEQ_MAX), reader.take(HEAD_HINT_SIZE)) for _ in range(count)
-        )
-    seq = packed >> 1
-    if not seq:
-        return ()
-    return (HeadHint(seq, reader.take(HEAD_HINT_SIZE) if hashed else b""),)
-
-
-def _read_feed(reader: Reader) -> FeedKey:
-    raw = Reader(reader.take(FEED_KEY_SIZE))
-    author, kind, life = AuthorId(raw.take(AUTHOR_ID_SIZE)), raw.uint(1), raw.uint(4)
-    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
-        raise MalformedError("unknown feed kind")
-    return FeedKey(author, FeedKind(kind), life)
-
-
 def _read_beacon(reader: Reader) -> Beacon:
     return Beacon(
         reader.uint(4),
@@ -304,31 +250,10 @@ def _read_beacon(reader: Reader) -> Beacon:
     )
 
 
-def _read_ids(reader: Reader) -> Ids:
-    feeds = []
-    for _ in range(reader.varint(FEEDS_MAX)):
-        key = FeedKey(AuthorId(reader.take(AUTHOR_ID_SIZE)), FeedKind.CONTROL, reader.uint(4))
-        feeds.append((key, _read_heads(reader, hashed=True)))
-    return Ids(tuple(feeds))
-
-
-def _read_vec(reader: Reader) -> Vec:
-    digest, flags = reader.take(ROSTER_DIGEST_SIZE), reader.uint(1)
-    if flags > 1:
-        raise MalformedError("unknown flag")
-    hashed = bool(flags)
-    return Vec(
-        digest,
-        hashed,
-        tuple(_read_heads(reader, hashed=hashed) for _ in range(reader.varint(FEEDS_MAX))),
-    )
-
-
 def _read_want(reader: Reader) -> Want:
     credit_bytes, count = reader.varint(), reader.varint(RUNS_MAX)
     runs = tuple(
-        Run(_read_feed(reader), reader.varint(SEQ_MAX), reader.varint(SEQ_MAX))
-        for _ in range(count)
+        Run(read_feed(reader), reader.varint(SEQ_MAX), reader.varint(SEQ_MAX)) for _ in range(count)
     )
     return Want(credit_bytes, runs)
 
@@ -337,14 +262,6 @@ def _read_seg(reader: Reader) -> Seg:
     if reader.left > SEGMENT_SIZE_MAX:
         raise MalformedError("segment too large")
     return Seg(reader.take(reader.left))
-
-
-def _read_loc(reader: Reader) -> Loc:
-    feed, count = _read_feed(reader), reader.varint(POINTS_MAX)
-    return Loc(
-        feed,
-        tuple(Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)),
-    )
 
 
 def _read_ack(reader: Reader) -> Ack:
@@ -358,16 +275,13 @@ def _read_sum(reader: Reader) -> Sum:
 
 _DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.BEACON: _read_beacon,
-    Kind.IDS: _read_ids,
-    Kind.VEC: _read_vec,
+    Kind.IDS: read_ids,
+    Kind.VEC: read_vec,
     Kind.WANT: _read_want,
     Kind.SEG: _read_seg,
-    Kind.LOC: _read_loc,
+    Kind.LOC: read_loc,
     Kind.ACK: _read_ack,
     Kind.SUM: _read_sum,
+    Kind.DELTA: read_delta,
+    Kind.DIGESTS: read_digests,
 }
-
-
-def hints(heads: Iterable[Head]) -> HeadHints:
-    """Return heads as statements carry them."""
-    return tuple(HeadHint(head.seq, head.id[:HEAD_HINT_SIZE]) for head in heads)

@@ -28,6 +28,8 @@ class PeerState:
     peer: Peer
     batch_size_bytes: int
     linked: bool = False
+    is_near: bool = True
+    """Whether it was one hop away when it announced itself last."""
     agreed_root: bytes = b""
     """The root at which both stood alike last; a hint."""
     session: Session | None = None

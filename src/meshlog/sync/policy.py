@@ -28,5 +28,17 @@ class Policy:
     """What a link moves in 30 s from where it counts as fast: 17 kbit/s."""
     batch_size_bytes: int = 16_384
     """What an exchange may hold before the link has said what it moves in 30 s."""
+    duty_cycle: float = 1.0
+    """Share of every hour that broadcast packets may take; 1.0 for no limit."""
+    air_fast_bps: float = 100_000
+    """From this bit rate on peers are met over links, and the broadcast lane is silent."""
+    beacon_max_ms: int = 1_024_000
+    """The longest pause between beacons in company."""
+    beacon_alone_ms: int = 128_000
+    """The longest pause while nobody was heard: who comes into range is met within it."""
+    credit_packets: int = 16
+    """Packets that a neighbour may send us before we say again what we lack."""
+    urgent_kinds: frozenset[str] = frozenset({"alert"})
+    """Kinds of events that never wait for company."""
     peers_max: int = 256
     """Peers remembered; the one unheard for longest is forgotten first."""

@@ -23,18 +23,15 @@ from meshlog.sync.difference import (
 from meshlog.sync.holdings import Holdings, Ingested, Verdict
 from meshlog.sync.messages import (
     LOCATORS_MAX,
-    ROSTER_DIGEST_SIZE,
     Ack,
     Beacon,
-    Ids,
-    Loc,
     Message,
     Seg,
     Sum,
-    Vec,
     Want,
     root_hint,
 )
+from meshlog.sync.statements import ROSTER_DIGEST_SIZE, Delta, Digests, Ids, Loc, Vec
 
 _SEG_OVERHEAD = 4
 """Type byte and length of a SEG message."""
@@ -72,7 +69,7 @@ def agrees(holdings: Holdings, beacon: Beacon) -> bool:
 
 def same_roster(holdings: Holdings, beacon: Beacon) -> bool:
     """Say whether a peer's control feeds are ours."""
-    return beacon.roster_digest == holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
+    return holdings.roster_digest().startswith(beacon.roster_digest)
 
 
 def hear(holdings: Holdings, messages: Iterable[Message], now_ms: int) -> Heard:
@@ -112,8 +109,8 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
             heard.difference.pushes += answer_loc(holdings, message)
         case Sum():
             heard.lacking = message
-        case Seg():
-            pass
+        case Seg() | Delta() | Digests():
+            pass  # segments are stored by now; the others belong to the broadcast lane
 
 
 def pack(

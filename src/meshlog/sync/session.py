@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import LOCATORS_MAX, Beacon, Loc, Message, Run, Sum, Want
+from meshlog.sync.messages import LOCATORS_MAX, Beacon, Message, Run, Sum, Want
 from meshlog.sync.reply import agrees, hear, make_beacon, pack, same_roster, state
+from meshlog.sync.statements import Loc
 
 IDLE_ROUNDS_MAX = 8
 """Exchanges without a new event on either side before a session gives up and backs off.

@@ -1,0 +1,362 @@
+"""An adaptive binary range coder, and one description of a format for both directions.
+
+A format is a function over a ``Coder``: given a ``Writer`` it writes the values that it is
+handed, given a ``ReaderCoder`` it returns the ones that were written, so the two cannot drift.
+Whole numbers of at most 48 bits throughout: the same bytes on every platform.
+
+Source: Martin, Range encoding, 1979; adaptive binary decisions and carries as in LZMA. The
+first steps of a model follow Krichevsky and Trofimov's estimator, with a quarter in place of
+a half: our messages are short and their decisions mostly settled.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import TypeAlias
+
+from meshlog.errors import MalformedError
+
+Context: TypeAlias = Hashable
+"""Names a model. Equal names share what they learn, within one message."""
+
+UINT_MAX = 2**63 - 1
+"""Largest number of ``uint``."""
+
+RAW_SIZE_MAX = 65_536
+"""Bytes of one ``raw``: a body is no longer."""
+
+_HALF = 1 << 15
+_ONE = 1 << 16
+_LEAST = 32
+"""No prior says less than 0.0005: nothing costs more than 11 bits at first. Learning itself ends
+a step before 0 and 1, because what it moves by is rounded down."""
+
+_TOP = 1 << 24
+_WORD = 1 << 32
+_REGISTER_BYTES = 4
+_BYTE_MAX = 0xFF
+_CHUNK_BITS = 16
+_MANTISSA_BITS = 2
+_STEPS = 62
+_RATES = (*(2 * _ONE // (2 * step + 3) for step in range(_STEPS)), _ONE >> 6)
+"""How far a model moves towards what it saw, in 2**-16: 1/1.5, 1/2.5, … 1/62.5, then 1/64."""
+
+_Model: TypeAlias = list[int]
+"""Probability that the bit is 0, in 2**-16, and how many bits were seen."""
+
+
+def prior(weight_0: int, weight_1: int) -> int:
+    """Return the starting point of a model that saw ``weight_0`` zeros and ``weight_1`` ones.
+
+    Example:
+        >>> prior(3, 1) / 2**16
+        0.75
+    """
+    return min(max((weight_0 << 16) // (weight_0 + weight_1), _LEAST), _ONE - _LEAST)
+
+
+class Coder(ABC):
+    """What formats are described with. A writer takes ``value``; a reader ignores it.
+
+    Every method returns the value written or read. What a reader finds past its limit is a
+    MalformedError; what a writer is handed past it is our mistake and stops us.
+    """
+
+    __slots__ = ("_lengths", "_models", "_trees")
+
+    def __init__(self) -> None:
+        """Begin a message: every model at one half."""
+        self._models: dict[Context, _Model] = {}
+        self._trees: dict[Context, list[_Model]] = {}
+        self._lengths: dict[Context, list[_Model]] = {}
+
+    @abstractmethod
+    def _code(self, model: _Model, value: int) -> int:
+        """Write or read one bit, and let the model learn it."""
+
+    @abstractmethod
+    def _chunk(self, bits: int, value: int) -> int:
+        """Write or read 1 to 16 equiprobable bits."""
+
+    @property
+    @abstractmethod
+    def is_writing(self) -> bool:
+        """Whether values go in."""
+
+    def bit(self, context: Context, value: int = 0, start: int = _HALF, trust: int = 0) -> int:
+        """Code one adaptive bit.
+
+        Args:
+            context: Names the model.
+            value: 0 or 1.
+            start: Probability of 0 before anything was seen, in 2**-16; see ``prior``.
+            trust: How many bits that guess is worth.
+        """
+        model = self._models.get(context)
+        if model is None:
+            model = self._models[context] = [start, trust]
+        return self._code(model, value)
+
+    def direct(self, bits: int, value: int = 0) -> int:
+        """Code a number of 0 to 64 equiprobable bits."""
+        found = 0
+        while bits > _CHUNK_BITS:
+            bits -= _CHUNK_BITS
+            found = found << _CHUNK_BITS | self._chunk(_CHUNK_BITS, value >> bits & 0xFFFF)
+        return found << bits | self._chunk(bits, value & (1 << bits) - 1) if bits else found
+
+    def symbol(
+        self,
+        context: Context,
+        size: int,
+        value: int = 0,
+        weights: Sequence[int] = (),
+        trust: int = 16,
+    ) -> int:
+        """Code one of ``size`` symbols, 0 to size - 1, by a tree of adaptive bits.
+
+        Args:
+            context: Names the tree; always used with the same size.
+            size: At most 65,536.
+            value: Which one.
+            weights: How often each is expected, 1 or more; all alike by default.
+            trust: How many symbols the weights are worth.
+        """
+        depth = (size - 1).bit_length()
+        tree = self._trees.get(context)
+        if tree is None:
+            tree = self._trees[context] = _tree(depth, weights, trust)
+        node, low = 1, 0
+        for level in range(depth - 1, -1, -1):
+            middle = low + (1 << level)
+            if middle >= size:
+                node <<= 1
+                continue
+            found = self._code(tree[node], value >> level & 1)
+            node = node << 1 | found
+            if found:
+                low = middle
+        return low
+
+    def uint(
+        self, context: Context, value: int = 0, limit: int = UINT_MAX, typical_bits: int = 0
+    ) -> int:
+        """Code a number of 0 to ``limit``: how many bits it has, adaptively, then the bits.
+
+        Args:
+            context: Names the models.
+            value: At most ``limit``.
+            limit: At most 2**63 - 1.
+            typical_bits: How many bits the caller expects before anything was seen.
+        """
+        assert 0 <= value <= limit <= UINT_MAX, "a number past its limit"
+        models = self._lengths.get(context)
+        if models is None:
+            models = self._lengths[context] = []
+        most = (limit + 1).bit_length() - 1
+        length, told = 0, (value + 1).bit_length() - 1
+        while length < most:
+            if length == len(models):
+                likely = prior(1, 8) if length < typical_bits else _HALF
+                models.append([likely, 0])
+            if not self._code(models[length], told > length):
+                break
+            length += 1
+        number = 1
+        for place in range(length - 1, -1, -1):
+            if length - place > _MANTISSA_BITS:
+                number = number << place + 1 | self.direct(
+                    place + 1, value + 1 & (1 << place + 1) - 1
+                )
+                break
+            number = number << 1 | self.bit(
+                (context, "top", length, number), value + 1 >> place & 1
+            )
+        if number - 1 > limit:
+            raise MalformedError("number past its limit")
+        return number - 1
+
+    def sint(
+        self, context: Context, value: int = 0, limit: int = UINT_MAX, typical_bits: int = 0
+    ) -> int:
+        """Code a number of -limit to ``limit``; see ``uint``."""
+        size = self.uint(context, abs(value), limit, typical_bits)
+        return -size if size and self.bit((context, "sign"), value < 0) else size
+
+    def raw(self, context: Context, data: bytes = b"", limit: int = RAW_SIZE_MAX) -> bytes:
+        """Code at most ``limit`` bytes, each in the light of the one before."""
+        size = self.uint((context, "size"), len(data), limit)
+        out = bytearray()
+        last = 0
+        for place in range(size):
+            last = self.symbol((context, "byte", last), 256, data[place] if data else 0)
+            out.append(last)
+        return bytes(out)
+
+    def plain(self, size_bytes: int, data: bytes = b"") -> bytes:
+        """Code exactly ``size_bytes`` bytes that nobody can predict: hashes, keys."""
+        value = int.from_bytes(data, "big")
+        found = bytearray()
+        for place in range(size_bytes - 1, -1, -1):
+            found.append(self._chunk(8, value >> 8 * place & 0xFF))
+        return bytes(found)
+
+
+def _tree(depth: int, weights: Sequence[int], trust: int) -> list[_Model]:
+    """Return the models of a tree: node 1 is its root, 2n and 2n + 1 the children of n."""
+    if not weights:
+        return [[_HALF, 0] for _ in range(1 << depth)]
+    leaves = 1 << depth
+    sums = [0] * leaves + list(weights) + [0] * (leaves - len(weights))
+    for node in range(leaves - 1, 0, -1):
+        sums[node] = sums[2 * node] + sums[2 * node + 1]
+    return [
+        [prior(sums[2 * node], sums[2 * node + 1]), trust * sums[node] // sums[1]]
+        if node and sums[node]
+        else [_HALF, 0]
+        for node in range(leaves)
+    ]
+
+
+class Writer(Coder):
+    """Collects a message; ``finish`` returns it."""
+
+    __slots__ = ("_low", "_out", "_range")
+
+    def __init__(self) -> None:
+        """Begin with nothing written."""
+        super().__init__()
+        self._low = 0
+        self._range = _WORD - 1
+        self._out = bytearray()
+
+    @property
+    def is_writing(self) -> bool:
+        """See Coder.is_writing."""
+        return True
+
+    @property
+    def size_bytes(self) -> int:
+        """How long ``finish`` would be now, or up to three bytes more."""
+        return len(self._out) + _REGISTER_BYTES
+
+    def _code(self, model: _Model, value: int) -> int:
+        p, seen = model
+        bound = (self._range >> 16) * p
+        if value:
+            self._low += bound
+            self._range -= bound
+            model[0] = p - (p * _RATES[seen] >> 16)
+        else:
+            self._range = bound
+            model[0] = p + ((_ONE - p) * _RATES[seen] >> 16)
+        if seen < _STEPS:
+            model[1] = seen + 1
+        while self._range < _TOP:
+            self._shift()
+        return 1 if value else 0
+
+    def _chunk(self, bits: int, value: int) -> int:
+        self._range >>= bits
+        self._low += self._range * value
+        while self._range < _TOP:
+            self._shift()
+        return value
+
+    def _shift(self) -> None:
+        low = self._low
+        if low >= _WORD:
+            _carry(self._out)
+            low -= _WORD
+        self._out.append(low >> 24)
+        self._low = (low << 8) & (_WORD - 1)
+        self._range <<= 8
+
+    def finish(self) -> bytes:
+        """Return the message: the fewest bytes that say it, zeros behind them left out."""
+        size, value = _REGISTER_BYTES, self._low
+        for fewer in range(_REGISTER_BYTES - 1, -1, -1):
+            unit = 1 << 8 * (_REGISTER_BYTES - fewer)
+            rounded = -(-self._low // unit) * unit
+            if rounded < self._low + self._range:
+                size, value = fewer, rounded
+        out = bytearray(self._out)
+        if value >= _WORD:
+            _carry(out)
+        return bytes(out) + (value & _WORD - 1).to_bytes(_REGISTER_BYTES, "big")[:size]
+
+
+def _carry(out: bytearray) -> None:
+    """Add one to the number that ``out`` is; it is below one, so the carry ends in it."""
+    place = len(out) - 1
+    while out[place] == _BYTE_MAX:
+        out[place] = 0
+        place -= 1
+    out[place] += 1
+
+
+class ReaderCoder(Coder):
+    """Reads a message; what is past its end is zeros, but only as far as a writer leaves out."""
+
+    __slots__ = ("_at", "_code_word", "_data", "_range")
+
+    def __init__(self, data: bytes) -> None:
+        """Read ``data``, hostile, from its first byte."""
+        super().__init__()
+        self._data = data
+        self._range = _WORD - 1
+        self._code_word = int.from_bytes(data[:_REGISTER_BYTES] + bytes(_REGISTER_BYTES)) >> (
+            8 * min(len(data), _REGISTER_BYTES)
+        )
+        self._at = _REGISTER_BYTES
+
+    @property
+    def is_writing(self) -> bool:
+        """See Coder.is_writing."""
+        return False
+
+    def _code(self, model: _Model, value: int) -> int:  # noqa: ARG002 - a reader is told nothing
+        p, seen = model
+        bound = (self._range >> 16) * p
+        if self._code_word >= bound:
+            found = 1
+            self._code_word -= bound
+            self._range -= bound
+            model[0] = p - (p * _RATES[seen] >> 16)
+        else:
+            found = 0
+            self._range = bound
+            model[0] = p + ((_ONE - p) * _RATES[seen] >> 16)
+        if seen < _STEPS:
+            model[1] = seen + 1
+        while self._range < _TOP:
+            self._shift()
+        return found
+
+    def _chunk(self, bits: int, value: int) -> int:  # noqa: ARG002 - as above
+        self._range >>= bits
+        found = self._code_word // self._range
+        if found >> bits:
+            raise MalformedError("no such number")
+        self._code_word -= found * self._range
+        while self._range < _TOP:
+            self._shift()
+        return found
+
+    def _shift(self) -> None:
+        at = self._at
+        if at < len(self._data):
+            byte = self._data[at]
+        elif at < len(self._data) + _REGISTER_BYTES:
+            byte = 0
+        else:
+            raise MalformedError("truncated")
+        self._at = at + 1
+        self._code_word = self._code_word << 8 | byte
+        self._range <<= 8
+
+    def end(self) -> None:
+        """Check that nothing is left."""
+        if self._at < len(self._data):
+            raise MalformedError("trailing bytes")
