@@ -19,7 +19,7 @@ from meshlog.sync.budget import Budget, Urgency, air_ms
 from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
-from meshlog.sync.messages import Beacon, Message, Seg, encode_message
+from meshlog.sync.messages import Beacon, Message, Seg
 from meshlog.sync.owing import Owing
 from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
 from meshlog.sync.policy import Policy
@@ -68,6 +68,9 @@ SAID_MAX = 256
 SHARE_SLOTS = (0.1, 1.2)
 """After somebody's packet we wait so long: the air is everybody's."""
 
+QUIET_SLOTS = (2.0, 5.0)
+"""After a segment beacons wait so long: more may come. By luck, or all would end it at once."""
+
 PATIENCE_SLOTS = 12
 """Silence after which a statement is made again; doubles up to ``PATIENCE_MS_MAX``."""
 
@@ -81,6 +84,9 @@ REPEATS_MAX = 5
 REPEAT_MS = 600_000
 SEEN_MAX = 256
 """Packets recognised when they come again."""
+
+LOADED_MAX = 16
+"""Stretches that are tried for one packet."""
 
 HEADS_LOOKED_AT = 8
 """Points of a locator, heads first, that tell whether it shows a branch that we lack."""
@@ -232,34 +238,43 @@ class Lane:
     def _serve(self, urgency: Urgency, now_ms: int) -> list[Shout]:
         if not self._may(SHOUT_SIZE_MAX, urgency, now_ms):
             return []
-        cargo: list[Message] = []
-        room = CARGO_SIZE_MAX
-        for item in self._owing:
-            while room > SEG_OVERHEAD:
-                push = item.push
-                segments, reached = self._holdings.segments(
-                    push.feed, push.tip, push.after_seq, 0, compact=True,
-                    size_max=room - SEG_OVERHEAD,
-                )  # fmt: skip
-                if not segments:
-                    if room == CARGO_SIZE_MAX:  # no packet can carry it: a link must
-                        self._owing.drop(item)
-                    break
-                self._note_said(push.feed, reached, now_ms)
-                cargo.append(Seg(segments[0]))
-                room -= len(encode_message(cargo[-1]))
-                self._owing.sent(item, reached)
-                if reached >= push.tip.seq or item.packets_left <= 0:
-                    break
-            if room <= SEG_OVERHEAD:
-                break
+        cargo = self._load(now_ms)
         if not cargo:
             return []
         self._credit -= 1
         if self._credit <= 0:
             self._owing.forgive()
-        self._quiet_ms = now_ms + int(2.5 * self._slot_ms)
+        self._quiet_ms = now_ms + self._slots(*QUIET_SLOTS)
         return [self._shout(cargo, now_ms)]
+
+    def _load(self, now_ms: int) -> list[Message]:
+        """Return the segments that one packet carries, the most urgent first."""
+        cargo: list[Message] = []
+        room = CARGO_SIZE_MAX
+        for item in list(self._owing)[:LOADED_MAX]:
+            segments, reached = self._stretch(item.push, room)
+            if not segments:
+                if not cargo:  # no packet can carry it: a link must
+                    self._owing.drop(item)
+                continue
+            self._note_said(item.push.feed, reached, now_ms)
+            self._owing.sent(item, reached)
+            cargo += map(Seg, segments)
+            room -= sum(len(segment) + SEG_OVERHEAD for segment in segments)
+        return cargo
+
+    def _stretch(self, push: Push, room: int) -> tuple[list[bytes], int]:
+        """Return what fits ``room`` of a stretch, and the seq reached."""
+        most = room - SEG_OVERHEAD
+        if most <= 0:
+            return [], push.after_seq
+        for budget in (most, 0):  # with 0 there is one segment at most
+            segments, reached = self._holdings.segments(
+                push.feed, push.tip, push.after_seq, budget, compact=True, size_max=most
+            )
+            if sum(len(segment) + SEG_OVERHEAD for segment in segments) <= room:
+                return segments, reached
+        return [], push.after_seq
 
     def _say(self, now_ms: int) -> list[Shout]:
         """Make the statement that is due, unless it is not needed any more."""
@@ -352,7 +367,7 @@ class Lane:
             if run is not None:
                 self._note_said(run.feed, run.last, now_ms)
                 self._owing.overheard(run.feed, run.first, run.last, again_ms)
-        self._quiet_ms = max(self._quiet_ms, now_ms + int(2.5 * self._slot_ms))
+        self._quiet_ms = max(self._quiet_ms, now_ms + self._slots(*QUIET_SLOTS))
         if found.events:
             self._says = 0
             self._patience_ms = PATIENCE_SLOTS * self._slot_ms

@@ -1,4 +1,4 @@
-"""Broadcast packets: a beacon of 20 bytes with a MAC, everything else sealed. docs/protocol.md §6.6.
+"""Broadcast packets: a beacon of 20 bytes with a MAC, the rest sealed. docs/protocol.md §6.6.
 
 Sealing is AES-SIV (RFC 5297): no nonce that a cloned device or a restored backup could use
 twice. docs/adr/0012-broadcast-lane.md says why.

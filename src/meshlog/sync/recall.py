@@ -118,10 +118,10 @@ def changes(base: Heads, ours: Heads) -> tuple[Step, ...]:
         before = (base[index] if index < len(base) else ()) or ()
         if is_same(before, heads):
             continue
-        was = before[0].seq if before else 0
-        now = heads[0].seq if heads else 0
-        single = len(heads) <= 1 and len(before) <= 1 and was != now
-        steps.append(Step(index, now - was) if single else Step(index, 0, heads))
+        was = before[-1].seq if before else 0
+        now = heads[-1].seq if heads else 0
+        plainly = not heads or (len(heads) == 1 and len(before) <= 1 and was != now)
+        steps.append(Step(index, now - was) if plainly else Step(index, 0, heads))
     return tuple(steps)
 
 
