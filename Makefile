@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test lint format types contracts wheel docs coverage check lock clean made-elsewhere
+.PHONY: help venv demo bench-air test lint format types contracts wheel docs coverage check lock clean made-elsewhere
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ $(LOCKED): requirements/dev.txt $(MADE_ELSEWHERE)
 
 demo: $(STAMP) ## the main job: three devices that never all meet end with the same data (DEMO_ROWS=any.csv)
 	$(BIN)/meshlog demo
+
+bench-air: $(STAMP) ## bytes on the air, ours and the predecessor's, in one table (QUICK=1: a minute)
+	$(BIN)/python -m bench.air.environments
+	$(BIN)/python -m bench.air $(if $(QUICK),--quick)
 
 test: $(STAMP) ## the whole test-suite, doctests of src, docs and README included
 	$(BIN)/pytest

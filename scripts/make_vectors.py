@@ -37,6 +37,7 @@ from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import encode_segment
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
+from meshlog.sync import statements
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
 
@@ -308,7 +309,7 @@ def segments() -> dict[str, Any]:
     body = encode_body("feed.open", opening)
     opens = Event.make(control, 1, Stamp(T0_MS, 0), NO_PREV, body, DATASET)
     good = cut(run[:1], ANN)
-    head, tail = good[:21], good[26:]  # around the first seq and the base hint
+    head, tail = good[:22], good[27:]  # around the first seq and the base hint
     return {
         "good": [
             segment_case("one event", run[:1], ANN),
@@ -321,7 +322,8 @@ def segments() -> dict[str, Any]:
         ],
         "refused": refused(
             ("empty", b"", "truncated"),
-            ("unknown feed kind", good[:16] + b"\x02" + good[17:], "unknown feed kind"),
+            ("unknown coding", b"\x07" + good[1:], "unknown coding"),
+            ("unknown feed kind", good[:17] + b"\x02" + good[18:], "unknown feed kind"),
             ("seq 0", head + b"\x00" + bytes(4) + tail, "seq out of range"),
             ("seq past 32 bits", head + varint(2**32) + bytes(4) + tail, "number past its limit"),
             (
@@ -364,25 +366,30 @@ def example_messages() -> list[wire.Message]:
     beacon = wire.Beacon(
         T0_MS // 1000, wire.root_hint(T0_MS // 1000, bytes_of("root", 32)), b"rost", 300
     )
-    fork = (wire.HeadHint(4, b"aaaa"), wire.HeadHint(700, b"bbbb"))
+    fork = (statements.HeadHint(4, b"aaaa"), statements.HeadHint(700, b"bbbb"))
     return [
         beacon,
-        wire.Ids(()),
-        wire.Ids(
-            ((ann_control, (wire.HeadHint(1, b"aaaa"),)), (replace_life(ann_control, 10), fork))
+        statements.Ids(()),
+        statements.Ids(
+            (
+                (ann_control, (statements.HeadHint(1, b"aaaa"),)),
+                (replace_life(ann_control, 10), fork),
+            )
         ),
-        wire.Vec(b"rost", hashed=False, feeds=()),
-        wire.Vec(
+        statements.Vec(b"rost", hashed=False, feeds=()),
+        statements.Vec(
             b"rost",
             hashed=False,
-            feeds=((wire.HeadHint(5, b""),), (), fork, (wire.HeadHint(300, b""),)),
+            feeds=((statements.HeadHint(5, b""),), (), fork, (statements.HeadHint(300, b""),)),
         ),
-        wire.Vec(b"rost", hashed=True, feeds=((wire.HeadHint(5, b"aaaa"),), (), fork)),
+        statements.Vec(b"rost", hashed=True, feeds=((statements.HeadHint(5, b"aaaa"),), (), fork)),
         wire.Want(16_384, ()),
         wire.Want(16_384, (wire.Run(ANN_DATA, 1, 5), wire.Run(ann_control, 300, 2**32 - 1))),
         wire.Seg(cut(run, ANN)),
-        wire.Loc(ANN_DATA, ()),
-        wire.Loc(ANN_DATA, (wire.Point(10, b"aaaaaaaa"), wire.Point(1, b"bbbbbbbb"))),
+        statements.Loc(ANN_DATA, ()),
+        statements.Loc(
+            ANN_DATA, (statements.Point(10, b"aaaaaaaa"), statements.Point(1, b"bbbbbbbb"))
+        ),
         wire.Ack(beacon, 32, 1),
         wire.Sum(1200, 90_000),
     ]
@@ -456,7 +463,6 @@ def messages() -> dict[str, Any]:
                 one(2, b"\x01" + bytes(20) + varint(65 << 1 | 1)),
                 "number past its limit",
             ),
-            ("unknown flag", one(3, bytes(4) + b"\x02\x00"), "unknown flag"),
             ("too many runs", one(4, b"\x00" + varint(4097)), "number past its limit"),
             ("unknown feed kind", one(4, b"\x00\x01" + bytes(16) + b"\x02"), "truncated"),
             (

@@ -27,6 +27,7 @@ from meshlog.core.segment import decode_segment, encode_segment, is_signed, link
 from meshlog.errors import MalformedError
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
+from meshlog.sync import statements
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
 from tests.core.vectors import cases, dataset, feed, load, untagged
@@ -182,8 +183,8 @@ def test_segment_refuses(case: Any):
 # ── §6 Messages ──
 
 
-def head_hints(listed: Any) -> wire.HeadHints:
-    return tuple(wire.HeadHint(seq, bytes.fromhex(hint)) for seq, hint in listed)
+def head_hints(listed: Any) -> statements.HeadHints:
+    return tuple(statements.HeadHint(seq, bytes.fromhex(hint)) for seq, hint in listed)
 
 
 def beacon_of(fields: Any) -> wire.Beacon:
@@ -196,18 +197,24 @@ def message_of(kind: str, fields: Any) -> wire.Message:
         case "BEACON":
             return beacon_of(fields)
         case "IDS":
-            return wire.Ids(tuple((feed(key), head_hints(heads)) for key, heads in fields["feeds"]))
+            return statements.Ids(
+                tuple((feed(key), head_hints(heads)) for key, heads in fields["feeds"])
+            )
         case "VEC":
             digest_ = bytes.fromhex(fields["roster_digest"])
-            return wire.Vec(digest_, fields["hashed"], tuple(map(head_hints, fields["feeds"])))
+            return statements.Vec(
+                digest_, fields["hashed"], tuple(map(head_hints, fields["feeds"]))
+            )
         case "WANT":
             runs = tuple(wire.Run(feed(key), first, last) for key, first, last in fields["runs"])
             return wire.Want(fields["credit_bytes"], runs)
         case "SEG":
             return wire.Seg(bytes.fromhex(fields["data"]))
         case "LOC":
-            points = tuple(wire.Point(seq, bytes.fromhex(hint)) for seq, hint in fields["points"])
-            return wire.Loc(feed(fields["feed"]), points)
+            points = tuple(
+                statements.Point(seq, bytes.fromhex(hint)) for seq, hint in fields["points"]
+            )
+            return statements.Loc(feed(fields["feed"]), points)
         case "ACK":
             return wire.Ack(beacon_of(fields["beacon"]), fields["accepted"], fields["refused"])
         case "SUM":

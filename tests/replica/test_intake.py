@@ -221,7 +221,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], Verdict]] = {
     "a body changed": (lambda: flipped(RUN, 60), Verdict.FORGED),
     "a signature changed": (lambda: flipped(RUN, len(segs(RUN)[0]) - 1), Verdict.FORGED),
     "a base that is not held": (lambda: segs(BOB.run([9], RUN[3]))[0], Verdict.GAP),
-    "a wrong base hint": (lambda: flipped(RUN, 22), Verdict.GAP),
+    "a wrong base hint": (lambda: flipped(RUN, 23), Verdict.GAP),
     "stamps that stand still": (lambda: segs(at(Stamp(5, 5), Stamp(5, 6)))[0], Verdict.ACCEPTED),
     "a control feed without opening": (
         lambda: segs(chain(identity("x"), Stranger(identity("x")).control, [1]))[0],

@@ -14,7 +14,12 @@ from meshlog.core.event import OPEN_DATASET
 from meshlog.core.feed import ROOT_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.grant import Role
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp
-from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, decode_segment
+from meshlog.core.segment import (
+    CUT_EVENTS_MAX,
+    CUT_SIZE_MAX,
+    SEGMENT_PACKET_MAX,
+    decode_segment,
+)
 from meshlog.errors import IdentityError, InputError, StoreError
 from meshlog.ports import PeerSeen
 from meshlog.replica import Replica, found, join, join_open
@@ -185,10 +190,26 @@ def test_a_cut_falls_every_32_events():
 
 def test_a_cut_falls_every_16_kib():
     ann = open_replica("ann")
-    ann.append_many([("x", {"a": bytes(6_000)})] * 7, T0_MS)
+    ann.append_many([("x", {"a": "z" * 6_000})] * 7, T0_MS)
 
     assert served(ann, ann.data_feed) == [3, 3, 1]
     assert CUT_SIZE_MAX == 16_384
+
+
+def test_a_cut_falls_where_the_next_event_would_not_fit_a_packet():
+    """What a radio cannot send in one packet, it does not send."""
+    ann = open_replica("ann")
+    ann.append_many([("x", {"a": bytes(100)})] * 7, T0_MS)
+    ann.root()
+    head = ann.ledger.frontier[ann.data_feed][0]
+
+    pieces, reached = ann.segments(
+        ann.data_feed, head, 0, 10**6, compact=True, size_max=SEGMENT_PACKET_MAX
+    )
+
+    assert reached == head.seq
+    assert len(pieces) == 3
+    assert all(len(data) <= SEGMENT_PACKET_MAX for data in pieces)
 
 
 def test_small_cuts_are_served_together():

@@ -77,7 +77,8 @@ def decoded(data: bytes) -> list[wire.Message] | None:
 
 REASONS = {
     "truncated", "trailing bytes", "varint not shortest", "varint too long",
-    "number past its limit", "no such number", "seq out of range", "unknown feed kind", "unknown version",
+    "number past its limit", "no such number", "seq out of range", "unknown feed kind",
+    "unknown version",
     "newer version", "repeated message", "segment too large", "bundle too large",
     "not deflated", "inflates past its limit",
 }  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshlog.core.event import DatasetId, EventId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
-from meshlog.sync.messages import Beacon, Seg, Sum
+from meshlog.sync.messages import Beacon, Message, Seg, Sum
 from meshlog.sync.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.statements import Delta, Step
 
@@ -43,7 +43,7 @@ def test_a_beacons_count_is_the_one_nearest_to_ours(ours: int, ahead: int):
 
 
 def test_a_sealed_packet_comes_back_and_shows_nothing():
-    messages = [Delta(b"base", b"r", 16, (Step(3, -2),)), Seg(b"water point" * 3)]
+    messages: list[Message] = [Delta(b"base", b"r", 16, (Step(3, -2),)), Seg(b"water point" * 3)]
 
     packet = AIR.seal(messages, salt=b"ab")
 

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+from meshlog.errors import InputError
 from meshlog.ports import Asked, LinkEvent, Peer
 from meshlog.transport.reticulum import ReticulumLinks
 
@@ -58,6 +59,11 @@ class BlindGate(MacGate):
 def bulk(size_bytes: int) -> bytes:
     """Return the bytes that answer ``bulk:size``; they do not compress."""
     return Random(size_bytes).randbytes(size_bytes)
+
+
+def shouted(size_bytes: int, seed: int) -> bytes:
+    """Return a packet that follows from its size and ``seed``."""
+    return Random(f"{size_bytes}:{seed}").randbytes(size_bytes)
 
 
 def digest(data: bytes) -> str:
@@ -124,6 +130,12 @@ def obey(links: ReticulumLinks, command: dict[str, Any]) -> bool:
             links.ask(Peer(command["peer"]), command["exchange"], request)
         case "announce":
             links.announce()
+        case "shout":
+            for nth in range(command.get("count", 1)):
+                try:
+                    links.shout(shouted(command["size"], command["seed"] + nth))
+                except InputError as error:
+                    say("Refused", why=str(error))
         case "hang_up":
             links.hang_up(Peer(command["peer"]))
         case "stats":
@@ -132,6 +144,7 @@ def obey(links: ReticulumLinks, command: dict[str, Any]) -> bool:
                 peers={peer: asdict(one) for peer, one in links.stats().items()},
                 interfaces=[asdict(one) for one in links.interfaces()],
                 refused=links.refused,
+                broadcasts=asdict(links.broadcasts()),
                 threads=threading.active_count(),
             )
         case "quit":

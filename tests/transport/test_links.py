@@ -5,108 +5,18 @@ from __future__ import annotations
 import builtins
 import logging
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from meshlog.errors import InputError, TransportError
-from meshlog.ports import Asked, LinkEvent, LinkUp, Peer, PeerSeen
+from meshlog.ports import Asked, LinkUp, Peer, PeerSeen
 from meshlog.transport.dialling import HELLO
-from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, LinkId, Phase
-from meshlog.transport.links import EXCHANGE, UNPROVEN_MAX, RadioLinks
-from meshlog.transport.peers import InterfaceStats
-from meshlog.transport.radio import LinkFacts, RadioEvents
+from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, LinkId
+from meshlog.transport.links import EXCHANGE, UNPROVEN_MAX
 from meshlog.transport.reticulum import RNSRadio, load_rns
+from tests.transport.fake_radio import BOB, KEY, US, World, soon
 from tests.transport.node_process import MacGate
-
-US, BOB = Peer("00" * 16), Peer("bb" * 16)
-KEY = b"dataset"
-
-
-class FakeReceipt:
-    def look(self) -> tuple[Phase, float]:
-        return Phase.SENDING, 0.0
-
-
-class FakeRadio:
-    """Keeps links in a set and notes what it is told."""
-
-    peer = US
-
-    def __init__(self) -> None:
-        self.links: set[LinkId] = set()
-        self.announced: list[bytes] = []
-        self.asked: list[tuple[LinkId, str, bytes]] = []
-
-    def start(self, events: RadioEvents) -> None:
-        self.events = events
-
-    def come(self, name: int) -> LinkId:
-        link = LinkId(name.to_bytes(16, "big"))
-        self.links.add(link)
-        self.events.established(link, dialled_by_us=False)
-        return link
-
-    def announce(self, app_data: bytes) -> None:
-        self.announced.append(app_data)
-
-    def find(self, peer: Peer) -> None: ...
-
-    def reachable(self, peer: Peer) -> bool:
-        return True
-
-    def hops(self, peer: Peer) -> int:
-        return 1
-
-    def recall(self, peer: Peer) -> bytes | None:
-        return None
-
-    def open(self, public_key: bytes) -> LinkId:
-        raise AssertionError("nobody dials in these tests")
-
-    def facts(self, link: LinkId) -> LinkFacts | None:
-        return LinkFacts(0.01, 1e7, None, 391) if link in self.links else None
-
-    def ask(
-        self,
-        link: LinkId,
-        path: str,
-        data: bytes,
-        limit_s: float,
-        done: Callable[[bytes | None], None],
-    ) -> FakeReceipt:
-        self.asked.append((link, path, data))
-        return FakeReceipt()
-
-    def drop(self, link: LinkId) -> None:
-        self.links.discard(link)
-
-    def sweep(self, now_s: float, limit_s: float) -> None: ...
-
-    def interfaces(self) -> list[InterfaceStats]:
-        return []
-
-    def slowest_bps(self) -> float:
-        return 1e7
-
-    def close(self) -> None:
-        self.links.clear()
-
-
-class World:
-    """A `RadioLinks` on a fake radio, with a clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.radio = FakeRadio()
-        self.heard: list[LinkEvent] = []
-        self.now_s = 0.0
-        self.links = RadioLinks(self.radio, clock_s=lambda: self.now_s, wall_ms=lambda: 0)
-        self.links.start(MacGate(KEY, US), lambda: bytes(99), self.heard.append)
-
-    def hello(self, link: LinkId, key: bytes = KEY, peer: Peer = BOB) -> bytes | None:
-        proof = MacGate(key, peer).prove(bytes(link), initiator=True)
-        return self.links.serve(HELLO, link, b"\x01" + proof)
 
 
 @pytest.fixture
@@ -114,15 +24,6 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.links.close()
-
-
-def soon(is_so: Callable[[], bool]) -> bool:
-    until_s = time.monotonic() + 3
-    while time.monotonic() < until_s:
-        if is_so():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_link_counts_when_it_has_proven_itself(world: World) -> None:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "delete": "write",
     "import": "transfer",
     "export": "transfer",
+    "forms": "forms",
     "view": "read",
     "conflicts": "conflicts",
     "history": "trace",
@@ -33,6 +34,7 @@ _COMMANDS = {
     "status": "status",
     "fsck": "check",
     "demo": "demo",
+    "sim": "sim",
 }
 """Command: the module of this package that has it, in the order in which people need them."""
 

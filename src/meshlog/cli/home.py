@@ -101,19 +101,16 @@ def _say_what_is_new(
 
 @contextmanager
 def running(
-    home: Home, radio: Radio | None, gossip_interval_s: float | None, first: Sequence[Item]
+    home: Home, radio: Radio | None, policy: Policy, first: Sequence[Item]
 ) -> Iterator[Node]:
     """Start node and control socket, in the main thread; close both after the block.
 
     Args:
         home: Stays the caller's to close.
         radio: None for a device that has none.
-        gossip_interval_s: Before a failed sync is tried again; None takes the policy's.
+        policy: How eager to sync.
         first: Written before the node starts, unless the records say so already.
     """
-    policy = Policy()
-    if gossip_interval_s is not None:
-        policy = Policy(retry_ms=max(round(gossip_interval_s * 1_000), 1))
     links = None if radio is None else radio.links(home.identity)
     node = Node.over(home.store, home.identity, links, policy)
     control = None

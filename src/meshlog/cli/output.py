@@ -171,6 +171,19 @@ def ago(delay_ms: float) -> str:
     return "just now"
 
 
+def duration(delay_s: float) -> str:
+    """Return how long something takes, in its largest unit.
+
+    Example:
+        >>> duration(0.2), duration(95), duration(9_000)
+        ('1 s', '1.6 min', '2.5 h')
+    """
+    for unit, size_s in (("h", 3_600), ("min", 60)):
+        if delay_s >= 1.5 * size_s:
+            return f"{delay_s / size_s:.2g} {unit}"
+    return f"{max(delay_s, 1):.0f} s"
+
+
 def size(size_bytes: float) -> str:
     """Return a number of bytes as people read it.
 

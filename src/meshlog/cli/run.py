@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import FrameType
 
 import click
@@ -14,6 +15,7 @@ from meshlog.cli.command import SECONDS, TEXT, Place, command, store_options
 from meshlog.cli.logs import watch_quietly, write_log_to_stderr
 from meshlog.cli.output import shown
 from meshlog.cli.values import Item, checked
+from meshlog.sync.policy import Policy
 from meshlog.tools.cells import value_of
 
 
@@ -23,6 +25,7 @@ from meshlog.tools.cells import value_of
         meshlog run
         meshlog run --name base --data base.db --create R-100 site --set R-100 status OPENED
         meshlog run --service -v
+        meshlog run --duty-cycle 10 --urgent medevac.request
     """,
 )
 @click.option("--name", type=TEXT, help="What this device is called, in a new store.")
@@ -43,6 +46,20 @@ from meshlog.tools.cells import value_of
     type=SECONDS,
     metavar="SECONDS",
     help="Between announces while alone.  [default: as the medium allows]",
+)
+@click.option(
+    "--duty-cycle",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=100.0,
+    metavar="PERCENT",
+    help="Of every hour, how much broadcasts may take; 1 or 10 in EU868.  [default: no limit]",
+)
+@click.option(
+    "--urgent",
+    multiple=True,
+    type=TEXT,
+    metavar="KIND",
+    help="A kind of event that never waits for company on the air; may be repeated.",
 )
 @click.option(
     "--create", nargs=2, multiple=True, type=TEXT, metavar="RECORD FORM", help="Create a record."
@@ -71,6 +88,8 @@ def run_command(
     configdir: str | None,
     gossip_interval: float | None,
     announce_interval: float | None,
+    duty_cycle: float,
+    urgent: Sequence[str],
     create: Sequence[tuple[str, str]],
     fields: Sequence[tuple[str, str, str]],
     notes: Sequence[tuple[str, str]],
@@ -97,7 +116,8 @@ def run_command(
     radio = None if no_radio else Radio(configdir, announce_interval)
     with ExitStack() as stack:
         home = stack.enter_context(opened_home(place, name, seeded=seeded))
-        node = stack.enter_context(running(home, radio, gossip_interval, first))
+        policy = _policy(gossip_interval, duty_cycle, urgent)
+        node = stack.enter_context(running(home, radio, policy, first))
         stop = _stopped_by_signal() if service else None
         how = "over Reticulum" if radio else "without a radio"
         author = home.identity.author.hex()
@@ -109,6 +129,16 @@ def run_command(
 
             click.echo("commands:  view | front | quit | status | help")
             serve_prompt(node)
+
+
+def _policy(gossip_interval_s: float | None, duty_cycle: float, urgent: Sequence[str]) -> Policy:
+    """Return how eager to sync, as the flags say."""
+    policy = Policy(duty_cycle=duty_cycle / 100)
+    if urgent:
+        policy = replace(policy, urgent_kinds=policy.urgent_kinds | set(urgent))
+    if gossip_interval_s is not None:
+        policy = replace(policy, retry_ms=max(round(gossip_interval_s * 1_000), 1))
+    return policy
 
 
 def _first(

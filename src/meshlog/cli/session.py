@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from meshlog.cli.command import Place
 from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
+from meshlog.core.form import FormBook
 from meshlog.daemon.client import ControlClient, connect, size_on_line
 from meshlog.errors import StoreBusyError, StoreError
 from meshlog.ports import Arrival
+from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record
@@ -35,6 +37,12 @@ class Writer(Protocol):
 
     def invite(self, role: str, days: int) -> str:
         """Return the text of a new invite."""
+
+    def put_form(self, definition: Mapping[str, Any]) -> bool:
+        """Pin a form; return False where it is pinned already."""
+
+    def forms(self) -> FormBook:
+        """Return the forms that are pinned."""
 
     def record(self, record_id: str) -> Record | None:
         """Return a record, hidden ones included; sees every ``emit`` that returned."""
@@ -102,6 +110,14 @@ class _Local:
 
         return new_invite(self._node, role, days)
 
+    def put_form(self, definition: Mapping[str, Any]) -> bool:
+        """See Writer.put_form."""
+        return self._node.put_form(definition)
+
+    def forms(self) -> FormBook:
+        """See Writer.forms."""
+        return self._node.replica.ledger.forms
+
     def record(self, record_id: str) -> Record | None:
         """See Writer.record."""
         return self._node.record(record_id)
@@ -130,6 +146,17 @@ class _Remote:
     def invite(self, role: str, days: int) -> str:
         """See Writer.invite."""
         return self._client.invite(role, days)
+
+    def put_form(self, definition: Mapping[str, Any]) -> bool:
+        """See Writer.put_form."""
+        pinned = self._client.put_form(definition)
+        self._look_again()
+        return pinned
+
+    def forms(self) -> FormBook:
+        """See Writer.forms."""
+        store = self._now()
+        return Ledger.load(store, dataset_of(store, self._path)).forms
 
     def record(self, record_id: str) -> Record | None:
         """See Writer.record."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshlog.cli.command import Place, command, json_option, store_options
-from meshlog.cli.output import ago, count, printable, say, say_json, show_table, size
+from meshlog.cli.output import ago, count, duration, printable, say, say_json, show_table, size
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.daemon.client import connect
@@ -58,6 +58,7 @@ def stored_status(read: Reading) -> dict[str, Any]:
         "root": read.ledger.root.hex(),
         "members": len(roster.members),
         "peers": [],
+        "air": None,
         "interfaces": [],
         "refused": {},
     }
@@ -82,6 +83,8 @@ def show_status(status: Mapping[str, Any]) -> None:
         return
     for interface in status["interfaces"]:
         say(f"interface  {_interface(interface)}")
+    if status.get("air"):
+        show_air(status["air"])
     if not status["peers"]:
         say("peers      none heard yet")
         return
@@ -89,6 +92,22 @@ def show_status(status: Mapping[str, Any]) -> None:
     show_table(
         ["peer", "", "they lack", "we lack", "heard"], [_peer(peer) for peer in status["peers"]]
     )
+
+
+def show_air(air: Mapping[str, Any]) -> None:
+    """Print how we and the neighbours in earshot stand."""
+    heard, agreed = air["heard_ms_ago"], air["agreed_ms_ago"]
+    words = [f"{size(air['rate_bps'] / 8)}/s"]
+    if air["duty_cycle"] < 1:
+        words.append(f"{air['duty_cycle'] * 100:.3g} % of the time")
+    words.append("nobody heard yet" if heard is None else f"last heard {ago(heard)}")
+    if agreed is not None:
+        words.append(f"in step {ago(agreed)}")
+    say(f"air        {', '.join(words)}")
+    for side, who in (("we_lack", "we lack"), ("they_lack", "others lack")):
+        if air[f"{side}_events"]:
+            lacking = _lack(air[f"{side}_events"], air[f"{side}_bytes"])
+            say(f"           {who} {lacking}: {duration(air[f'{side}_s'])} at best")
 
 
 def _interface(interface: Mapping[str, Any]) -> str:

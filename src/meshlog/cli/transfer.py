@@ -99,6 +99,8 @@ def import_command(
             progress=checked,
             format=cast("Format | None", format_),
             na_values=na_values or ("NA",),
+            forms=writer.forms(),
+            put_form=writer.put_form,
         )
     if as_json:
         say_json({**asdict(report), "failed": [fault._asdict() for fault in report.failed]})

@@ -12,7 +12,8 @@ a half: our messages are short and their decisions mostly settled.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from meshlog.errors import MalformedError
@@ -38,6 +39,8 @@ _REGISTER_BYTES = 4
 _BYTE_MAX = 0xFF
 _CHUNK_BITS = 16
 _MANTISSA_BITS = 2
+_NESTED_TRUST = 24
+_INHERITED_TRUST = 1
 _STEPS = 62
 _RATES = (*(2 * _ONE // (2 * step + 3) for step in range(_STEPS)), _ONE >> 6)
 """How far a model moves towards what it saw, in 2**-16: 1/1.5, 1/2.5, … 1/62.5, then 1/64."""
@@ -45,7 +48,11 @@ _RATES = (*(2 * _ONE // (2 * step + 3) for step in range(_STEPS)), _ONE >> 6)
 _Model: TypeAlias = list[int]
 """Probability that the bit is 0, in 2**-16, and how many bits were seen."""
 
+Primer: TypeAlias = Mapping[Context, Mapping[int, _Model]]
+"""Nested contexts and their models."""
 
+
+@lru_cache(maxsize=1024)
 def prior(weight_0: int, weight_1: int) -> int:
     """Return the starting point of a model that saw ``weight_0`` zeros and ``weight_1`` ones.
 
@@ -56,6 +63,9 @@ def prior(weight_0: int, weight_1: int) -> int:
     return min(max((weight_0 << 16) // (weight_0 + weight_1), _LEAST), _ONE - _LEAST)
 
 
+_LIKELY = prior(1, 8)
+
+
 class Coder(ABC):
     """What formats are described with. A writer takes ``value``; a reader ignores it.
 
@@ -63,13 +73,15 @@ class Coder(ABC):
     MalformedError; what a writer is handed past it is our mistake and stops us.
     """
 
-    __slots__ = ("_lengths", "_models", "_trees")
+    __slots__ = ("_lengths", "_models", "_nested", "_primer", "_trees")
 
     def __init__(self) -> None:
         """Begin a message: every model at one half."""
         self._models: dict[Context, _Model] = {}
         self._trees: dict[Context, list[_Model]] = {}
         self._lengths: dict[Context, list[_Model]] = {}
+        self._nested: dict[Context, dict[int, _Model]] = {}
+        self._primer: Primer = {}
 
     @abstractmethod
     def _code(self, model: _Model, value: int) -> int:
@@ -126,7 +138,8 @@ class Coder(ABC):
         depth = (size - 1).bit_length()
         tree = self._trees.get(context)
         if tree is None:
-            tree = self._trees[context] = _tree(depth, weights, trust)
+            start = _tree(depth, tuple(weights), trust)
+            tree = self._trees[context] = [[p, seen] for p, seen in start]
         node, low = 1, 0
         for level in range(depth - 1, -1, -1):
             middle = low + (1 << level)
@@ -138,6 +151,53 @@ class Coder(ABC):
             if found:
                 low = middle
         return low
+
+    def nested(
+        self, contexts: Sequence[Context], size: int, value: int = 0, weights: Sequence[int] = ()
+    ) -> int:
+        """Code one of ``size`` symbols in the light of several contexts, one within the other.
+
+        The last context decides. What it has not met yet it takes over from the one before,
+        and what it learns, they learn, too.
+
+        Args:
+            contexts: From the widest to the narrowest.
+            size: A power of two, at most 65,536.
+            value: Which one.
+            weights: As for ``symbol``, of the widest.
+        """
+        trees = [self._nested.get(context) or self._begin(context) for context in contexts]
+        widest = trees.pop(0)
+        if not widest:
+            start = _tree((size - 1).bit_length(), tuple(weights), _NESTED_TRUST)
+            widest.update((node, [p, seen]) for node, (p, seen) in enumerate(start))
+        node = 1
+        for level in range((size - 1).bit_length() - 1, -1, -1):
+            models = [widest[node]]
+            for tree in trees:
+                model = tree.get(node)
+                if model is None:
+                    model = tree[node] = [models[-1][0], _INHERITED_TRUST]
+                models.append(model)
+            found = self._code(models.pop(), value >> level & 1)
+            for p_seen in models:
+                _learn(p_seen, found)
+            node = node << 1 | found
+        return node - size
+
+    def _begin(self, context: Context) -> dict[int, _Model]:
+        """Return the models of a nested context that is new, as the primer knows it."""
+        primed = self._primer.get(context, {})
+        found = self._nested[context] = {node: [*model] for node, model in primed.items()}
+        return found
+
+    def prime(self, primer: Primer) -> None:
+        """Let ``nested`` know what another coder learned; before its first use."""
+        self._primer = primer
+
+    def learned(self) -> Primer:
+        """Return what ``nested`` learned, for ``prime``; nothing may be coded after that."""
+        return self._nested
 
     def uint(
         self, context: Context, value: int = 0, limit: int = UINT_MAX, typical_bits: int = 0
@@ -158,7 +218,7 @@ class Coder(ABC):
         length, told = 0, (value + 1).bit_length() - 1
         while length < most:
             if length == len(models):
-                likely = prior(1, 8) if length < typical_bits else _HALF
+                likely = _LIKELY if length < typical_bits else _HALF
                 models.append([likely, 0])
             if not self._code(models[length], told > length):
                 break
@@ -203,20 +263,29 @@ class Coder(ABC):
         return bytes(found)
 
 
-def _tree(depth: int, weights: Sequence[int], trust: int) -> list[_Model]:
+def _learn(model: _Model, value: int) -> None:
+    """Let a model see a bit that another one coded."""
+    p, seen = model
+    model[0] = p - (p * _RATES[seen] >> 16) if value else p + ((_ONE - p) * _RATES[seen] >> 16)
+    if seen < _STEPS:
+        model[1] = seen + 1
+
+
+@lru_cache(maxsize=512)
+def _tree(depth: int, weights: tuple[int, ...], trust: int) -> tuple[tuple[int, int], ...]:
     """Return the models of a tree: node 1 is its root, 2n and 2n + 1 the children of n."""
-    if not weights:
-        return [[_HALF, 0] for _ in range(1 << depth)]
     leaves = 1 << depth
+    if not weights:
+        return ((_HALF, 0),) * leaves
     sums = [0] * leaves + list(weights) + [0] * (leaves - len(weights))
     for node in range(leaves - 1, 0, -1):
         sums[node] = sums[2 * node] + sums[2 * node + 1]
-    return [
-        [prior(sums[2 * node], sums[2 * node + 1]), trust * sums[node] // sums[1]]
+    return tuple(
+        (prior(sums[2 * node], sums[2 * node + 1]), trust * sums[node] // sums[1])
         if node and sums[node]
-        else [_HALF, 0]
+        else (_HALF, 0)
         for node in range(leaves)
-    ]
+    )
 
 
 class Writer(Coder):

@@ -16,12 +16,19 @@ from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId, verify
 from meshlog.errors import MalformedError
 
+PLAIN = 0
+"""The coding byte of the layout below; compact ones are in core/compact."""
+
 CUT_EVENTS_MAX = 32
 """An author signs at the latest this many events after its last cut: 64 signature bytes
 then cost 2 per event, and a slow link can serve a part of a feed."""
 
 CUT_SIZE_MAX = 16_384
 """…or after this many body bytes, about what SF8 moves in a minute."""
+
+SEGMENT_PACKET_MAX = 420
+"""…or where the run would no longer fit one radio packet, coded compactly (ADR 9). The packet
+carries 447 bytes; the rest is for what travels with it."""
 
 SEGMENT_EVENTS_MAX = 256
 """Eight cuts' worth. No two cuts of a feed are further apart, so every relay can serve it."""
@@ -37,10 +44,12 @@ class Segment:
     feed: FeedKey
     first_seq: int
     base_hint: bytes
-    """First 4 bytes of the id of the event before; a hint, wrong costs a round trip."""
+    """First bytes of the id of the event before, 4 or 2; a hint, wrong costs a round trip."""
     entries: tuple[tuple[Stamp, bytes], ...]
     """Stamp and body of each event, in order."""
     signature: bytes
+    is_relative: bool = False
+    """Whether the stamps count from that of the base; see ``placed``."""
 
     @property
     def last_seq(self) -> int:
@@ -52,7 +61,8 @@ def encode_segment(events: Sequence[Event]) -> bytes:
     """Return the bytes of a run of one branch whose last event carries a signature."""
     first = events[0]
     assert events[-1].signature, "a segment ends at a cut"
-    out = [first.feed.packed(), varint(first.seq), first.prev[:BASE_HINT_SIZE], varint(len(events))]
+    out = [bytes((PLAIN,)), first.feed.packed(), varint(first.seq), first.prev[:BASE_HINT_SIZE]]
+    out.append(varint(len(events)))
     wall_ms, counter = 0, -1
     for event in events:
         delta_ms = event.stamp.wall_ms - wall_ms
@@ -76,6 +86,8 @@ def decode_segment(data: bytes) -> Segment:
     if len(data) > SEGMENT_SIZE_MAX:
         raise MalformedError("segment too large")
     reader = Reader(data)
+    if reader.uint(1) != PLAIN:
+        raise MalformedError("unknown coding")
     author, kind, incarnation = (
         AuthorId(reader.take(AUTHOR_ID_SIZE)),
         reader.uint(1),
@@ -105,10 +117,27 @@ def decode_segment(data: bytes) -> Segment:
     return Segment(feed, first_seq, base_hint, tuple(entries), signature)
 
 
+def placed(segment: Segment, base: Stamp) -> Segment | None:
+    """Return the segment with its stamps as they follow that of a base.
+
+    None where they would leave their range: it does not follow this base.
+    """
+    if not segment.is_relative:
+        return segment
+    entries = []
+    for (wall_ms, counter), body in segment.entries:
+        stamp = Stamp(base.wall_ms + wall_ms, counter + (0 if wall_ms else base.counter + 1))
+        if stamp.wall_ms > WALL_MS_MAX or stamp.counter > COUNTER_MAX:
+            return None
+        entries.append((stamp, body))
+    return replace(segment, entries=tuple(entries), is_relative=False)
+
+
 def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event]:
     """Return the segment's events as they follow ``base`` (32 bytes; zeros at seq 1).
 
-    The last one carries the signature, still unverified. Cost: one hash per event.
+    The last one carries the signature, still unverified. A relative segment has to be placed
+    before. Cost: one hash per event.
     """
     events: list[Event] = []
     prev = base

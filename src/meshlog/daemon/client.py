@@ -58,6 +58,10 @@ class ControlClient:
         """Return the text of a new invite. See ``emit`` for what it raises."""
         return str(self.ask("invite", role=role, days=days)["invite"])
 
+    def put_form(self, definition: Mapping[str, Any]) -> bool:
+        """Pin a form; False where it was pinned before. See ``emit`` for what it raises."""
+        return bool(self.ask("put_form", definition=plain(definition))["pinned"])
+
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """Send one request and return its answer. See ``emit`` for what it raises."""
         try:

@@ -67,6 +67,14 @@ def _view(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"view": node.view()}
 
 
+def _put_form(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Pin ``definition``, a form's name and fields."""
+    definition = request.get("definition")
+    if not isinstance(definition, dict):
+        raise InputError("a definition is an object: form and fields")
+    return {"pinned": node.put_form(definition)}
+
+
 def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make an invite: ``role`` by its name, ``days`` until it expires (0 never)."""
     role, days = request.get("role"), request.get("days", 0)
@@ -94,4 +102,5 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "poke": _poke,
     "view": _view,
     "invite": _invite,
+    "put_form": _put_form,
 }

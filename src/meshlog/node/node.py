@@ -162,13 +162,14 @@ class Node:
         """
         with self.lock:
             self.replica.believe(self._hlc.latest)
+            items = list(items)
             cores = self.replica.append_many(items, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
             if cores:
                 cores[-1] = cores[-1].signed(self.replica.identity)
             events = self.store.shown(cores)
         if self._loop is not None:
-            self._loop.tell(Changed())
+            self._loop.tell(Changed(self.replica.is_urgent(kind for kind, _ in items)))
         return events
 
     def create_record(self, record_id: str, form: str) -> Event:
@@ -210,6 +211,28 @@ class Node:
     def delete_record(self, record_id: str) -> Event:
         """Delete a record as it is seen here; a write that this delete had not seen keeps it."""
         return self.emit("record.delete", {"record_id": record_id})
+
+    def put_form(self, definition: Mapping[str, Any]) -> bool:
+        """Pin a form, so that its records take a few bytes on slow air.
+
+        Args:
+            definition: ``{"form": name, "fields": [[name, type, parameters], …]}``, as
+                docs/importing.md has it.
+
+        Returns:
+            Whether it was pinned now; False where the very same one is pinned already.
+
+        Raises:
+            InputError: Not a form; the message says where it is wrong.
+            StoreError: The disk refused.
+        """
+        with self.lock:
+            self.replica.believe(self._hlc.latest)
+            event = self.replica.put_form(definition, self.now_ms())
+            self._hlc.latest = self.replica.ledger.clock
+        if self._loop is not None:
+            self._loop.tell(Changed())
+        return event is not None
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 

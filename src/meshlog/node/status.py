@@ -17,7 +17,8 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
 
     Keys: dataset, dataset_name, name, author, events, records, conflicts, held, root, clock,
     peers (peer, name, contact, lacks_events and we_lack_events as last heard, heard_ms_ago,
-    bytes_sent, bytes_received, transfer_progress 0 to 1), interfaces, refused (reason →
+    bytes_sent, bytes_received, transfer_progress 0 to 1), air (what the broadcast lane knows: see
+    ``sync.lane.Outlook``; None off slow media), interfaces, refused (reason →
     segments). Cost: O(records).
     """
     ledger = replica.ledger
@@ -35,8 +36,35 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "root": ledger.root.hex(),
         "members": len(ledger.roster.members),
         "peers": [_peer(replica, state, links, now_ms) for state in replica.engine.peers],
+        "air": _air(replica, now_ms),
         "interfaces": _interfaces(links),
         "refused": dict(replica.refused),
+    }
+
+
+def _air(replica: Replica, now_ms: int) -> dict[str, Any] | None:
+    outlook = replica.engine.lane.outlook()
+    if outlook is None:
+        return None
+
+    def ago(when_ms: int | None) -> int | None:
+        return None if when_ms is None else max(now_ms - when_ms, 0)
+
+    def lack(side: str, events: int) -> dict[str, Any]:
+        return {
+            f"{side}_events": events,
+            f"{side}_bytes": round(events * outlook.event_size_bytes),
+            f"{side}_s": round(outlook.seconds(events)),
+        }
+
+    return {
+        "rate_bps": outlook.rate_bps,
+        "duty_cycle": outlook.share,
+        "heard_ms_ago": ago(outlook.heard_ms),
+        "agreed_ms_ago": ago(outlook.agreed_ms),
+        **lack("we_lack", outlook.we_lack_events),
+        **lack("they_lack", outlook.they_lack_events),
+        "heard": outlook.counts,
     }
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from meshlog.core.compact.run import read_segment
 from meshlog.core.event import NO_PREV, DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import author_id
 from meshlog.core.roster import Roster, read_opening, role_of
-from meshlog.core.segment import Segment, decode_segment, is_signed, link_events, stamps_rise
+from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps_rise
 from meshlog.errors import MalformedError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
@@ -22,7 +23,7 @@ from meshlog.sync.holdings import Verdict
 from meshlog.views.changes import record_of
 
 BEFORE_ALL = Stamp(-1, 0)
-PASSES = 3
+PASSES = 4
 BASES_MAX = 8
 """Branches that a segment may be tried on; more at one seq is a hostile feed."""
 
@@ -31,44 +32,33 @@ BASES_MAX = 8
 class Batch:
     """Segments on their way in: verdicts, and what they would change."""
 
+    coded: Sequence[bytes]
     segments: list[Segment | None]
+    """Decoded; None where that failed, or waits for a feed or a form that is named."""
     verdicts: list[Verdict]
     gaps: set[FeedKey] = field(default_factory=set)
     touched: list[str] = field(default_factory=list)
     events: int = 0
 
 
-def decode_batch(segments: Sequence[bytes]) -> Batch:
-    """Return the decoded segments of a batch; what is malformed keeps its verdict."""
-    decoded: list[Segment | None] = []
-    for data in segments:
-        try:
-            decoded.append(decode_segment(data))
-        except MalformedError:
-            decoded.append(None)
-    return Batch(
-        decoded, [Verdict.MALFORMED if segment is None else Verdict.GAP for segment in decoded]
-    )
+def begin_batch(segments: Sequence[bytes]) -> Batch:
+    """Return a batch in which nothing was decoded yet."""
+    return Batch(segments, [None] * len(segments), [Verdict.GAP] * len(segments))
 
 
 def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_ms: int) -> None:
     """Write what holds of a batch, inside the caller's transaction; ``ledger`` is a copy.
 
     Segments may come in any order. Judged by kind, feed and seq, one pass takes all but what
-    waits for a later one's branch or for the genesis; a second and a third take that.
-    Cost: one signature check per segment and base.
+    waits for a later one's branch, for the genesis, or for control events that a compact one
+    needs to be read at all; the passes after it take that.
+    Cost: one decoding, and one signature check per segment and base.
     """
-    order = sorted(
-        (segment.feed.kind, segment.feed, segment.first_seq, index)
-        for index, segment in enumerate(batch.segments)
-        if segment is not None
-    )
     for _ in range(PASSES):
         before = batch.events
-        for *_, index in order:
+        for index in _decoded(batch, ledger):
             segment = batch.segments[index]
-            if segment is None or batch.verdicts[index] is not Verdict.GAP:
-                continue
+            assert segment is not None, "just decoded"
             batch.verdicts[index], new = judge(segment, store, ledger, dataset)
             if batch.verdicts[index] is Verdict.ACCEPTED:
                 _write(batch, new, store, ledger, now_ms)
@@ -79,6 +69,23 @@ def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_
         for segment, verdict in zip(batch.segments, batch.verdicts, strict=True)
         if segment is not None and verdict is Verdict.GAP
     }
+
+
+def _decoded(batch: Batch, ledger: Ledger) -> list[int]:
+    """Decode what waits, as far as the control events held allow; return what to judge now."""
+    order = []
+    for index, data in enumerate(batch.coded):
+        if batch.verdicts[index] is not Verdict.GAP:
+            continue
+        segment = batch.segments[index]
+        if segment is None:
+            try:
+                segment = batch.segments[index] = read_segment(data, ledger.codebook)
+            except MalformedError:
+                batch.verdicts[index] = Verdict.MALFORMED
+        if segment is not None:
+            order.append((segment.feed.kind, segment.feed, segment.first_seq, index))
+    return [index for *_, index in sorted(order)]
 
 
 def judge(
@@ -94,7 +101,11 @@ def judge(
         return verdict, []
     worst = Verdict.GAP
     for prev, stamp in _bases(segment, store, ledger):
-        events = link_events(segment, prev, dataset)
+        whole = placed(segment, stamp)
+        if whole is None:
+            worst = Verdict.FORGED
+            continue
+        events = link_events(whole, prev, dataset)
         new = _not_held(events, store, ledger)
         if not new:
             return Verdict.DUPLICATE, []
@@ -145,7 +156,7 @@ def _newcomer(segment: Segment, roster: Roster, dataset: DatasetId) -> tuple[Ver
 def _bases(segment: Segment, store: Store, ledger: Ledger) -> Sequence[tuple[bytes, Stamp]]:
     """Return the held events that the segment may follow: id and stamp."""
     if segment.first_seq == 1:
-        return [(NO_PREV, BEFORE_ALL)] if segment.base_hint == NO_PREV[:4] else []
+        return [(NO_PREV, BEFORE_ALL)] if NO_PREV.startswith(segment.base_hint) else []
     seq = segment.first_seq - 1
     if not any(head.seq >= seq for head in ledger.frontier.get(segment.feed, ())):
         return []

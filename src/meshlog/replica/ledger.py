@@ -1,12 +1,17 @@
-"""What a replica holds in memory: heads, roster, clock, horizon. Changes only after a commit."""
+"""What a replica holds in memory: heads, roster, forms, clock, horizon.
+
+It changes only after a commit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from meshlog.core.compact.names import Codebook
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.ports import Store
@@ -23,9 +28,12 @@ class Ledger:
     clock: Stamp
     """The greatest stamp made, or seen and believed."""
     horizon_ms: int
+    form_log: FormLog = field(default_factory=FormLog)
+    """Every form that a control event pins."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
+    _codebook: Codebook | None = None
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -34,10 +42,11 @@ class Ledger:
         clock = store.get_meta("clock")
         horizon = store.get_meta("horizon")
         return cls(
-            _fold_roster(store, frontier, dataset),
+            fold(dataset, _control_events(store, frontier)),
             frontier,
             Stamp.unpacked(int.from_bytes(clock, "big")) if clock else ZERO,
             int.from_bytes(horizon, "big") if horizon else 0,
+            fold_forms(_control_events(store, frontier)),
         )
 
     def copy(self) -> Ledger:
@@ -53,9 +62,10 @@ class Ledger:
         for event in events:
             if event.feed.kind is _CONTROL:
                 self.roster = enrol(self.roster, event)
-                self._roster_digest = self._indexed = None
+                self.form_log = self.form_log.put(event)
+                self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
-                self.roster = _fold_roster(store, self.frontier, self.roster.dataset)
+                self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
 
     def believe(self, events: Iterable[Event], now_ms: int) -> None:
         """Let the clock follow verified stamps; far-future ones move nothing."""
@@ -84,6 +94,18 @@ class Ledger:
             self._indexed = data_feeds(self.roster)
         return self._indexed
 
+    @property
+    def codebook(self) -> Codebook:
+        """What compact segments may leave out. Cost: O(feeds) after a control event."""
+        if self._codebook is None:
+            self._codebook = Codebook.of(self.roster, self.form_log.book(self.roster))
+        return self._codebook
+
+    @property
+    def forms(self) -> FormBook:
+        """The forms that members pinned."""
+        return self.codebook.forms
+
     def save(self, store: Store) -> None:
         """Write clock and horizon, inside the caller's transaction."""
         store.set_meta("clock", self.clock.packed().to_bytes(8, "big"))
@@ -95,11 +117,9 @@ def horizon_for(now_ms: int) -> int:
     return max(now_ms, 0) + SKEW_MS_MAX
 
 
-def _fold_roster(
-    store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]], dataset: DatasetId
-) -> Roster:
-    """Fold all control events: at start, and when the genesis comes after feeds that it lets in."""
-    control = [(key, tip) for key, tips in frontier.items() if key.kind is _CONTROL for tip in tips]
-    return fold(
-        dataset, (event for key, tip in control for event in store.branch(tip, key, 0, tip.seq))
-    )
+def _control_events(store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]]) -> Iterator[Event]:
+    """Yield all control events: at start, and when the genesis comes after what it lets in."""
+    for key, tips in frontier.items():
+        if key.kind is _CONTROL:
+            for tip in tips:
+                yield from store.branch(tip, key, 0, tip.seq)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from meshlog.core.compact.run import RunWriter
 from meshlog.core.event import NO_PREV, DatasetId, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
-from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_PACKET_MAX
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
@@ -68,24 +69,37 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
 def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -> None:
     """Sign our events that no cut covers yet, inside the caller's transaction.
 
-    A cut falls at the latest every 32 events or 16 KiB, and on the head.
+    A cut falls at the latest every 32 events or 16 KiB, where the next event would not fit the
+    radio packet, and on the head. Cost: one compact coding of each event.
     """
     head = own_head(ledger, feed)
     signed = last_cut(store, feed)
+    latest = store.branch(head, feed, signed - 1, 1)[0] if 0 < signed < head.seq else None
+    run: RunWriter | None = None
     since_events = since_bytes = 0
     while signed < head.seq:
-        run = store.branch(head, feed, signed, _READ_CHUNK)
-        for event in run:
+        events = store.branch(head, feed, signed, _READ_CHUNK)
+        for event in events:
+            base = latest.stamp if latest else None
+            if run is None:
+                run, since_events, since_bytes = RunWriter(event, ledger.codebook, base), 0, 0
+            run.add(event)
+            if since_events and run.size_bytes > SEGMENT_PACKET_MAX:
+                assert latest is not None, "the run has an event before this one"
+                store.sign(latest.signed(identity))
+                run, since_events, since_bytes = RunWriter(event, ledger.codebook, base), 0, 0
+                run.add(event)
             since_events += 1
             since_bytes += len(event.body)
+            latest = event
             if (
                 since_events >= CUT_EVENTS_MAX
                 or since_bytes >= CUT_SIZE_MAX
                 or event.seq == head.seq
             ):
                 store.sign(event.signed(identity))
-                since_events = since_bytes = 0
-        signed = run[-1].seq
+                run = None
+        signed = events[-1].seq
     store.set_meta(_cut_key(feed), head.seq.to_bytes(4, "big"))
 
 

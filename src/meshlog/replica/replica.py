@@ -9,19 +9,14 @@ from typing import Any
 
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
+from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import Identity
-from meshlog.core.segment import (
-    CUT_EVENTS_MAX,
-    CUT_SIZE_MAX,
-    SEGMENT_EVENTS_MAX,
-    encode_segment,
-)
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Store
-from meshlog.replica import pen
+from meshlog.replica import pen, serving
 from meshlog.replica import seat as seats
-from meshlog.replica.intake import decode_batch, take_in
+from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.seat import Seat
 from meshlog.sync.effects import Changed, Effect, Input
@@ -83,7 +78,8 @@ class Replica:
             self._begin_life(now_ms)
         self.advance_horizon(now_ms)
         air = AirKey(seat.dataset, seat.key)
-        self.engine = Engine(identity.author, self, air, policy or Policy(), rng)
+        self._policy = policy or Policy()
+        self.engine = Engine(identity.author, self, air, self._policy, rng)
 
     # ── writing ─────────────────────────────────────────────────────────────────────
 
@@ -131,6 +127,38 @@ class Replica:
             self.view.applied(touched, ledger.horizon_ms)
         self._ledger = ledger
         return events
+
+    def put_form(self, definition: Mapping[str, Any], now_ms: int) -> Event | None:
+        """Pin a form, so that everybody can code its records in a few bytes; durable on return.
+
+        Args:
+            definition: ``{"form": name, "fields": [[name, type, parameters], …]}``; see
+                ``core.form.form_body``.
+            now_ms: Wall time.
+
+        Returns:
+            The event; None where the form is pinned already, and nothing was written.
+
+        Raises:
+            InputError: Not a form, or our role does not write; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        self._check_may_write()
+        body = form_body(definition)
+        if any(form.id == form_id(body) for form in self._ledger.forms.forms):
+            return None
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            events, _ = pen.write(
+                self.store,
+                ledger,
+                self.control_feed,
+                self.dataset,
+                [(FORM_KIND, definition)],
+                now_ms,
+            )
+        self._ledger = ledger
+        return events[0]
 
     def invite(self, role: Role, expires_s: int = 0) -> Invite:
         """Return a new invite to this dataset.
@@ -204,6 +232,10 @@ class Replica:
         """
         self.advance_horizon(now_ms)
         return self.engine.handle(happened, now_ms)
+
+    def is_urgent(self, kinds: Iterable[str]) -> bool:
+        """Say whether an event of these kinds must not wait for company."""
+        return not self._policy.urgent_kinds.isdisjoint(kinds)
 
     def changed(self, now_ms: int) -> list[Effect]:
         """Tell the engine that we appended."""
@@ -285,37 +317,25 @@ class Replica:
         after_seq: int,
         budget_bytes: int,
         *,
-        compact: bool = False,  # noqa: ARG002 - coming
+        compact: bool = False,
         size_max: int | None = None,
     ) -> tuple[list[bytes], int]:
         """See Holdings.segments."""
-        out: list[bytes] = []
-        reached = after_seq
-        left = budget_bytes
-        while reached < tip.seq:
-            run = self._next_run(feed, tip, reached)
-            if not run:
-                break
-            data = encode_segment(run)
-            if (out and len(data) > left) or (size_max is not None and len(data) > size_max):
-                break
-            out.append(data)
-            left -= len(data)
-            reached = run[-1].seq
-        return out, reached
-
-    def _next_run(self, feed: FeedKey, tip: Head, after_seq: int) -> list[Event]:
-        """Return the next run; reads the longest that one may be only where it has to."""
-        for size in (CUT_EVENTS_MAX, SEGMENT_EVENTS_MAX):
-            run = next_run(self.store.branch(tip, feed, after_seq, size))
-            if run:
-                return run
-        return []
+        return serving.segments(
+            self.store,
+            self._ledger,
+            feed,
+            tip,
+            after_seq,
+            budget_bytes,
+            compact=compact,
+            size_max=size_max,
+        )
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
         """See Holdings.ingest. Our own future, shown by a peer, starts a new life of ours."""
         self.root()  # signs what we wrote: a twin's branch must not keep ours from leaving
-        batch = decode_batch(segments)
+        batch = begin_batch(segments)
         ledger = self._ledger.copy()
         own = [ledger.frontier.get(feed, ()) for feed in (self.control_feed, self.data_feed)]
         life = self._life
@@ -354,19 +374,3 @@ class Replica:
     def record(self, record_id: str) -> Record | None:
         """Return a record of the live view, hidden ones included."""
         return self.view.get(record_id)
-
-
-def next_run(events: Sequence[Event]) -> list[Event]:
-    """Return the longest start of ``events`` that ends at a cut within one segment's measure.
-
-    A run to the first cut is returned whatever its size; further cuts join while the run
-    stays within 32 events and 16 KiB. Empty where no cut is in sight.
-    """
-    end = size_bytes = 0
-    for index, event in enumerate(events):
-        size_bytes += len(event.body)
-        if end and (index >= CUT_EVENTS_MAX or size_bytes > CUT_SIZE_MAX):
-            break
-        if event.signature:
-            end = index + 1
-    return list(events[:end])

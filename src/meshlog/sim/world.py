@@ -5,10 +5,9 @@ Everything that happens follows from the seed: weather, delays, keys and incarna
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,13 +17,11 @@ from meshlog.core.grant import Role
 from meshlog.core.identity import Identity
 from meshlog.ports import Answered, Asked, AskFailed, Peer, PeerSeen
 from meshlog.replica import Replica, found, join
+from meshlog.sim.agenda import Action, Agenda
 from meshlog.store.sqlite import SqliteStore
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, Shout, WakeAt, Woke
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame
 from meshlog.sync.policy import Policy
-
-EPOCH_MS = 1_700_000_000_000
-"""Wall time at which every world begins: 14 November 2023."""
 
 TIMEOUT_MS = 30_000
 ANNOUNCE_MS = 120_000
@@ -78,7 +75,6 @@ class World:
         """
         self.rng = random.Random(seed)
         self.weather = weather or Weather()
-        self.now_ms = EPOCH_MS
         self.nodes: dict[str, SimNode] = {}
         self.islands: list[frozenset[str]] | None = None
         """Groups within which devices reach each other; None is one group of all."""
@@ -86,10 +82,15 @@ class World:
         self.messages_sent = 0
         self.faults: Counter[str] = Counter()
         self._ticket = count()
-        self._agenda: list[tuple[int, int, Callable[[], None]]] = []
+        self._agenda = Agenda()
         for name in names:
             self._add(name)
         self._announce()
+
+    @property
+    def now_ms(self) -> int:
+        """Wall time of the world, milliseconds since 1970."""
+        return self._agenda.now_ms
 
     # ── what a test or a scenario does ──────────────────────────────────────────────
 
@@ -116,11 +117,7 @@ class World:
 
     def run(self, for_ms: int) -> None:
         """Let ``for_ms`` of virtual time pass."""
-        until_ms = self.now_ms + for_ms
-        while self._agenda and self._agenda[0][0] <= until_ms:
-            self.now_ms, _, action = heapq.heappop(self._agenda)
-            action()
-        self.now_ms = until_ms
+        self._agenda.run(for_ms)
 
     def poke(self) -> None:
         """Let every device ask everyone it knows now."""
@@ -161,8 +158,8 @@ class World:
     def _clock(self, node: SimNode) -> int:
         return self.now_ms + node.skew_ms
 
-    def _later(self, wait_ms: int, action: Callable[[], None]) -> None:
-        heapq.heappush(self._agenda, (self.now_ms + wait_ms, next(self._ticket), action))
+    def _later(self, wait_ms: int, action: Action) -> None:
+        self._agenda.later(wait_ms, action)
 
     def _reaches(self, one: str, other: str) -> bool:
         return self.islands is None or any(
@@ -183,7 +180,7 @@ class World:
                 ):
                     self._later(self.rng.randint(0, 1_000), self._seeing(one, other))
 
-    def _seeing(self, one: SimNode, other: SimNode) -> Callable[[], None]:
+    def _seeing(self, one: SimNode, other: SimNode) -> Action:
         return lambda: self._handle(one, PeerSeen(Peer(other.name), b""))
 
     def _handle(self, node: SimNode, happened: Input) -> None:
@@ -240,7 +237,7 @@ class World:
         self.faults[fault] += struck
         return struck
 
-    def _arrival(self, src: str, dst: str, frame: bytes) -> Callable[[], None]:
+    def _arrival(self, src: str, dst: str, frame: bytes) -> Action:
         return lambda: self._arrive(Peer(src), self.nodes[dst], frame)
 
     def _arrive(self, src: Peer, node: SimNode, data: bytes) -> None:

@@ -6,12 +6,11 @@ packet is repaired by the next beacon that does not agree. docs/protocol.md §6.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from dataclasses import dataclass
 
-from meshlog.core.feed import FeedKey, FeedKind, Frontier
+from meshlog.core.feed import FeedKind, Frontier
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
@@ -20,17 +19,10 @@ from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
 from meshlog.sync.messages import Beacon, Message, Seg
-from meshlog.sync.owing import Owing
-from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
+from meshlog.sync.packet import BEACON_SIZE, SALT_SIZE, AirKey
 from meshlog.sync.policy import Policy
-from meshlog.sync.recall import (
-    Heads,
-    Recall,
-    Stated,
-    control_digests,
-    resolve,
-    stated_vec,
-)
+from meshlog.sync.recall import Heads, Recall, Stated, control_digests, resolve, stated_vec
+from meshlog.sync.repairs import Repairs
 from meshlog.sync.reply import agrees, make_beacon
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
@@ -41,29 +33,14 @@ from meshlog.sync.statements import (
     statement_id,
 )
 from meshlog.sync.trickle import Trickle
+from meshlog.sync.turns import Turns
 from meshlog.sync.wording import Wording
 
 BEACON_SLOTS = 4
 """Shortest interval of beacons, in slots. A slot is what a full packet takes on the air."""
 
-SLOT_MS_MIN = 50
-NAGLE_SLOTS = 2.0
-"""Our own news waits this long, and up to as long again by luck, for company and for its turn."""
-
-TURN_SLOTS = 8.0
-"""Of many who have the same to say, each waits up to this long, most of them nearly so long:
-few speak early, however many there are, and the others hear it and keep silent. Source:
-Nonnenmacher and Biersack, Scalable feedback for large groups, 1999."""
-
-FIRST_SLOTS = (0.1, 1.0)
-"""Whom a neighbour answers, and who wrote what it lacks, speaks first."""
-
-HOLD_OFF_SLOTS = 10
-"""What was said so lately is not said again: whoever asks had asked before. Source: the hold-off
-of Floyd et al., A reliable multicast framework, 1997."""
-
-SAID_MAX = 256
-"""Feeds whose last saying is remembered."""
+NAGLE_SLOTS = (2.0, 4.0)
+"""Our own news waits this long, by luck, for company and for its turn."""
 
 SHARE_SLOTS = (0.1, 1.2)
 """After somebody's packet we wait so long: the air is everybody's."""
@@ -78,21 +55,38 @@ PATIENCE_MS_MAX = 600_000
 STUCK_SAYS = 4
 """Statements without effect after which a link must help: a packet cannot carry it."""
 
-REPEATS_MAX = 5
-"""How often the same lack is served within ``REPEAT_MS``: a replayed packet drains no budget."""
-
-REPEAT_MS = 600_000
 SEEN_MAX = 256
 """Packets recognised when they come again."""
 
-LOADED_MAX = 16
-"""Stretches that are tried for one packet."""
-
-HEADS_LOOKED_AT = 8
+POINTS_LOOKED_AT = 8
 """Points of a locator, heads first, that tell whether it shows a branch that we lack."""
 
-SEG_OVERHEAD = 3
-"""Type byte and length of a SEG in a packet."""
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How we and the neighbourhood stand, as far as was heard."""
+
+    rate_bps: float
+    """Of the medium, raw."""
+    heard_ms: int | None
+    """When a packet of the dataset was heard last."""
+    agreed_ms: int | None
+    """When a neighbour stood where we stood last."""
+    we_lack_events: int
+    they_lack_events: int
+    event_size_bytes: float
+    """What an event takes on the air, on average."""
+    share: float
+    """Of the time we may transmit."""
+    counts: dict[str, int]
+    """Packets and segments heard, by what became of them."""
+
+    def seconds(self, events: int) -> float:
+        """Return how long so many events take on this medium, at best."""
+        size_bytes = events * self.event_size_bytes
+        return air_ms(0, self.rate_bps) / 1_000 * -(-size_bytes // SHOUT_SIZE_MAX) / self.share + (
+            size_bytes * 8 / self.rate_bps / self.share
+        )
 
 
 class Lane:
@@ -107,22 +101,20 @@ class Lane:
         rng: random.Random,
     ) -> None:
         """Take who we are, the key of our packets, the replica, and luck to spread neighbours."""
-        self._author = author
         self._air = air
         self._holdings = holdings
         self._policy = policy
         self._rng = rng
+        self._turns = Turns(rng, lambda: len(holdings.indexed_feeds()))
         self._budget = Budget(policy.duty_cycle)
         self._trickle = Trickle(rng, redundancy=1)
         self._recall = Recall()
-        self._owing = Owing()
+        self._repairs = Repairs(author, holdings, self._turns)
         self._wording = Wording(holdings, self._recall, policy.credit_packets, rng)
         self._frontier: Frontier = {}
         self._root = b""
-        self._rate_bps = 0.0
-        self._credit = 0
         self._free_ms = 0
-        """Until when the air is ours or somebody's answer's; nothing is sent before."""
+        """Until when the air is taken by a packet of ours or a pause after somebody's."""
         self._quiet_ms = 0
         """Until when segments are probably under way: beacons wait."""
         self._say_ms: int | None = None
@@ -131,44 +123,52 @@ class Lane:
         self._odd: Beacon | None = None
         """A beacon that stands for nothing we know, or agrees with nothing since."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
-        self._said: OrderedDict[FeedKey, tuple[int, int]] = OrderedDict()
-        """Per feed, up to which seq anybody said it, and until when it is not said again."""
-        self._served: Counter[bytes] = Counter()
-        self._served_until_ms = 0
-        self.heard_ms: int | None = None
-        """When a packet of the dataset was heard last."""
-        self.agreed_ms: int | None = None
-        """When a neighbour stood where we stood last."""
+        self._lacking = 0
+        self._heard_ms: int | None = None
+        self._agreed_ms: int | None = None
         self.counts: Counter[str] = Counter()
         """Packets and segments heard, by what became of them; the words are few and fixed."""
 
-    # ── what the engine tells ───────────────────────────────────────────────────────
+    # ── what the engine tells and asks ──────────────────────────────────────────────
 
     @property
     def active(self) -> bool:
         """Whether there is a medium on which broadcasting pays: a slow one."""
-        return 0 < self._rate_bps < self._policy.air_fast_bps
+        return 0 < self._turns.rate_bps < self._policy.air_fast_bps
 
     @property
     def is_stuck(self) -> bool:
         """Whether asking over the air brings nothing any more."""
         return self._says >= STUCK_SAYS
 
+    def outlook(self) -> Outlook | None:
+        """Return how we and the neighbourhood stand; None while there is no slow medium."""
+        if not self.active:
+            return None
+        return Outlook(
+            self._turns.rate_bps,
+            self._heard_ms,
+            self._agreed_ms,
+            self._lacking,
+            self._repairs.events,
+            self._repairs.event_size_bytes,
+            min(self._policy.duty_cycle, 1.0),
+            dict(self.counts),
+        )
+
     def medium(self, rate_bps: float, now_ms: int) -> None:
         """Take what packets go over from now on."""
-        self._rate_bps = rate_bps
+        self._turns.rate_bps = rate_bps
         if self.active:
             self._follow(now_ms)
             self._beacon_soon(now_ms)
 
     def changed(self, now_ms: int, *, urgent: bool) -> None:
         """Owe the neighbourhood what we just wrote."""
-        if not self.active:
-            return
-        before, after = self._frontier, self._holdings.frontier()
-        wait_ms = 0 if urgent else self._slots(NAGLE_SLOTS, 2 * NAGLE_SLOTS)
-        for push in newly(before, after):
-            self._owing.owe(push, now_ms + wait_ms, urgent=urgent, fresh=True)
+        if self.active:
+            wait_ms = 0 if urgent else self._turns.slots(*NAGLE_SLOTS)
+            news = newly(self._frontier, self._holdings.frontier())
+            self._repairs.owe_news(news, now_ms + wait_ms, urgent=urgent)
 
     def poke(self, now_ms: int) -> None:
         """Say where we stand as soon as the air allows."""
@@ -194,7 +194,7 @@ class Lane:
         if not self.active:
             return None
         times = [max(self._trickle.next_ms, self._quiet_ms)]
-        times += [when for when in (self._say_ms, self._owing.next_ms()) if when is not None]
+        times += [when for when in (self._say_ms, self._repairs.next_ms()) if when is not None]
         return max(min(times), self._free_ms)
 
     # ── sending ─────────────────────────────────────────────────────────────────────
@@ -206,22 +206,14 @@ class Lane:
         self._follow(now_ms)
         if now_ms < self._free_ms:
             return []
-        owed = self._owing.due(now_ms)
+        owed = self._repairs.due(now_ms)
         if owed is not None and owed.urgency <= Urgency.URGENT:
             return self._serve(owed.urgency, now_ms)
         if self._say_ms is not None and now_ms >= self._say_ms:
             return self._say(now_ms)
         if owed is not None:
             return self._serve(owed.urgency, now_ms)
-        soon_ms = self._owing.next_ms()
-        if soon_ms is not None:  # what we are about to send tells more than a beacon would
-            self._quiet_ms = max(self._quiet_ms, min(soon_ms, now_ms + 2 * self._slot_ms) + 1)
-        if now_ms >= self._quiet_ms and self._may(BEACON_SIZE, Urgency.NEWEST, now_ms):
-            alone = self.heard_ms is None or now_ms - self.heard_ms > 2 * self._policy.beacon_max_ms
-            pause_ms = self._policy.beacon_alone_ms if alone else self._policy.beacon_max_ms
-            if self._trickle.due(now_ms, pause_ms):
-                return [self._beacon(now_ms)]
-        return []
+        return self._beacon_if_due(now_ms)
 
     def _follow(self, now_ms: int) -> None:
         """Notice where we stand now; news make beacons come soon."""
@@ -233,86 +225,65 @@ class Lane:
         self._beacon_soon(now_ms)
 
     def _beacon_soon(self, now_ms: int) -> None:
-        self._trickle.reset(now_ms, BEACON_SLOTS * self._slot_ms)
+        self._trickle.reset(now_ms, BEACON_SLOTS * self._turns.slot_ms)
+
+    def _beacon_if_due(self, now_ms: int) -> list[Shout]:
+        soon_ms = self._repairs.next_ms()
+        if soon_ms is not None:  # what we are about to send tells more than a beacon would
+            patient_ms = now_ms + 2 * self._turns.slot_ms
+            self._quiet_ms = max(self._quiet_ms, min(soon_ms, patient_ms) + 1)
+        if now_ms < self._quiet_ms or not self._may(BEACON_SIZE, Urgency.NEWEST, now_ms):
+            return []
+        policy = self._policy
+        alone = self._heard_ms is None or now_ms - self._heard_ms > 2 * policy.beacon_max_ms
+        pause_ms = policy.beacon_alone_ms if alone else policy.beacon_max_ms
+        return [self._beacon(now_ms)] if self._trickle.due(now_ms, pause_ms) else []
 
     def _serve(self, urgency: Urgency, now_ms: int) -> list[Shout]:
         if not self._may(SHOUT_SIZE_MAX, urgency, now_ms):
             return []
-        cargo = self._load(now_ms)
+        cargo = self._repairs.load(now_ms)
         if not cargo:
             return []
-        self._credit -= 1
-        if self._credit <= 0:
-            self._owing.forgive()
-        self._quiet_ms = now_ms + self._slots(*QUIET_SLOTS)
+        self._quiet_ms = now_ms + self._turns.slots(*QUIET_SLOTS)
         return [self._shout(cargo, now_ms)]
-
-    def _load(self, now_ms: int) -> list[Message]:
-        """Return the segments that one packet carries, the most urgent first."""
-        cargo: list[Message] = []
-        room = CARGO_SIZE_MAX
-        for item in list(self._owing)[:LOADED_MAX]:
-            segments, reached = self._stretch(item.push, room)
-            if not segments:
-                if not cargo:  # no packet can carry it: a link must
-                    self._owing.drop(item)
-                continue
-            self._note_said(item.push.feed, reached, now_ms)
-            self._owing.sent(item, reached)
-            cargo += map(Seg, segments)
-            room -= sum(len(segment) + SEG_OVERHEAD for segment in segments)
-        return cargo
-
-    def _stretch(self, push: Push, room: int) -> tuple[list[bytes], int]:
-        """Return what fits ``room`` of a stretch, and the seq reached."""
-        most = room - SEG_OVERHEAD
-        if most <= 0:
-            return [], push.after_seq
-        for budget in (most, 0):  # with 0 there is one segment at most
-            segments, reached = self._holdings.segments(
-                push.feed, push.tip, push.after_seq, budget, compact=True, size_max=most
-            )
-            if sum(len(segment) + SEG_OVERHEAD for segment in segments) <= room:
-                return segments, reached
-        return [], push.after_seq
 
     def _say(self, now_ms: int) -> list[Shout]:
         """Make the statement that is due, unless it is not needed any more."""
-        if self._odd is not None and (agrees(self._holdings, self._odd)):
+        if not self._may(SHOUT_SIZE_MAX, Urgency.NEWEST, now_ms):
+            return []
+        if self._odd is not None and agrees(self._holdings, self._odd):
             self._odd = None
         messages = self._wording.statement(self._odd, self._says)
         if messages is None:
             self._settle()
             return []
-        if not self._may(SHOUT_SIZE_MAX, Urgency.NEWEST, now_ms):
-            return []
         self._says += 1
-        self._say_ms = now_ms + int(self._patience_ms * self._rng.uniform(0.8, 1.2))
+        self._say_ms = now_ms + self._patience()
         self._patience_ms = min(2 * self._patience_ms, PATIENCE_MS_MAX)
         return [self._shout(messages, now_ms) if messages else self._beacon(now_ms)]
 
     def _settle(self) -> None:
-        self._say_ms, self._says, self._odd = None, 0, None
-        self._patience_ms = PATIENCE_SLOTS * self._slot_ms
+        self._say_ms, self._says, self._odd, self._lacking = None, 0, None, 0
+        self._patience_ms = PATIENCE_SLOTS * self._turns.slot_ms
         self._wording.forget()
 
     def _beacon(self, now_ms: int) -> Shout:
-        packet = self._air.pack_beacon(make_beacon(self._holdings, now_ms))
-        return self._out(packet, now_ms)
+        return self._out(self._air.pack_beacon(make_beacon(self._holdings, now_ms)), now_ms)
 
     def _shout(self, messages: list[Message], now_ms: int) -> Shout:
         return self._out(self._air.seal(messages, self._rng.randbytes(SALT_SIZE)), now_ms)
 
     def _out(self, packet: bytes, now_ms: int) -> Shout:
-        cost_ms = air_ms(len(packet), self._rate_bps)
+        cost_ms = air_ms(len(packet), self._turns.rate_bps)
         self._budget.spend(cost_ms)
-        self._free_ms = now_ms + int(cost_ms) + self._slots(0.1, 0.4)
+        self._free_ms = now_ms + int(cost_ms) + self._turns.slots(0.1, 0.4)
         return Shout(packet)
 
     def _may(self, size_bytes: int, urgency: Urgency, now_ms: int) -> bool:
         """Say whether the budget allows a packet now; else look again when it does."""
-        cost_ms = air_ms(size_bytes, self._rate_bps)
-        wait_ms = self._budget.wait_ms(cost_ms, urgency, self._rate_bps, now_ms)
+        rate_bps = self._turns.rate_bps
+        wait_ms = self._budget.wait_ms(air_ms(size_bytes, rate_bps), urgency, rate_bps, now_ms)
         self._free_ms = max(self._free_ms, now_ms + wait_ms)
         return wait_ms == 0
 
@@ -327,9 +298,9 @@ class Lane:
         except MalformedError as error:
             self.counts[error.reason] += 1
             return
-        self.heard_ms = now_ms
+        self._heard_ms = now_ms
         self.counts["heard"] += 1
-        self._free_ms = max(self._free_ms, now_ms + self._slots(*SHARE_SLOTS))
+        self._free_ms = max(self._free_ms, now_ms + self._turns.slots(*SHARE_SLOTS))
         self._follow(now_ms)
         self._hear_segments([m.data for m in messages if isinstance(m, Seg)], now_ms)
         for message in messages:
@@ -345,7 +316,7 @@ class Lane:
                 case Loc():
                     self._hear_loc(message, now_ms)
                 case _:
-                    pass
+                    pass  # said over links only
 
     def _is_replay(self, packet: bytes) -> bool:
         mark = packet[:BEACON_SIZE]
@@ -362,17 +333,14 @@ class Lane:
             return
         found = self._holdings.ingest(segments, now_ms)
         self.counts.update(found.verdicts)
-        again_ms = now_ms + self._turn_ms()
-        for run in found.runs:
-            if run is not None:
-                self._note_said(run.feed, run.last, now_ms)
-                self._owing.overheard(run.feed, run.first, run.last, again_ms)
-        self._quiet_ms = max(self._quiet_ms, now_ms + self._slots(*QUIET_SLOTS))
+        self._repairs.overheard(found.runs, now_ms)
+        self._quiet_ms = max(self._quiet_ms, now_ms + self._turns.slots(*QUIET_SLOTS))
         if found.events:
             self._says = 0
-            self._patience_ms = PATIENCE_SLOTS * self._slot_ms
+            self._lacking = max(self._lacking - found.events, 0)
+            self._patience_ms = PATIENCE_SLOTS * self._turns.slot_ms
             if self._say_ms is not None:
-                self._say_ms = now_ms + self._slots(PATIENCE_SLOTS / 2, PATIENCE_SLOTS)
+                self._say_ms = now_ms + self._turns.slots(PATIENCE_SLOTS / 2, PATIENCE_SLOTS)
         if found.gaps or Verdict.BUSY in found.verdicts:
             self._say_soon(now_ms)
 
@@ -380,26 +348,26 @@ class Lane:
         if agrees(self._holdings, beacon):
             self._recall.agree(self._holdings.root())
             self._trickle.heard += 1
-            self.agreed_ms = now_ms
-            self._owing.forgive()  # who lacks it all the same says so
+            self._agreed_ms = now_ms
+            self._repairs.forgive()  # who lacks it all the same says so
             self._settle()
             return
         behind = self._recall.place(beacon)
         before = self._recall.at(behind) if behind is not None else None
-        if behind is None or before is None:
+        if before is None:
             self._odd = beacon
+            self._lacking = max(beacon.event_count - self._holdings.event_count(), self._lacking)
             self._say_soon(now_ms)
             return
-        if self._may_serve(behind, now_ms):
-            pushes = newly(before, self._holdings.frontier())
-            self._owe(pushes, self._policy.credit_packets, now_ms)
+        news = newly(before, self._holdings.frontier())
+        self._repairs.owe(news, self._policy.credit_packets, now_ms, lack=behind)
 
     def _hear_vec(self, vec: Vec, now_ms: int) -> None:
         if vec.roster_digest != self._holdings.roster_digest()[:ROSTER_DIGEST_SIZE]:
             self._rosters_differ(now_ms)
             return
-        count = len(self._holdings.indexed_feeds())
-        self._hear_stated(stated_vec(vec, vec.roster_digest, count), now_ms, is_answer=False)
+        stated = stated_vec(vec, vec.roster_digest, len(self._holdings.indexed_feeds()))
+        self._hear_stated(stated, now_ms, is_answer=False)
 
     def _hear_delta(self, delta: Delta, now_ms: int) -> None:
         digest = self._holdings.roster_digest()
@@ -421,17 +389,20 @@ class Lane:
         """Serve what a neighbour lacks; plan to say what we lack, unless it just said the same."""
         self._recall.hear(stated)
         found = self._compare(stated.heads)
-        if found.pushes and stated.credit and self._may_serve(stated.name, now_ms):
-            self._owe(found.pushes, stated.credit, now_ms, first=is_answer)
+        if stated.credit:
+            self._repairs.owe(
+                found.pushes, stated.credit, now_ms, lack=stated.heads, first=is_answer
+            )
         for feed in found.locate:
             self._wording.locate(feed)
+        wanted = sum(run.last - run.first + 1 for run in found.wants)
+        self._lacking = max(wanted, self._lacking if found.locate else 0)
         if self._wording.is_said_by(stated):
-            self._say_ms = now_ms + self._patient_ms()
+            self._say_ms = now_ms + self._patience()
         elif found.wants or found.locate:
             self._wording.answer(stated)
             self._say_soon(now_ms)
-        elif not found.pushes and not self._wording.hints_wanted:
-            # It stands where we stand, as far as seqs tell: its hints would tell more.
+        elif not found.pushes:
             self._wording.seen_no_difference()
 
     def _compare(self, theirs: Heads) -> Difference:
@@ -439,10 +410,8 @@ class Lane:
         frontier = self._holdings.frontier()
         for feed, heads in zip(self._holdings.indexed_feeds(), theirs, strict=True):
             ours = frontier.get(feed, ())
-            if heads is None or (len(ours) == len(heads) == 1 and ours[0].seq == heads[0].seq
-                                 and not heads[0].hint):  # fmt: skip
-                continue
-            total.add(compare_feed(self._holdings, feed, ours, heads))
+            if heads is not None and (ours or heads):
+                total.add(compare_feed(self._holdings, feed, ours, heads))
         return total
 
     def _hear_digests(self, digests: Digests, now_ms: int) -> None:
@@ -453,82 +422,35 @@ class Lane:
             if digests.first <= digest <= digests.last
         }
         theirs = set(digests.digests)
-        lacking = [feed for digest, feed in ours.items() if digest not in theirs]
+        lacking = tuple(feed for digest, feed in ours.items() if digest not in theirs)
         pushes = [Push(feed, tip, 0) for feed in lacking for tip in frontier[feed]]
-        name = b"".join(feed.packed()[:4] for feed in lacking[:8])
-        if pushes and self._may_serve(name, now_ms):
-            self._owe(pushes, self._policy.credit_packets, now_ms)
+        self._repairs.owe(pushes, self._policy.credit_packets, now_ms, lack=lacking)
         if theirs - ours.keys():
             self._rosters_differ(now_ms)
 
     def _hear_loc(self, loc: Loc, now_ms: int) -> None:
         if loc.feed not in self._holdings.frontier():
             return
-        if any(
-            not self._holdings.holds(loc.feed, *point) for point in loc.points[:HEADS_LOOKED_AT]
-        ):
+        shown = loc.points[:POINTS_LOOKED_AT]
+        if not all(self._holdings.holds(loc.feed, *point) for point in shown):
             self._wording.locate(loc.feed)
             self._say_soon(now_ms)
         pushes = answer_loc(self._holdings, loc)
-        name = loc.feed.packed()[-8:] + bytes(str(len(loc.points)), "ascii")
-        if pushes and self._may_serve(name, now_ms):
-            self._owe(pushes, self._policy.credit_packets, now_ms)
+        lack = (loc.feed, shown)
+        self._repairs.owe(pushes, self._policy.credit_packets, now_ms, lack=lack)
 
     def _rosters_differ(self, now_ms: int) -> None:
         self._wording.rosters_differ()
         self._say_soon(now_ms)
 
-    # ── small things ────────────────────────────────────────────────────────────────
-
-    def _owe(
-        self, pushes: Iterable[Push], credit: int, now_ms: int, *, first: bool = False
-    ) -> None:
-        """Owe what a neighbour lacks; what we wrote ourselves, or were asked for, is said first."""
-        soon_ms = now_ms + self._slots(*FIRST_SLOTS)
-        later_ms = now_ms + self._turn_ms()
-        for push in sorted(pushes, key=lambda push: push.tip.seq - push.after_seq):
-            said, until_ms = self._said.get(push.feed, (0, 0))
-            if now_ms < until_ms and said > push.after_seq:
-                continue
-            ours = push.feed.author == self._author
-            self._owing.owe(push, soon_ms if first or ours else later_ms)
-        self._credit = max(self._credit, credit)
-
-    def _note_said(self, feed: FeedKey, last_seq: int, now_ms: int) -> None:
-        self._said[feed] = (last_seq, now_ms + self._slots(HOLD_OFF_SLOTS, HOLD_OFF_SLOTS))
-        self._said.move_to_end(feed)
-        if len(self._said) > SAID_MAX:
-            self._said.popitem(last=False)
-
-    def _may_serve(self, name: bytes, now_ms: int) -> bool:
-        """Say whether this lack was not served too often of late (a replay, a hostile member)."""
-        if now_ms >= self._served_until_ms:
-            self._served.clear()
-            self._served_until_ms = now_ms + REPEAT_MS
-        self._served[name] += 1
-        return self._served[name] <= REPEATS_MAX
-
     def _say_soon(self, now_ms: int) -> None:
-        """Plan a statement, unless one is planned before long."""
-        self._patience_ms = self._patience_ms or PATIENCE_SLOTS * self._slot_ms
+        """Plan a statement, unless one is planned."""
+        self._patience_ms = self._patience_ms or PATIENCE_SLOTS * self._turns.slot_ms
         if self._say_ms is None:
-            self._say_ms = max(now_ms + self._turn_ms(), self._quiet_ms)
+            self._say_ms = max(now_ms + self._turns.turn(), self._quiet_ms)
 
-    def _patient_ms(self) -> int:
+    def _patience(self) -> int:
         return int(max(self._patience_ms, 1) * self._rng.uniform(0.8, 1.2))
-
-    @property
-    def _slot_ms(self) -> int:
-        return max(int(air_ms(SHOUT_SIZE_MAX, self._rate_bps)), SLOT_MS_MIN)
-
-    def _turn_ms(self) -> int:
-        """Return how long to wait for one's turn among all who might say the same."""
-        bias = math.log(len(self._holdings.indexed_feeds()) + 2) + 1
-        late = math.log1p(self._rng.random() * math.expm1(bias)) / bias
-        return int((FIRST_SLOTS[1] + late * TURN_SLOTS) * self._slot_ms)
-
-    def _slots(self, least: float, most: float) -> int:
-        return int(self._slot_ms * self._rng.uniform(least, most))
 
 
 def newly(before: Frontier, after: Frontier) -> list[Push]:

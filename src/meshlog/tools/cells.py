@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
 
-from meshlog.core.codec import encode_cbor, plain
-
-DERIVED_ID_SIZE = 8
-"""Bytes of an id made from a row's content. Two of a million rows share one with a chance of
-1 in 37 million (birthday bound on 64 bits)."""
+from meshlog.core.codec import plain
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.ASCII)
@@ -64,22 +58,3 @@ def cell_of(value: object) -> str:
 def json_text(value: object) -> str:
     """Return a value as one line of JSON; bytes become hex, because JSON cannot carry them."""
     return json.dumps(plain(value), ensure_ascii=False, default=bytes.hex)
-
-
-def derived_id(form: str, content: Mapping[str, object], occurrence: int) -> str:
-    """Return the id of a row that has none of its own: the same row, the same id, anywhere.
-
-    Args:
-        form: The form that the row is imported under.
-        content: What the row says, in any order.
-        occurrence: 0 for the first row of a file with this content, 1 for the next, …: rows
-            that say the same are as many records.
-
-    Returns:
-        16 hex digits.
-
-    Raises:
-        InputError: The content holds what a body cannot carry.
-    """
-    row = encode_cbor([form, content, occurrence])
-    return hashlib.blake2b(row, digest_size=DERIVED_ID_SIZE).hexdigest()

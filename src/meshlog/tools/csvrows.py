@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from meshlog.core.derived import derived_id
 from meshlog.errors import InputError
-from meshlog.tools.cells import cell_of, derived_id, value_of
+from meshlog.tools.cells import cell_of, value_of
 from meshlog.tools.lines import NOT_UTF8, Lines, is_text, opened
 from meshlog.tools.report import RowError
 from meshlog.tools.rows import RECORD_ID, Row

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from meshlog.core.form import FormBook
 from meshlog.errors import InputError
 from meshlog.ports import Arrival
 from meshlog.tools.batches import Append, Batches, Item, Outcome
 from meshlog.tools.csvrows import CsvSource
+from meshlog.tools.forms import Pinning, PutForm
 from meshlog.tools.jsonrows import JsonSource, read_object
 from meshlog.tools.lines import check_file, opened
 from meshlog.tools.oldlog import WIRE_KEYS, import_old_log
@@ -40,6 +42,8 @@ def import_file(
     progress: Progress | None = None,
     format: Format | None = None,  # noqa: A002 - the option's name on the command line
     na_values: Collection[str] = ("NA",),
+    forms: FormBook | None = None,
+    put_form: PutForm | None = None,
 ) -> ImportReport:
     """Bring a CSV file, JSON lines or an old meshlogd log into the dataset.
 
@@ -58,6 +62,9 @@ def import_file(
         progress: Told bytes done and bytes in all, after every batch.
         format: What the file is; by default the name and the first lines tell.
         na_values: Cells of a CSV file that say nothing, beside empty ones.
+        forms: The forms that are pinned.
+        put_form: Pins a form. Where none is pinned that has the file's fields, one is made
+            from its rows before the first of them is written; by default none is.
 
     Raises:
         InputError: The file as a whole cannot be used; nothing was written.
@@ -77,7 +84,8 @@ def import_file(
         source = CsvSource(path, form, id_column, na_values)
     else:
         source = JsonSource(path, form, id_column)
-    return _import_rows(source, lookup, append, progress or _quiet, size_bytes)
+    pin = Pinning(forms or FormBook(), put_form)
+    return _import_rows(source, lookup, append, progress or _quiet, size_bytes, pin)
 
 
 def guess_format(path: Path) -> Format:
@@ -106,9 +114,14 @@ def _quiet(_done_bytes: int, _total_bytes: int) -> None:
 
 
 def _import_rows(
-    source: Source, lookup: Lookup, append: Append, progress: Progress, size_bytes: int
+    source: Source,
+    lookup: Lookup,
+    append: Append,
+    progress: Progress,
+    size_bytes: int,
+    pin: Pinning,
 ) -> ImportReport:
-    """Import in two readings: ids that several rows share are known before the first write.
+    """Import in readings: ids that several rows share, and forms, are known before any write.
 
     All rows of such an id are settled together, at the last of them; else a file that says
     first 1 and then 2 of a record would write both each time it is imported.
@@ -117,6 +130,7 @@ def _import_rows(
     shared = sum(count for count in counts.values() if count > 1)
     if shared > REPEATED_MAX:
         raise InputError(f"{shared} rows share their ids: choose a column that names the records")
+    notes = pin.pin(source)
     tally = Tally()
     batches = Batches(
         append, tally, lambda: progress(min(source.done_bytes(), size_bytes), size_bytes)
@@ -138,7 +152,7 @@ def _import_rows(
         importer.settle(rows)
     batches.flush()
     progress(size_bytes, size_bytes)
-    return tally.report()
+    return tally.report(*notes)
 
 
 class _Importer:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meshlog.core.codec import encode_cbor
+from meshlog.core.derived import derived_id
 from meshlog.errors import InputError
-from meshlog.tools.cells import cell_of, derived_id
+from meshlog.tools.cells import cell_of
 from meshlog.tools.lines import NOT_UTF8, Lines, is_text, opened
 from meshlog.tools.report import RowError
 from meshlog.tools.rows import RECORD_ID, Row

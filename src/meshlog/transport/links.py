@@ -28,6 +28,7 @@ from meshlog.ports import (
     PeerSeen,
 )
 from meshlog.transport import pacing
+from meshlog.transport.broadcast import BroadcastLane, BroadcastStats
 from meshlog.transport.desk import Desk
 from meshlog.transport.dialling import HELLO, Dialler
 from meshlog.transport.exchanges import (
@@ -90,6 +91,12 @@ class RadioLinks:
         self._keys = PublicKeys()
         self._counters = Counters()
         self._desk = Desk()
+        self._air = BroadcastLane(
+            radio,
+            post=self._worker.post,
+            deliver=self._pass_up,
+            now_s=clock_s,
+        )
         self._talks: dict[Peer, Conversation] = {}
         self._theirs: dict[LinkId, float] = {}
         self._proven: dict[LinkId, Peer] = {}
@@ -118,7 +125,7 @@ class RadioLinks:
             proved=partial(self._prove, dialled_by_us=True),
             failed=self._dial_failed,
         )
-        self._radio.start(self)
+        self._radio.start(self, self._proofs.tag)
         self._started = True
         self._worker.start()
 
@@ -145,7 +152,12 @@ class RadioLinks:
         self._worker.post(self._pace.ask)
 
     def shout(self, packet: bytes) -> None:
-        """See `Links.shout`."""
+        """See `Links.shout`. Waits for the air; the oldest of 6 kB that wait are dropped.
+
+        Raises:
+            InputError: ``packet`` is empty or larger than ``SHOUT_SIZE_MAX``.
+        """
+        self._air.shout(packet)
 
     def hang_up(self, peer: Peer) -> None:
         """See `Links.hang_up`. Open exchanges fail as ``"hung up"``."""
@@ -167,6 +179,10 @@ class RadioLinks:
         """Return what was exchanged with whom; a snapshot. Any thread."""
         return self._counters.snapshot()
 
+    def broadcasts(self) -> BroadcastStats:
+        """Return what the broadcast lane sent and heard; a snapshot. Any thread."""
+        return self._air.stats()
+
     def interfaces(self) -> list[InterfaceStats]:
         """Return Reticulum's interfaces and their counters; a snapshot, empty before ``start``.
 
@@ -186,6 +202,10 @@ class RadioLinks:
         if app_data[:TAG_BYTES] == self._proofs.tag and peer != self.peer:
             hint = app_data[TAG_BYTES : TAG_BYTES + HINT_BYTES_MAX]
             self._worker.post(partial(self._heard, peer, public_key, hint, live=live))
+
+    def overheard(self, packet: bytes) -> None:
+        """See `RadioEvents.overheard`."""
+        self._air.overheard(packet)
 
     def established(self, link: LinkId, *, dialled_by_us: bool) -> None:
         """See `RadioEvents.established`."""
@@ -238,6 +258,7 @@ class RadioLinks:
 
     def _tick(self) -> None:
         now_s = self._now_s()
+        self._air.tick()
         slowest_bps = self._radio.slowest_bps()
         if self._pace.due(now_s, alone=not self._proven, fast=slowest_bps >= pacing.FAST_BPS):
             self._radio.announce(self._proofs.tag + self._hint()[:HINT_BYTES_MAX])
@@ -283,6 +304,9 @@ class RadioLinks:
                 case never:
                     assert_never(never)
 
+    def _pass_up(self, event: LinkEvent) -> None:
+        self._deliver(event)
+
     def _tell(self, event: LinkEvent) -> None:
         match event:
             case Answered(peer, _, answer):
@@ -309,9 +333,10 @@ class RadioLinks:
         if live:
             self._counters.heard(peer, self._now_s(), self._wall_ms())
             self._with(peer, lambda talk: talk.heard(self._now_s()))
-            if peer in self._proven.values():  # it restarted, and does not know us any more
+            # It restarted and does not know us any more. On slow media it hears our beacons.
+            if peer in self._proven.values() and self._radio.slowest_bps() >= pacing.FAST_BPS:
                 self._pace.ask()
-            self._tell(PeerSeen(peer, hint))
+            self._tell(PeerSeen(peer, hint, max(1, self._radio.hops(peer))))
 
     # ── proofs ───────────────────────────────────────────────────────────────────────
 

@@ -72,8 +72,33 @@ QUICK_TRY_MAX_S = 8.0
 DIALS_PER_EXCHANGE = 3
 """How many links one exchange may open before it fails."""
 
+HEADER_BYTES = 19
+"""Of Reticulum, before the payload of a PLAIN packet."""
+
+MODEM_FRAME_BYTES, MODEM_FRAME_COST_BYTES = 254, 32
+"""What a LoRa modem of this ecosystem (RNode) carries in one frame, and what preamble and
+header of one cost: 250 to 260 bits' time at SF8 to SF12. Source: the air times in Semtech's
+formula at 125 kHz, CR 4/5, preamble of 18 symbols, against size / bit rate."""
+
 _PACKET_BITS = 500 * 8
 """One full packet at Reticulum's MTU."""
+
+
+def air_time_s(payload_bytes: int, rate_bps: float) -> float:
+    """Estimate how long a PLAIN packet is on the air.
+
+    Args:
+        payload_bytes: Without Reticulum's header.
+        rate_bps: Of the medium. Slow ones count as modems; infinite takes no time.
+
+    Example:
+        >>> round(air_time_s(464, 3125), 2), round(air_time_s(64, 977), 2)
+        (1.4, 0.94)
+    """
+    size_bytes = HEADER_BYTES + payload_bytes
+    if rate_bps < FAST_BPS:
+        size_bytes += MODEM_FRAME_COST_BYTES * -(-size_bytes // MODEM_FRAME_BYTES)
+    return size_bytes * 8 / rate_bps
 
 
 def batch_size_bytes(rate_bps: float) -> int:

@@ -43,6 +43,9 @@ class RadioEvents(Protocol):
     def serve(self, path: str, link: LinkId, data: object) -> bytes | None:
         """Answer a request; may wait. None sends nothing."""
 
+    def overheard(self, packet: bytes) -> None:
+        """A broadcast packet of our dataset's name came, from whomever and of any size."""
+
     def may_transfer(self, link: LinkId, size_bytes: int) -> bool:
         """Say whether the other end may send a Resource of this size."""
 
@@ -59,8 +62,12 @@ class Radio(Protocol):
 
     peer: Peer
 
-    def start(self, events: RadioEvents) -> None:
+    def start(self, events: RadioEvents, tag: bytes) -> None:
         """Start Reticulum unless it runs, and listen.
+
+        Args:
+            events: Is told what happens.
+            tag: Of the dataset: names what broadcast packets are for.
 
         Raises:
             TransportError: It cannot start, or this is not the main thread.
@@ -68,6 +75,13 @@ class Radio(Protocol):
 
     def announce(self, app_data: bytes) -> None:
         """Announce ourselves on every interface."""
+
+    def broadcast(self, packet: bytes) -> bool:
+        """Send one packet of at most ``SHOUT_SIZE_MAX`` bytes to all neighbours.
+
+        Returns:
+            False where no interface was there to send it.
+        """
 
     def find(self, peer: Peer) -> None:
         """Ask the network for a path to ``peer``."""

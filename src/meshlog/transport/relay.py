@@ -115,7 +115,7 @@ class Relay:
         self._rng = Random(seed)  # noqa: S311 - the same seed loses the same packets
         self._sockets: dict[Side, socket.socket] = {}
         for side, port in (("a", ends.a_sends if ends else 0), ("b", ends.b_sends if ends else 0)):
-            self._sockets[side] = _bound(port)  # type: ignore[index]
+            self._sockets[side] = bound(port)  # type: ignore[index]
         a_sends, b_sends = (one.getsockname()[1] for one in self._sockets.values())
         if ends is None:
             a_listens, b_listens = free_ports(2)
@@ -203,7 +203,8 @@ class Relay:
         self._traffic[side] = replace(old, lost=old.lost + 1)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """Return a UDP socket on a loopback port; 0 takes a free one."""
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     one.bind((LOOPBACK, port))

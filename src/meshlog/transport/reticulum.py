@@ -11,15 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import ProcessError
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from meshlog.errors import TransportError
 from meshlog.ports import Peer
 from meshlog.transport.dialling import HELLO
-from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, NONCE_BYTES, LinkId, Phase
+from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, NONCE_BYTES, LinkId
+from meshlog.transport.handles import AnnounceListener, RnsReceipt
 from meshlog.transport.links import EXCHANGE, RadioLinks
 from meshlog.transport.peers import InterfaceStats
+from meshlog.transport.plain import PlainDestination
 from meshlog.transport.radio import LinkFacts, RadioEvents
 from meshlog.transport.startup import no_panic, own_signal_handlers
 
@@ -110,8 +113,9 @@ class RNSRadio:
         self._half_open: dict[LinkId, float] = {}
         self._rates: dict[str, float] = {}
         self._rates_until_s = -math.inf
+        self._rates_doubted = False
 
-    def start(self, events: RadioEvents) -> None:
+    def start(self, events: RadioEvents, tag: bytes) -> None:
         """See `Radio.start`."""
         rns = self._rns
         self._events = events
@@ -121,7 +125,8 @@ class RNSRadio:
         )
         self._serve_on(self._destination)
         self._destination.set_link_established_callback(self._came)
-        self._listener = _Listener(f"{APP}.{ASPECT}", self._heard)
+        self._plain = PlainDestination(rns, tag, self._overheard, self._log)
+        self._listener = AnnounceListener(f"{APP}.{ASPECT}", self._heard)
         rns.Transport.register_announce_handler(self._listener)
 
     def _boot(self) -> Any:  # noqa: ANN401 - RNS ships no types
@@ -138,6 +143,7 @@ class RNSRadio:
     def close(self) -> None:
         """See `Radio.close`."""
         self._rns.Transport.deregister_announce_handler(self._listener)
+        self._plain.close()
         self._destination.accepts_links(False)  # noqa: FBT003 - its API
         for link in list(self._links):
             self.drop(link)
@@ -174,6 +180,17 @@ class RNSRadio:
         with self._contained():
             peer = Peer(identity.hash.hex())
             self._events.heard(peer, identity.get_public_key(), app_data or b"", live=live)
+
+    # ── broadcasts ───────────────────────────────────────────────────────────────────
+
+    def broadcast(self, packet: bytes) -> bool:
+        """See `Radio.broadcast`."""
+        return self._plain.send(packet)
+
+    def _overheard(self, packet: object) -> None:
+        with self._contained():
+            if isinstance(packet, bytes):
+                self._events.overheard(packet)
 
     # ── links ────────────────────────────────────────────────────────────────────────
 
@@ -260,7 +277,7 @@ class RNSRadio:
         data: bytes,
         limit_s: float,
         done: Callable[[bytes | None], None],
-    ) -> _Receipt | None:
+    ) -> RnsReceipt | None:
         """See `Radio.ask`."""
         held = self._links.get(link)
         if held is None or held.status != self._rns.Link.ACTIVE:
@@ -283,7 +300,7 @@ class RNSRadio:
             timeout=limit_s + 6 * (held.rtt or 0.5),
             max_response_size=_PACKED_MAX,
         )
-        return _Receipt(self._rns, receipt) if receipt else None
+        return RnsReceipt(self._rns, receipt) if receipt else None
 
     def _serve_on(self, destination: Any) -> None:  # noqa: ANN401 - RNS ships no types
         def serve(
@@ -321,18 +338,24 @@ class RNSRadio:
         now_s = time.monotonic()
         if now_s >= self._rates_until_s:
             self._rates_until_s = now_s + _RATES_FRESH_S
-            self._rates = {
+            rates = {
                 str(one["name"]): float(one["bitrate"])
                 for one in self._interface_stats()
                 if one["status"] and one.get("bitrate")
             }
+            if rates or self._rates_doubted or not self._rates:
+                self._rates, self._rates_doubted = rates, False
+            else:  # no interface any more, or rnsd was too busy to tell: ask once more
+                self._rates_doubted = True
         return min(self._rates.values(), default=math.inf)
 
     def _interface_stats(self) -> list[dict[str, Any]]:
+        if not any(interface.online for interface in list(self._rns.Transport.interfaces)):
+            return []  # behind rnsd, which may answer again before our socket to it is back
         try:
             stats = self._reticulum.get_interface_stats()
-        except (OSError, EOFError, ValueError) as error:
-            # Behind rnsd this is a remote call, and rnsd may be restarting.
+        except (OSError, EOFError, ValueError, ProcessError) as error:
+            # Behind rnsd this is a remote call, and rnsd may be restarting, or keep another key.
             self._log.info("no interface statistics: %s", error)
             return []
         return [one for one in stats["interfaces"] if not str(one["type"]).startswith("Local")]
@@ -351,48 +374,3 @@ class RNSRadio:
         grave = "[Critical]" in line or "[Error]" in line
         grave = grave and "Traceback" not in line  # the line before it says the same to a person
         self._log.log(logging.WARNING if grave else logging.DEBUG, "Reticulum: %s", line)
-
-
-class _Receipt:
-    """See `meshlog.transport.radio.Receipt`."""
-
-    def __init__(self, rns: Any, receipt: Any) -> None:  # noqa: ANN401 - RNS ships no types
-        self._rns = rns
-        self._receipt = receipt
-
-    def look(self) -> tuple[Phase, float]:
-        """See `Receipt.look`."""
-        kind, receipt = self._rns.RequestReceipt, self._receipt
-        status = receipt.get_status()
-        if status in (kind.RECEIVING, kind.READY):
-            return Phase.RECEIVING, float(receipt.get_progress())
-        if receipt.resource is None:
-            return Phase.SENDING, 0.0
-        if status == kind.DELIVERED:
-            return Phase.WAITING, 0.0
-        return Phase.SENDING, float(receipt.resource.get_progress())
-
-
-class _Heard(Protocol):
-    def __call__(self, identity: Any, app_data: bytes | None, live: bool, /) -> None: ...  # noqa: ANN401, FBT001
-
-
-class _Listener:
-    """What RNS wants of an announce handler."""
-
-    receive_path_responses = True
-
-    def __init__(self, aspect_filter: str, heard: _Heard) -> None:
-        self.aspect_filter = aspect_filter
-        self._heard = heard
-
-    def received_announce(
-        self,
-        destination_hash: bytes,  # noqa: ARG002 - RNS passes it by name
-        announced_identity: Any,  # noqa: ANN401 - RNS ships no types
-        app_data: bytes | None,
-        announce_packet_hash: bytes,  # noqa: ARG002 - RNS passes it by name
-        is_path_response: bool,  # noqa: FBT001 - RNS passes it by name
-    ) -> None:
-        """Take an announce of our aspect."""
-        self._heard(announced_identity, app_data, not is_path_response)

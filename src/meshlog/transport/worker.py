@@ -66,12 +66,13 @@ class Worker:
     def _run(self) -> None:
         tick_at_s = time.monotonic()
         while True:
-            try:
-                job = self._jobs.get(timeout=max(0.0, tick_at_s - time.monotonic()))
-            except queue.Empty:
+            if time.monotonic() >= tick_at_s:  # also in a flood of jobs
                 if not self._stopping:
                     self._guarded(self._tick)
                 tick_at_s = time.monotonic() + TICK_S
+            try:
+                job = self._jobs.get(timeout=max(0.0, tick_at_s - time.monotonic()))
+            except queue.Empty:
                 continue
             if job is None:
                 return

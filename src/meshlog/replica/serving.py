@@ -1,0 +1,96 @@
+"""What others get of a branch: runs that end at a cut, as large as their segment may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshlog.core.compact.run import RunWriter, write_segment
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey, Head
+from meshlog.core.hlc import Stamp
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_EVENTS_MAX
+from meshlog.ports import Store
+from meshlog.replica.ledger import Ledger
+
+BODIES_MAX = 131_072
+"""Bytes of bodies that a compact segment joins: half of what one may hold."""
+
+
+def segments(
+    store: Store,
+    ledger: Ledger,
+    feed: FeedKey,
+    tip: Head,
+    after_seq: int,
+    budget_bytes: int,
+    *,
+    compact: bool,
+    size_max: int | None,
+) -> tuple[list[bytes], int]:
+    """See Holdings.segments."""
+    out: list[bytes] = []
+    reached, left = after_seq, budget_bytes
+    while reached < tip.seq:
+        most = min(left, CUT_SIZE_MAX if size_max is None else size_max) if compact else None
+        run, base = _next_run(store, ledger, feed, tip, reached, most)
+        if not run:
+            break
+        data = write_segment(run, ledger.codebook, base, compact=compact)
+        if (out and len(data) > left) or (size_max is not None and len(data) > size_max):
+            break
+        out.append(data)
+        left -= len(data)
+        reached = run[-1].seq
+    return out, reached
+
+
+def _next_run(
+    store: Store, ledger: Ledger, feed: FeedKey, tip: Head, after_seq: int, most: int | None
+) -> tuple[list[Event], Stamp | None]:
+    """Return the next run, and the stamp of its base; reads no more than it has to."""
+    with_base = min(after_seq, 1)
+    for size in (CUT_EVENTS_MAX, SEGMENT_EVENTS_MAX):
+        found = store.branch(tip, feed, after_seq - with_base, size + with_base)
+        base = found[0].stamp if with_base else None
+        events = found[with_base:]
+        run = next_run(events)
+        if run and most is not None:
+            run = next_compact_run(events, ledger, base, most)
+        if run:
+            return run, base
+    return [], None
+
+
+def next_run(events: Sequence[Event]) -> list[Event]:
+    """Return the longest start of ``events`` that ends at a cut within one segment's measure.
+
+    A run to the first cut is returned whatever its size; further cuts join while the run
+    stays within 32 events and 16 KiB. Empty where no cut is in sight.
+    """
+    end = size_bytes = 0
+    for index, event in enumerate(events):
+        size_bytes += len(event.body)
+        if end and (index >= CUT_EVENTS_MAX or size_bytes > CUT_SIZE_MAX):
+            break
+        if event.signature:
+            end = index + 1
+    return list(events[:end])
+
+
+def next_compact_run(
+    events: Sequence[Event], ledger: Ledger, base: Stamp | None, size_bytes: int
+) -> list[Event]:
+    """Return the longest start of ``events`` that ends at a cut and fits, coded compactly.
+
+    A run to the first cut is returned whatever its size. Cost: one coding of each event.
+    """
+    writer = RunWriter(events[0], ledger.codebook, base)
+    end = bodies_bytes = 0
+    for index, event in enumerate(events):
+        writer.add(event)
+        bodies_bytes += len(event.body)
+        if end and (writer.size_bytes > size_bytes or bodies_bytes > BODIES_MAX):
+            break
+        if event.signature:
+            end = index + 1
+    return list(events[:end])

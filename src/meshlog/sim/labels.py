@@ -1,0 +1,29 @@
+"""What a broadcast packet counts as: what its most telling message is."""
+
+from __future__ import annotations
+
+from meshlog.core.event import DatasetId
+from meshlog.errors import MalformedError
+from meshlog.sync.messages import Beacon, Seg, Want
+from meshlog.sync.packet import AirKey
+
+_CLASSES = ((Seg, "segment"), (Want, "want"), (Beacon, "beacon"))
+
+
+class Labels:
+    """Opens packets with the dataset's key, for the accounts only."""
+
+    def __init__(self, dataset: DatasetId, key: bytes) -> None:
+        """Take the dataset's id and its 16-byte key."""
+        self._air = AirKey(dataset, key)
+
+    def of(self, packet: bytes) -> str:
+        """Return ``beacon``, ``segment``, ``want`` or ``statement``; ``other`` for strangers."""
+        try:
+            messages = self._air.open(packet, 0)
+        except MalformedError:
+            return "other"
+        for kind, label in _CLASSES:
+            if any(isinstance(message, kind) for message in messages):
+                return label
+        return "statement"

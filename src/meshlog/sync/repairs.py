@@ -1,0 +1,170 @@
+"""Serving neighbours: who is owed what, what was said lately, and what fits the next packet."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterable
+
+from meshlog.core.feed import FeedKey
+from meshlog.core.identity import AuthorId
+from meshlog.sync.difference import Push
+from meshlog.sync.holdings import Holdings
+from meshlog.sync.messages import Message, Run, Seg
+from meshlog.sync.owing import Owed, Owing
+from meshlog.sync.packet import CARGO_SIZE_MAX
+from meshlog.sync.turns import Turns
+
+HOLD_OFF_SLOTS = 10.0
+"""What was said so lately is not said again: whoever asks had asked before. Source: the hold-off
+of Floyd et al., A reliable multicast framework, 1997."""
+
+SAID_MAX = 256
+"""Feeds whose last saying is remembered."""
+
+REPEATS_MAX = 5
+"""How often the same lack is served within ``REPEAT_MS``: a replayed packet drains no budget."""
+
+REPEAT_MS = 600_000
+LACKS_MAX = 256
+"""Lacks counted at once; more than that were never made up by honest neighbours."""
+
+LOADED_MAX = 16
+"""Stretches that are tried for one packet."""
+
+SEG_OVERHEAD = 3
+"""Type byte and length of a SEG in a packet."""
+
+EVENT_SIZE_GUESS = 20.0
+"""Bytes of an event on the air, before any was sent. A guess; what was sent corrects it."""
+
+
+class Repairs:
+    """What we owe the neighbourhood, and how it is paid."""
+
+    def __init__(self, author: AuthorId, holdings: Holdings, turns: Turns) -> None:
+        """Take who we are, the replica, and when whose turn is."""
+        self._author = author
+        self._holdings = holdings
+        self._turns = turns
+        self._owing = Owing()
+        self._credit = 0
+        self._said: OrderedDict[FeedKey, tuple[int, int]] = OrderedDict()
+        """Per feed, up to which seq anybody said it, and until when it is not said again."""
+        self._served: Counter[Hashable] = Counter()
+        self._served_until_ms = 0
+        self._sent_bytes = EVENT_SIZE_GUESS
+        self._sent_events = 1.0
+
+    @property
+    def events(self) -> int:
+        """Events owed, at most."""
+        return self._owing.events
+
+    @property
+    def event_size_bytes(self) -> float:
+        """What an event took on the air so far, on average."""
+        return self._sent_bytes / self._sent_events
+
+    def due(self, now_ms: int) -> Owed | None:
+        """Return the most urgent stretch whose time has come."""
+        return self._owing.due(now_ms)
+
+    def next_ms(self) -> int | None:
+        """Return when the next stretch is due; None where nothing is owed."""
+        return self._owing.next_ms()
+
+    def owe_news(self, pushes: Iterable[Push], due_ms: int, *, urgent: bool) -> None:
+        """Owe what we just wrote, unasked."""
+        for push in pushes:
+            self._owing.owe(push, due_ms, urgent=urgent, fresh=True)
+
+    def owe(
+        self,
+        pushes: Iterable[Push],
+        credit: int,
+        now_ms: int,
+        *,
+        lack: Hashable,
+        first: bool = False,
+    ) -> None:
+        """Owe what a neighbour lacks; what we wrote ourselves, or were asked for, is said first.
+
+        Args:
+            pushes: Stretches that it lacks.
+            credit: Packets that it takes now.
+            now_ms: Wall time.
+            lack: Stands for what it said; the same is not served for ever.
+            first: Whether it meant us.
+        """
+        pushes = sorted(pushes, key=lambda push: push.tip.seq - push.after_seq)
+        if not pushes or not self._may_serve(lack, now_ms):
+            return
+        first_ms, turn_ms = now_ms + self._turns.first(), now_ms + self._turns.turn()
+        for push in pushes:
+            said, until_ms = self._said.get(push.feed, (0, 0))
+            if now_ms < until_ms and said > push.after_seq:
+                continue
+            ours = push.feed.author == self._author
+            self._owing.owe(push, first_ms if first or ours else turn_ms)
+        self._credit = max(self._credit, credit)
+
+    def forgive(self) -> None:
+        """Owe nothing but our own news."""
+        self._owing.forgive()
+
+    def overheard(self, runs: Iterable[Run | None], now_ms: int) -> None:
+        """Owe no more what a neighbour said."""
+        again_ms = now_ms + self._turns.turn()
+        for run in runs:
+            if run is not None:
+                self._note_said(run.feed, run.last, now_ms)
+                self._owing.overheard(run.feed, run.first, run.last, again_ms)
+
+    def load(self, now_ms: int) -> list[Message]:
+        """Return the segments of the next packet, the most urgent first; they count as said."""
+        cargo: list[Message] = []
+        room = CARGO_SIZE_MAX
+        for item in list(self._owing)[:LOADED_MAX]:
+            segments, reached = self._stretch(item.push, room)
+            if not segments:
+                if not cargo:  # no packet can carry it: a link must
+                    self._owing.drop(item)
+                continue
+            size_bytes = sum(len(segment) + SEG_OVERHEAD for segment in segments)
+            self._sent_bytes += size_bytes
+            self._sent_events += reached - item.push.after_seq
+            self._note_said(item.push.feed, reached, now_ms)
+            self._owing.sent(item, reached)
+            cargo += map(Seg, segments)
+            room -= size_bytes
+        self._credit -= bool(cargo)
+        if self._credit <= 0:
+            self._owing.forgive()
+        return cargo
+
+    def _stretch(self, push: Push, room: int) -> tuple[list[bytes], int]:
+        """Return what fits ``room`` of a stretch, and the seq reached."""
+        most = room - SEG_OVERHEAD
+        if most <= 0:
+            return [], push.after_seq
+        for budget in (most, 0):  # with 0 there is one segment at most
+            segments, reached = self._holdings.segments(
+                push.feed, push.tip, push.after_seq, budget, compact=True, size_max=most
+            )
+            if sum(len(segment) + SEG_OVERHEAD for segment in segments) <= room:
+                return segments, reached
+        return [], push.after_seq
+
+    def _note_said(self, feed: FeedKey, last_seq: int, now_ms: int) -> None:
+        self._said[feed] = (last_seq, now_ms + int(HOLD_OFF_SLOTS * self._turns.slot_ms))
+        self._said.move_to_end(feed)
+        if len(self._said) > SAID_MAX:
+            self._said.popitem(last=False)
+
+    def _may_serve(self, lack: Hashable, now_ms: int) -> bool:
+        """Say whether this lack was not served too often of late (a replay, a hostile member)."""
+        if now_ms >= self._served_until_ms or len(self._served) > LACKS_MAX:
+            self._served.clear()
+            self._served_until_ms = now_ms + REPEAT_MS
+        self._served[lack] += 1
+        return self._served[lack] <= REPEATS_MAX

@@ -1,0 +1,49 @@
+"""Waiting on a shared medium: slots, and turns among neighbours nobody has counted."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.sync.budget import air_ms
+
+SLOT_MS_MIN = 50
+TURN_SLOTS = 8.0
+"""Of many who have the same to say, each waits up to this long, most of them nearly so long:
+few speak early, however many there are, and the others hear it and keep silent. Source:
+Nonnenmacher and Biersack, Scalable feedback for large groups, 1999."""
+
+FIRST_SLOTS = (0.1, 1.0)
+"""Whom a neighbour answers, and who wrote what it lacks, speaks first."""
+
+
+class Turns:
+    """Draws waits, in milliseconds, from the medium's rate and passed luck."""
+
+    def __init__(self, rng: random.Random, crowd: Callable[[], int]) -> None:
+        """Take luck, and how many neighbours there may be at most."""
+        self._rng = rng
+        self._crowd = crowd
+        self.rate_bps = 0.0
+        """Raw bit rate of the medium; 0 for none."""
+
+    @property
+    def slot_ms(self) -> int:
+        """What a full packet takes on the air."""
+        return max(int(air_ms(SHOUT_SIZE_MAX, self.rate_bps)), SLOT_MS_MIN)
+
+    def slots(self, least: float, most: float) -> int:
+        """Return a wait of ``least`` to ``most`` slots."""
+        return int(self.slot_ms * self._rng.uniform(least, most))
+
+    def first(self) -> int:
+        """Return the wait of whom a neighbour means."""
+        return self.slots(*FIRST_SLOTS)
+
+    def turn(self) -> int:
+        """Return the wait of one among all who might say the same."""
+        bias = math.log(self._crowd() + 2) + 1
+        late = math.log1p(self._rng.random() * math.expm1(bias)) / bias
+        return int((FIRST_SLOTS[1] + late * TURN_SLOTS) * self.slot_ms)
