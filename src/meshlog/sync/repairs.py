@@ -99,7 +99,8 @@ class Repairs:
         pushes = sorted(pushes, key=lambda push: push.tip.seq - push.after_seq)
         if not pushes or not self._may_serve(lack, now_ms):
             return
-        first_ms, turn_ms = now_ms + self._turns.first(), now_ms + self._turns.turn()
+        first_ms = now_ms + self._turns.first(len(pushes))
+        turn_ms = now_ms + self._turns.turn(len(pushes))
         for push in pushes:
             said, until_ms = self._said.get(push.feed, (0, 0))
             if now_ms < until_ms and said > push.after_seq:

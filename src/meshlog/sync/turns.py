@@ -18,6 +18,12 @@ Nonnenmacher and Biersack, Scalable feedback for large groups, 1999."""
 FIRST_SLOTS = (0.1, 1.0)
 """Whom a neighbour answers, and who wrote what it lacks, speaks first."""
 
+STRETCH_SLOTS = 0.6
+"""Of a packet, what one stretch of news fills, roughly: those who come first take so long."""
+
+CROWD_MAX = 40
+"""More stretches than that are not waited for."""
+
 
 class Turns:
     """Draws waits, in milliseconds, from the medium's rate and passed luck."""
@@ -38,12 +44,21 @@ class Turns:
         """Return a wait of ``least`` to ``most`` slots."""
         return int(self.slot_ms * self._rng.uniform(least, most))
 
-    def first(self) -> int:
-        """Return the wait of whom a neighbour means."""
-        return self.slots(*FIRST_SLOTS)
+    def first(self, stretches: int = 1) -> int:
+        """Return the wait of whom a neighbour means.
 
-    def turn(self) -> int:
-        """Return the wait of one among all who might say the same."""
+        Args:
+            stretches: How many are lacking; each may have another author, who speaks first, too.
+        """
+        least, most = FIRST_SLOTS
+        return self.slots(least, max(most, min(stretches, CROWD_MAX) * STRETCH_SLOTS))
+
+    def turn(self, stretches: int = 1) -> int:
+        """Return the wait of one among all who might say the same, after ``first``."""
+        before_ms = int(min(stretches - 1, CROWD_MAX) * STRETCH_SLOTS * self.slot_ms)
+        return before_ms + self._turn()
+
+    def _turn(self) -> int:
         bias = math.log(self._crowd() + 2) + 1
         late = math.log1p(self._rng.random() * math.expm1(bias)) / bias
         return int((FIRST_SLOTS[1] + late * TURN_SLOTS) * self.slot_ms)

@@ -172,7 +172,10 @@ def _head(
     """Code the feed, the first seq, the base hint, and whether stamps count from the base's."""
     feed = first.feed if first else None
     hint = feed_hint(feed) if feed else b""
-    if coder.bit("feed is named", feed is not None and book.feeds.get(hint) == feed, prior(1, 30)):
+    named = feed is not None and book.feeds.get(hint) == feed
+    if first is not None and first.seq == 1 and first.feed.kind is FeedKind.CONTROL:
+        named = False  # it introduces itself: whoever lacks it knows no name of it
+    if coder.bit("feed is named", named, prior(1, 30)):
         known = book.feeds.get(coder.plain(FEED_HINT_SIZE, hint))
         if known is None:
             raise UnknownNameError
