@@ -40,6 +40,7 @@ from meshlog.sync import messages as wire
 from meshlog.sync import statements
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
+from meshlog.sync.packet import AirKey
 
 FOLDER = Path(__file__).parents[1] / "tests" / "vectors"
 T0_MS = 1_750_000_000_000
@@ -391,6 +392,27 @@ def example_messages() -> list[wire.Message]:
             ANN_DATA, (statements.Point(10, b"aaaaaaaa"), statements.Point(1, b"bbbbbbbb"))
         ),
         wire.Ack(beacon, 32, 1),
+        statements.Vec(
+            b"rost",
+            hashed=False,
+            feeds=((statements.HeadHint(1_000, b""),),) * 50,
+            first=100,
+            partial=True,
+            credit=16,
+        ),
+        statements.Delta(b"base", b"r", 0, ()),
+        statements.Delta(
+            b"base",
+            b"r",
+            16,
+            (
+                statements.Step(0, 1),
+                statements.Step(7, -20),
+                statements.Step(300, 0, fork),
+            ),
+        ),
+        statements.Digests(0, statements.FEED_DIGEST_MAX, ()),
+        statements.Digests(5, 0xABCDEF, (5, 77, 0xABCDEF)),
         wire.Sum(1200, 90_000),
     ]
 
@@ -398,6 +420,38 @@ def example_messages() -> list[wire.Message]:
 def replace_life(feed: FeedKey, life: int) -> FeedKey:
     """Return the same feed in another life."""
     return feed._replace(incarnation=life)
+
+
+def packets() -> dict[str, Any]:
+    """§6.6: broadcast packets."""
+    air = AirKey(DATASET, KEY)
+    beacon = wire.Beacon(T0_MS // 1000, bytes_of("hint", 8), b"r", 70_000)
+    said: list[wire.Message] = [
+        statements.Delta(b"base", b"r", 16, (statements.Step(7, -20),)),
+        wire.Seg(b"a segment"),
+    ]
+    sealed = air.seal(said, b"ab")
+    packed = air.pack_beacon(beacon)
+    return {
+        "dataset": DATASET.hex(),
+        "key": KEY.hex(),
+        "beacon": {"fields": plain(beacon), "near_count": 69_000, "hex": packed.hex()},
+        "sealed": {
+            "salt": b"ab".hex(),
+            "messages": [wire.encode_message(message).hex() for message in said],
+            "hex": sealed.hex(),
+        },
+        "refused": refused(
+            ("a bent beacon", packed[:-1] + b"\x00", "not sealed"),
+            ("a beacon cut short", packed[:-1], "not sealed"),
+            ("a bent sealed packet", sealed[:-1] + bytes((sealed[-1] ^ 1,)), "not sealed"),
+            ("a type alone", b"\x12", "not sealed"),
+            ("version 2", b"\x21" + packed[1:], "newer version"),
+            ("version 0", b"\x02" + packed[1:], "unknown version"),
+            ("nothing", b"", "unknown version"),
+            ("465 bytes", bytes(465), "packet too large"),
+        ),
+    }
 
 
 def messages() -> dict[str, Any]:
@@ -623,6 +677,7 @@ FILES = {
     "event": events,
     "segment": segments,
     "message": messages,
+    "packet": packets,
     "hello": hellos,
     "grant": grant_cases,
     "root": roots,

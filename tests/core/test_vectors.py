@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from meshlog.core.codec import Reader, decode_cbor, encode_cbor, plain, varint
-from meshlog.core.event import CUT_DOMAIN, OPEN_DATASET, encode_body, event_id, read_body
+from meshlog.core.event import (
+    CUT_DOMAIN,
+    OPEN_DATASET,
+    DatasetId,
+    EventId,
+    encode_body,
+    event_id,
+    read_body,
+)
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.grant import (
     Grant,
@@ -30,6 +38,7 @@ from meshlog.sync import messages as wire
 from meshlog.sync import statements
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
+from meshlog.sync.packet import AirKey
 from tests.core.vectors import cases, dataset, feed, load, untagged
 
 ROOT = Path(__file__).parents[2]
@@ -203,8 +212,22 @@ def message_of(kind: str, fields: Any) -> wire.Message:
         case "VEC":
             digest_ = bytes.fromhex(fields["roster_digest"])
             return statements.Vec(
-                digest_, fields["hashed"], tuple(map(head_hints, fields["feeds"]))
+                digest_,
+                fields["hashed"],
+                tuple(map(head_hints, fields["feeds"])),
+                fields["first"],
+                fields["partial"],
+                fields["credit"],
             )
+        case "DELTA":
+            base, digest_ = (bytes.fromhex(fields[name]) for name in ("base", "roster_digest"))
+            steps = tuple(
+                statements.Step(place, ahead, head_hints(heads))
+                for place, ahead, heads in fields["steps"]
+            )
+            return statements.Delta(base, digest_, fields["credit"], steps)
+        case "DIGESTS":
+            return statements.Digests(fields["first"], fields["last"], tuple(fields["digests"]))
         case "WANT":
             runs = tuple(wire.Run(feed(key), first, last) for key, first, last in fields["runs"])
             return wire.Want(fields["credit_bytes"], runs)
@@ -229,6 +252,34 @@ def test_message_both_ways(case: Any):
 
     assert wire.encode_message(message) == data
     assert wire.decode_bundle(b"\x01" + data) == [message]
+
+
+def air_of(file: Any) -> AirKey:
+    return AirKey(DatasetId(EventId(bytes.fromhex(file["dataset"]))), bytes.fromhex(file["key"]))
+
+
+def test_packets_both_ways():
+    file = load("packet")
+    air, told, sealed = air_of(file), file["beacon"], file["sealed"]
+    beacon, packet = beacon_of(told["fields"]), bytes.fromhex(told["hex"])
+    messages = [
+        message
+        for data in sealed["messages"]
+        for message in wire.decode_messages(bytes.fromhex(data))
+    ]
+
+    assert air.pack_beacon(beacon) == packet
+    assert air.open(packet, told["near_count"]) == [beacon]
+    assert air.seal(messages, bytes.fromhex(sealed["salt"])).hex() == sealed["hex"]
+    assert air.open(bytes.fromhex(sealed["hex"]), 0) == messages
+
+
+@cases("packet", "refused")
+def test_packet_refuses(case: Any):
+    with pytest.raises(MalformedError) as caught:
+        air_of(load("packet")).open(bytes.fromhex(case["hex"]), 0)
+
+    assert caught.value.reason == case["reason"]
 
 
 @cases("message", "bundles")
