@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlog.core.compact.memory import SEGMENT_BODIES_MAX
@@ -150,14 +150,16 @@ kinds = st.sampled_from(
 bodies = st.one_of(st.builds(encode_body, kinds, payloads), st.binary(max_size=60))
 
 
-@given(st.lists(bodies, min_size=1, max_size=8))
+@settings(deadline=None)
+@given(st.lists(bodies, min_size=1, max_size=4))
 def test_any_bodies_come_back(listed: list[bytes]):
     back(run_of(listed))
     back(run_of(listed), book_of())
     back(run_of(listed, seq=1), base=None)
 
 
-@given(st.lists(bodies, min_size=2, max_size=6), st.data())
+@settings(deadline=None)
+@given(st.lists(bodies, min_size=2, max_size=4), st.data())
 def test_what_was_cut_early_comes_back(listed: list[bytes], data: st.DataObject):
     events = run_of(listed)
     size = data.draw(st.integers(60, 400))
@@ -272,7 +274,7 @@ def test_hostile_bytes_are_malformed_unknown_or_a_segment():
     ]  # fmt: skip
     good = encode_compact(run_of([*listed, b"\xff raw"]), BOOK, Stamp(T0_MS, 0))
     assert good is not None
-    for _ in range(4_000):
+    for _ in range(1_500):
         if rng.random() < 0.3:
             data = b"\x01" + rng.randbytes(rng.randrange(64, 160))
         else:

@@ -229,7 +229,9 @@ def _key(
     said: Mapping[str, Any] | None,
 ) -> Any:  # noqa: ANN401 - what a body holds
     value = said[key] if said else None
-    kept = _FITTING[key](value) if said and key in _FITTING else True
+    kept = said is None or key not in _FITTING or _FITTING[key](value)
+    if key == "replaces" and said is not None:
+        kept = _is_replaces(value, found.get("fields"))
     if key in _FITTING and not coder.bit((key, "fits"), kept, _NEARLY, 4):
         return generic(coder, memory, key, value)
     match key:
@@ -249,11 +251,13 @@ def _key(
         case "field":
             return _field_name(coder, memory, form, value)
         case "value":
-            place = form.places.get(found["field"]) if form and "field" in found else None
+            name = found.get("field")
+            name = name if isinstance(name, str) else None
+            place = form.places.get(name) if form and name is not None else None
             if form is None or place is None:
-                return generic(coder, memory, ("value", found.get("field")), value)
+                return generic(coder, memory, ("value", name), value)
             return typed(coder, memory, form, place, value)
-        case "replaces" if "fields" in found and isinstance(found["fields"], Mapping):
+        case "replaces" if isinstance(found.get("fields"), Mapping):
             return _ref_map(coder, memory, record_id, list(found["fields"]), value)
         case "replaces":
             return _refs(coder, memory, record_id, value)
@@ -329,10 +333,15 @@ def _is_map(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _is_replaces(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(map(_is_refs, value.values()))
-    return _is_refs(value)
+def _is_replaces(value: object, fields: object) -> bool:
+    """Say whether references are listed as they should: by field where there are fields."""
+    if not isinstance(fields, Mapping):
+        return _is_refs(value)
+    return (
+        isinstance(value, Mapping)
+        and value.keys() <= fields.keys()
+        and all(map(_is_refs, value.values()))
+    )
 
 
 _FITTING = {
@@ -340,7 +349,7 @@ _FITTING = {
     "by": _is_text,
     "fields": _is_map,
     "field": _is_text,
-    "replaces": _is_replaces,
+    "replaces": lambda _: True,
     "text": _is_text,
     "mime": _is_text,
 }
