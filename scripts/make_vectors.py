@@ -20,6 +20,9 @@ from typing import Any, TypeAlias, cast
 
 from meshlog.core import grant as grants
 from meshlog.core.codec import encode_cbor, varint
+from meshlog.core.compact.names import Codebook
+from meshlog.core.compact.run import encode_compact
+from meshlog.core.derived import derived_id
 from meshlog.core.event import (
     CUT_DOMAIN,
     NO_DATASET,
@@ -31,9 +34,12 @@ from meshlog.core.event import (
     encode_body,
 )
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.form import FormBook, form_body, read_form
 from meshlog.core.grant import Invite, Role, admit, issue, open_dataset_key
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.rangecoder import Coder, Writer, prior
+from meshlog.core.roster import Member, Roster
 from meshlog.core.segment import encode_segment
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
@@ -360,6 +366,158 @@ def segments() -> dict[str, Any]:
     }
 
 
+CODED: list[tuple[str, list[Any], Any]] = [
+    ("bit", ["a"], 1),
+    ("bit", ["a"], 1),
+    ("bit", ["a"], 0),
+    ("bit", ["p", prior(1, 30), 4], 1),
+    ("direct", [5], 19),
+    ("direct", [64], 2**63 + 12_345),
+    ("symbol", ["s", 5], 4),
+    ("symbol", ["s", 5], 0),
+    ("symbol", ["w", 4, [64, 16, 4, 4]], 3),
+    ("uint", ["u", 2**32, 3], 0),
+    ("uint", ["u", 2**32, 3], 700),
+    ("uint", ["u", 2**32, 3], 2**32),
+    ("sint", ["i", 2**47, 0], -90_000),
+    ("nested", [["l", 1, 2], 256], 104),
+    ("nested", [["l", 1, 3], 256], 105),
+    ("plain", [3], "00ff80"),
+    ("bit", ["a"], 1),
+]
+"""Method, arguments as in ``core.rangecoder``, and what is coded."""
+
+
+def code_one(coder: Coder, step: tuple[str, list[Any], Any]) -> None:
+    """Write one step of ``CODED``."""
+    name, arguments, value = step
+    first, *others = arguments
+    if name == "plain":
+        coder.plain(first, bytes.fromhex(value))
+    elif name in ("symbol", "nested"):
+        getattr(coder, name)(first, others[0], value, *others[1:])
+    else:
+        getattr(coder, name)(first, value, *others)
+
+
+def range_codings() -> dict[str, Any]:
+    """§5: the range coder alone."""
+    found = []
+    for count in (1, 5, 9, 12, len(CODED)):
+        writer = Writer()
+        for step in CODED[:count]:
+            code_one(writer, step)
+        found.append(
+            {"steps": [list(step) for step in CODED[:count]], "hex": writer.finish().hex()}
+        )
+    return {"coded": found}
+
+
+WELL = {
+    "form": "well",
+    "fields": [
+        ["status", "choice", {"options": ["works", "dry", "gone"], "weights": [23, 18, 9]}],
+        ["depth_m", "int"],
+        ["lat", "decimal", {"scales": [7, 6], "low": -150_000_000, "high": -130_000_000}],
+        ["visited", "date", {"pattern": "%d/%m/%Y", "first": 738_000, "share": 64}],
+        ["photo", "uuid", {"prefix": "https://example.org/"}],
+        ["problems", "choices", {"options": ["leak", "noise", "rust"], "shares": [20, 3, 40]}],
+        ["works", "bool"],
+        ["remark", "text", {"share": 3}],
+    ],
+}
+
+
+def compact_book() -> Codebook:
+    """Return what Ann's and Bob's openings and one form say."""
+    members = {
+        who.author: Member(
+            who.author, who.keys, name, Role.WRITER, b"", (life,), (0, b"", 0, 0, b"")
+        )
+        for who, name, life in ((ANN, "ann", ANN_DATA.incarnation), (BOB, "bob", 5))
+    }
+    return Codebook.of(Roster(DATASET, members=members), FormBook((read_form(form_body(WELL)),)))
+
+
+def compact_bodies() -> list[tuple[str, int, list[tuple[str, dict[str, Any]] | bytes]]]:
+    """Return names, first seqs and what the events say."""
+    ref = BOB.author + (5).to_bytes(4, "big")
+    answers = {
+        "status": "dry", "depth_m": 30, "lat": -14.5240718, "visited": "06/04/2022",
+        "photo": "https://example.org/e4619786467e4c0288dd6d903e87e7ac", "problems": "rust, leak",
+        "works": True, "remark": "dry since June", "other": 2.5,
+    }  # fmt: skip
+    well, fields = {"form": "well"}, {"status": "works", "depth_m": 12}
+    record_id = derived_id("well", {"status": "works", "depth_m": "12"}, 0)
+    edit = {"record_id": "93aef01c5d7b2244", "field": "status", "value": "dry"}
+    return [
+        ("a note at seq 1", 1, [("note.add", {"record_id": "WP-1", "text": "pump broken"})]),
+        ("an edit alone", 4_712, [("field.set", {**edit, "replaces": [[ref, 77]]})]),
+        (
+            "edits of one record",
+            300,
+            [
+                ("field.set", {**edit, "replaces": [[ref, 77]]}),
+                ("field.set", {**edit, "field": "depth_m", "value": 31, "replaces": [[ref, 77]]}),
+                ("field.set", {**edit, "field": "new", "value": None}),
+            ],
+        ),
+        (
+            "records of a form",
+            20,
+            [
+                ("record.put", well | {"record_id": "WP-0007", "by": "ann", "fields": answers}),
+                ("record.put", well | {"record_id": "WP-0008", "fields": answers | fields}),
+                ("record.put", well | {"record_id": record_id, "fields": fields}),
+            ],
+        ),
+        (
+            "other kinds",
+            2,
+            [
+                ("record.create", {"record_id": "x", "form": "school", "by": "bob"}),
+                ("attachment.add", {"record_id": "x", "field": "photo", "blob_hash": "ab" * 32}),
+                ("record.delete", {"record_id": "x", "replaces": [[ref, 9], [bytes(20), 8]]}),
+                ("camp.report", {"team": "blue", "at": [-14.5, 35, None], "raw": b"\x00\x01"}),
+                b"\xff not a body",
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def compact_segments() -> dict[str, Any]:
+    """§5: compact runs, and what a reader has to know."""
+    book, good = compact_book(), []
+    for name, first_seq, said in compact_bodies():
+        base = Stamp(T0_MS, 3)
+        prev = bytes_of(name, 32) if first_seq > 1 else NO_PREV
+        run: list[Event] = []
+        for at, item in enumerate(said):
+            body = item if isinstance(item, bytes) else encode_body(*item)
+            stamp = Stamp(T0_MS, 4) if at == 0 else Stamp(T0_MS + 17_321 * at, at % 2)
+            run.append(Event.make(ANN_DATA, first_seq + at, stamp, prev, body, DATASET))
+            prev = run[-1].id
+        data = encode_compact([*run[:-1], run[-1].signed(ANN)], book, base)
+        assert data is not None, name
+        case = segment_case(name, run, ANN) | {"hex": data.hex(), "base_stamp": [*base]}
+        good.append(case)
+    lone = bytes.fromhex(good[1]["hex"])
+    return {
+        "form": form_body(WELL).hex(),
+        "members": [
+            {"keys": ANN.keys.hex(), "name": "ann", "data": ANN_DATA.incarnation},
+            {"keys": BOB.keys.hex(), "name": "bob", "data": 5},
+        ],
+        "good": good,
+        "refused": refused(
+            ("unknown coding", b"\x02" + lone[1:], "unknown coding"),
+            ("no signature", lone[:64], "truncated"),
+            ("cut short", lone[:6] + lone[-64:], "truncated"),
+            ("bytes left over", lone[:-64] + bytes(8) + lone[-64:], "trailing bytes"),
+        ),
+    }
+
+
 def example_messages() -> list[wire.Message]:
     """Return one message of each type and of each shape that it takes."""
     ann_control = FeedKey(ANN.author, FeedKind.CONTROL, 9)
@@ -676,6 +834,8 @@ FILES = {
     "identity": identities,
     "event": events,
     "segment": segments,
+    "rangecoder": range_codings,
+    "compact": compact_segments,
     "message": messages,
     "packet": packets,
     "hello": hellos,

@@ -18,8 +18,6 @@ from bench.air.inputs import survey_path
 from bench.air.ours import Ours, ours
 from bench.air.rows import DASH, Row, rows
 
-SEEDS = 5
-
 
 def main() -> None:
     """Run as the words say."""
@@ -42,7 +40,7 @@ def main() -> None:
     sys.stdout.write(f"|---|---|---|{'---|' * len(PINS)}---|\n")
     for number, row in enumerate(chosen, 1):
         note = f"{number}/{len(chosen)} {row.key}"
-        seeds = range(words.seed, words.seed + (1 if words.quick else SEEDS))
+        seeds = range(words.seed, words.seed + (1 if words.quick else row.seed_count))
         sys.stdout.write(f"{line(row, measures.get(row.key), seeds, note)}\n")
         sys.stdout.flush()
     sys.stderr.write(f"bench-air: {time.monotonic() - started:.0f} s in all\n")

@@ -31,6 +31,7 @@ class Row:
     theirs: Theirs
     least: Callable[[], float] | None = None
     """The information minimum; None where there is none to compute."""
+    seed_count: int = 5
 
 
 def rows(*, quick: bool) -> list[Row]:
@@ -183,6 +184,7 @@ def _air(event_count: int) -> list[Row]:
             "h",
             hours,
             _many_floor_hours,
+            seed_count=3,
         ),
         Row(
             "many-loss",

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlog.core.compact.memory import SEGMENT_BODIES_MAX
@@ -150,7 +150,6 @@ kinds = st.sampled_from(
 bodies = st.one_of(st.builds(encode_body, kinds, payloads), st.binary(max_size=60))
 
 
-@settings(deadline=None)
 @given(st.lists(bodies, min_size=1, max_size=4))
 def test_any_bodies_come_back(listed: list[bytes]):
     back(run_of(listed))
@@ -158,7 +157,6 @@ def test_any_bodies_come_back(listed: list[bytes]):
     back(run_of(listed, seq=1), base=None)
 
 
-@settings(deadline=None)
 @given(st.lists(bodies, min_size=2, max_size=4), st.data())
 def test_what_was_cut_early_comes_back(listed: list[bytes], data: st.DataObject):
     events = run_of(listed)

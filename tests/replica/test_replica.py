@@ -180,12 +180,12 @@ def served(replica: Replica, feed: FeedKey) -> list[int]:
     return [len(decode_segment(data).entries) for data in pieces]
 
 
-def test_a_cut_falls_every_32_events():
+def test_a_cut_falls_every_64_events():
     ann = open_replica("ann")
     ann.append_many([("x", {})] * 100, T0_MS)
 
-    assert served(ann, ann.data_feed) == [32, 32, 32, 4]
-    assert CUT_EVENTS_MAX == 32
+    assert served(ann, ann.data_feed) == [64, 36]
+    assert CUT_EVENTS_MAX == 64
 
 
 def test_a_cut_falls_every_16_kib():

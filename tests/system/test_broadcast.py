@@ -84,7 +84,9 @@ def test_a_hundred_events_cross_a_lossy_cell_and_then_there_is_silence(
 
     assert [node.stop() for node in nodes] == [0, 0, 0]
     assert spent < size_at_rest(camp) * (0.5 if loss == 0 else 1.25)
-    assert sum(camp.ledger.sizes(since_s=quiet_s)) <= 3 * BEACON_BYTES
+    later = camp.ledger.sizes(since_s=quiet_s)
+    assert len(later) <= 6, "each node's beacon slows down; other beacons make it needless"
+    assert set(later) <= {BEACON_BYTES}
     assert camp.cell.queue_s == 0
 
 

@@ -306,6 +306,20 @@ def test_neighbours_behind_rnsd_are_one_hop_away(field: Field) -> None:
                 assert seen(hearer, speaker.peer)["hops"] == 1
 
 
+def test_a_neighbour_whose_announce_was_missed_is_found_by_name_on_a_slow_medium(
+    field: Field,
+) -> None:
+    """As by a node that started later and needs a link: the next announce is hours away."""
+    cell = field.cell(2, rate_bps=3125, on=False)
+    ann = field.node(field.config("ann", end(cell, 0, 3125)), 1)
+    bob = field.node(field.config("bob", end(cell, 1, 3125)), 2)
+    time.sleep(SETTLED_S)
+    cell.on = True
+
+    assert bob.answered(ann.peer, text="hi", timeout_s=60)
+    assert bob.all("PeerSeen") == []
+
+
 # ── bad input ────────────────────────────────────────────────────────────────────────
 
 

@@ -19,9 +19,9 @@ from meshlog.errors import MalformedError
 PLAIN = 0
 """The coding byte of the layout below; compact ones are in core/compact."""
 
-CUT_EVENTS_MAX = 32
+CUT_EVENTS_MAX = 64
 """An author signs at the latest this many events after its last cut: 64 signature bytes
-then cost 2 per event, and a slow link can serve a part of a feed."""
+then cost one per event, and a slow link can serve a part of a feed."""
 
 CUT_SIZE_MAX = 16_384
 """…or after this many body bytes, about what SF8 moves in a minute."""

@@ -69,7 +69,7 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
 def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -> None:
     """Sign our events that no cut covers yet, inside the caller's transaction.
 
-    A cut falls at the latest every 32 events or 16 KiB, where the next event would not fit the
+    A cut falls at the latest every 64 events or 16 KiB, where the next event would not fit the
     radio packet, and on the head. Cost: one compact coding of each event.
     """
     head = own_head(ledger, feed)

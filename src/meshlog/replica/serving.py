@@ -65,7 +65,7 @@ def next_run(events: Sequence[Event]) -> list[Event]:
     """Return the longest start of ``events`` that ends at a cut within one segment's measure.
 
     A run to the first cut is returned whatever its size; further cuts join while the run
-    stays within 32 events and 16 KiB. Empty where no cut is in sight.
+    stays within 64 events and 16 KiB. Empty where no cut is in sight.
     """
     end = size_bytes = 0
     for index, event in enumerate(events):

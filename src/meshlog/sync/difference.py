@@ -28,6 +28,13 @@ BRACKET_MAX = 64
 """How far from a fork an answer may begin: two cuts' worth of events that the peer holds."""
 
 
+class Span(NamedTuple):
+    """Seqs of one feed, both ends included."""
+
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """A stretch that the peer lacks: a branch, from just after a seq."""
@@ -35,6 +42,8 @@ class Push:
     feed: FeedKey
     tip: Head
     after_seq: int
+    skips: tuple[Span, ...] = ()
+    """Stretches in between that the peer holds already, ascending."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshlog.core.feed import FeedKind, Frontier
 from meshlog.core.identity import AuthorId
@@ -18,10 +18,11 @@ from meshlog.sync.budget import Budget, Urgency, air_ms
 from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
+from meshlog.sync.loose import Loose
 from meshlog.sync.messages import Beacon, Message, Seg
 from meshlog.sync.packet import BEACON_SIZE, SALT_SIZE, AirKey
 from meshlog.sync.policy import Policy
-from meshlog.sync.recall import Heads, Recall, Stated, control_digests, resolve, stated_vec
+from meshlog.sync.recall import Recall, Stated, control_digests, resolve, skips_of, stated_vec
 from meshlog.sync.repairs import Repairs
 from meshlog.sync.reply import agrees, make_beacon
 from meshlog.sync.statements import (
@@ -110,7 +111,8 @@ class Lane:
         self._trickle = Trickle(rng, redundancy=1)
         self._recall = Recall()
         self._repairs = Repairs(author, holdings, self._turns)
-        self._wording = Wording(holdings, self._recall, policy.credit_packets, rng)
+        self._loose = Loose()
+        self._wording = Wording(holdings, self._loose, self._recall, policy.credit_packets, rng)
         self._frontier: Frontier = {}
         self._root = b""
         self._free_ms = 0
@@ -122,6 +124,8 @@ class Lane:
         self._says = 0
         self._odd: Beacon | None = None
         """A beacon that stands for nothing we know, or agrees with nothing since."""
+        self._spoke_last = False
+        """Whether the latest packet was ours: what comes next probably answers it."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lacking = 0
         self._heard_ms: int | None = None
@@ -277,6 +281,7 @@ class Lane:
     def _out(self, packet: bytes, now_ms: int) -> Shout:
         cost_ms = air_ms(len(packet), self._turns.rate_bps)
         self._budget.spend(cost_ms)
+        self._spoke_last = True
         self._free_ms = now_ms + int(cost_ms) + self._turns.slots(0.1, 0.4)
         return Shout(packet)
 
@@ -303,10 +308,11 @@ class Lane:
         self._free_ms = max(self._free_ms, now_ms + self._turns.slots(*SHARE_SLOTS))
         self._follow(now_ms)
         self._hear_segments([m.data for m in messages if isinstance(m, Seg)], now_ms)
+        answers_us, self._spoke_last = self._spoke_last, False
         for message in messages:
             match message:
                 case Beacon():
-                    self._hear_beacon(message, now_ms)
+                    self._hear_beacon(message, now_ms, answers_us=answers_us)
                 case Vec():
                     self._hear_vec(message, now_ms)
                 case Delta():
@@ -334,6 +340,12 @@ class Lane:
         found = self._holdings.ingest(segments, now_ms)
         self.counts.update(found.verdicts)
         self._repairs.overheard(found.runs, now_ms)
+        for run, verdict, data in zip(found.runs, found.verdicts, segments, strict=True):
+            if run is not None and verdict is Verdict.GAP:
+                self._loose.keep(run, data)
+        while found.events and (ready := self._loose.take_ready(self._holdings.frontier())):
+            if not self._holdings.ingest(ready, now_ms).events:
+                break
         self._quiet_ms = max(self._quiet_ms, now_ms + self._turns.slots(*QUIET_SLOTS))
         if found.events:
             self._says = 0
@@ -344,7 +356,7 @@ class Lane:
         if found.gaps or Verdict.BUSY in found.verdicts:
             self._say_soon(now_ms)
 
-    def _hear_beacon(self, beacon: Beacon, now_ms: int) -> None:
+    def _hear_beacon(self, beacon: Beacon, now_ms: int, *, answers_us: bool) -> None:
         if agrees(self._holdings, beacon):
             self._recall.agree(self._holdings.root())
             self._trickle.heard += 1
@@ -360,7 +372,8 @@ class Lane:
             self._say_soon(now_ms)
             return
         news = newly(before, self._holdings.frontier())
-        self._repairs.owe(news, self._policy.credit_packets, now_ms, lack=behind)
+        credit = self._policy.credit_packets
+        self._repairs.owe(news, credit, now_ms, lack=behind, first=answers_us)
 
     def _hear_vec(self, vec: Vec, now_ms: int) -> None:
         if vec.roster_digest != self._holdings.roster_digest()[:ROSTER_DIGEST_SIZE]:
@@ -382,16 +395,21 @@ class Lane:
             return
         heads = resolve(delta, base, len(indexed))
         name = statement_id(delta)
-        stated = Stated(name, digest[:ROSTER_DIGEST_SIZE], heads, delta.credit)
+        skips = skips_of(delta, heads)
+        stated = Stated(name, digest[:ROSTER_DIGEST_SIZE], heads, delta.credit, skips)
         self._hear_stated(stated, now_ms, is_answer=self._wording.is_ours(delta.base))
 
     def _hear_stated(self, stated: Stated, now_ms: int, *, is_answer: bool) -> None:
         """Serve what a neighbour lacks; plan to say what we lack, unless it just said the same."""
         self._recall.hear(stated)
-        found = self._compare(stated.heads)
+        found = self._compare(stated)
         if stated.credit:
             self._repairs.owe(
-                found.pushes, stated.credit, now_ms, lack=stated.heads, first=is_answer
+                found.pushes,
+                stated.credit,
+                now_ms,
+                lack=(stated.heads, *stated.skips.items()),
+                first=is_answer,
             )
         for feed in found.locate:
             self._wording.locate(feed)
@@ -405,13 +423,17 @@ class Lane:
         elif not found.pushes:
             self._wording.seen_no_difference()
 
-    def _compare(self, theirs: Heads) -> Difference:
+    def _compare(self, stated: Stated) -> Difference:
         total = Difference()
         frontier = self._holdings.frontier()
-        for feed, heads in zip(self._holdings.indexed_feeds(), theirs, strict=True):
-            ours = frontier.get(feed, ())
-            if heads is not None and (ours or heads):
-                total.add(compare_feed(self._holdings, feed, ours, heads))
+        for place, feed in enumerate(self._holdings.indexed_feeds()):
+            ours, theirs = frontier.get(feed, ()), stated.heads[place]
+            if theirs is None or not (ours or theirs):
+                continue
+            found = compare_feed(self._holdings, feed, ours, theirs)
+            skips = stated.skips.get(place, ())
+            found.pushes = [replace(push, skips=skips) for push in found.pushes]
+            total.add(found)
         return total
 
     def _hear_digests(self, digests: Digests, now_ms: int) -> None:

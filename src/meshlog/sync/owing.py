@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.sync.budget import Urgency
-from meshlog.sync.difference import Push
+from meshlog.sync.difference import Push, Span
 
 ITEMS_MAX = 1_024
 """Stretches owed at once; more are asked for again."""
@@ -62,16 +62,18 @@ class Owing:
     def owe(self, push: Push, due_ms: int, *, urgent: bool = False, fresh: bool = False) -> None:
         """Owe one more stretch; one that continues an older tip of ours takes its place."""
         urgency = urgency_of(push, urgent=urgent, fresh=fresh)
-        after_seq = push.after_seq
+        after_seq, skips = push.after_seq, push.skips
         for item in [item for item in self._items.values() if item.push.feed == push.feed]:
             if item.push.tip.seq <= after_seq or item.push.tip.id == push.tip.id or item.fresh:
                 after_seq = min(after_seq, item.push.after_seq)
+                skips = shared(skips, item.push.skips)
                 due_ms, urgency = min(due_ms, item.due_ms), min(urgency, item.urgency)
                 fresh = fresh and item.fresh
                 del self._items[item.push.feed, item.push.tip.id]
         if len(self._items) < ITEMS_MAX and after_seq < push.tip.seq:
-            whole = Push(push.feed, push.tip, after_seq)
-            self._items[push.feed, push.tip.id] = Owed(whole, urgency, due_ms, fresh)
+            item = Owed(Push(push.feed, push.tip, after_seq, skips), urgency, due_ms, fresh)
+            self._items[push.feed, push.tip.id] = item
+            self._advance(item, after_seq)
 
     def sent(self, item: Owed, reached: int) -> None:
         """Count what went out of a stretch."""
@@ -96,10 +98,13 @@ class Owing:
         self._items = {key: item for key, item in self._items.items() if item.fresh}
 
     def _advance(self, item: Owed, reached: int) -> None:
+        skips = item.push.skips
+        while skips and skips[0].first <= reached + 1:
+            reached, skips = max(reached, skips[0].last), skips[1:]
         if reached >= item.push.tip.seq:
             self.drop(item)
         else:
-            item.push = Push(item.push.feed, item.push.tip, reached)
+            item.push = Push(item.push.feed, item.push.tip, reached, skips)
 
 
 def urgency_of(push: Push, *, urgent: bool, fresh: bool) -> Urgency:
@@ -112,3 +117,14 @@ def urgency_of(push: Push, *, urgent: bool, fresh: bool) -> Urgency:
         return Urgency.NEWEST
     few = push.tip.seq - push.after_seq < BACKFILL_EVENTS
     return Urgency.REST if few else Urgency.BACKFILL
+
+
+def shared(one: tuple[Span, ...], other: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return the seqs that are in both: what two neighbours hold.
+
+    Example:
+        >>> shared((Span(1, 5), Span(8, 9)), (Span(4, 8),))
+        (Span(first=4, last=5), Span(first=8, last=8))
+    """
+    both = [Span(max(a.first, b.first), min(a.last, b.last)) for a in one for b in other]
+    return tuple(sorted(span for span in both if span.first <= span.last))

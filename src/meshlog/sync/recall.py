@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from meshlog.core.feed import FeedKey, FeedKind, Frontier
+from meshlog.sync.difference import Span
 from meshlog.sync.messages import Beacon, root_hint
 from meshlog.sync.statements import (
     BASE_SIZE,
@@ -42,6 +43,8 @@ class Stated:
     """Of our roster when we resolved it."""
     heads: Heads
     credit: int
+    skips: Mapping[int, tuple[Span, ...]] = field(default_factory=dict)
+    """By index: what its sender holds behind what it lacks."""
 
 
 class Recall:
@@ -141,6 +144,22 @@ def resolve(delta: Delta, base: Heads, feed_count: int) -> Heads:
         seq = (before[-1].seq if before else 0) + step.ahead
         heads[step.place] = (HeadHint(seq, b""),) if seq > 0 else () if seq == 0 else None
     return tuple(heads)
+
+
+def skips_of(delta: Delta, heads: Heads) -> dict[int, tuple[Span, ...]]:
+    """Return what a DELTA's sender holds behind its heads, by index; ``heads`` as resolved."""
+    found = {}
+    for step in delta.steps:
+        told = heads[step.place] if step.place < len(heads) else None
+        if not step.holes or told is None:
+            continue
+        spans = []
+        at = told[-1].seq if told else 0
+        for lack, have in step.holes:
+            spans.append(Span(at + lack + 1, at + lack + have))
+            at += lack + have
+        found[step.place] = tuple(spans)
+    return found
 
 
 def stated_vec(vec: Vec, roster_digest: bytes, feed_count: int) -> Stated:

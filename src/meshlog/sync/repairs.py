@@ -100,7 +100,7 @@ class Repairs:
         if not pushes or not self._may_serve(lack, now_ms):
             return
         first_ms = now_ms + self._turns.first(len(pushes))
-        turn_ms = now_ms + self._turns.turn(len(pushes))
+        turn_ms = now_ms + self._turns.later(len(pushes))
         for push in pushes:
             said, until_ms = self._said.get(push.feed, (0, 0))
             if now_ms < until_ms and said > push.after_seq:

@@ -25,6 +25,7 @@ CREDIT_MAX = 255
 ROSTER_DIGEST_SIZE = 4
 HEAD_HINT_SIZE = 4
 POINT_HINT_SIZE = 8
+HOLES_MAX = 32
 BASE_SIZE = 4
 """Bytes by which a DELTA names what it counts from: of a root, or of a statement."""
 
@@ -78,6 +79,9 @@ class Step(NamedTuple):
     """Events more than in the base; negative for fewer. 0 where the heads are told."""
     heads: HeadHints = ()
     """All heads with hints, where the feed forked."""
+    holes: tuple[tuple[int, int], ...] = ()
+    """After the head, in turns: events that lack, and events behind them that came already but
+    cannot be linked yet. What follows the last lacks, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +221,18 @@ def _code_delta(coder: Coder, delta: Delta) -> Delta:
         if coder.bit("forked", bool(step.heads)):
             steps.append(Step(index, 0, _code_heads(coder, step.heads, 1, hashed=True)))
         else:
-            steps.append(Step(index, coder.sint("ahead", step.ahead, SEQ_MAX)))
+            ahead = coder.sint("ahead", step.ahead, SEQ_MAX)
+            steps.append(Step(index, ahead, holes=_code_holes(coder, step.holes)))
     return Delta(delta.base, delta.roster_digest, credit, tuple(steps))
+
+
+def _code_holes(coder: Coder, holes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    found = []
+    for nth in range(coder.uint("holes", len(holes), HOLES_MAX)):
+        lack, have = holes[nth] if holes else (1, 1)
+        lack = 1 + coder.uint("lack", lack - 1, SEQ_MAX, 4)
+        found.append((lack, 1 + coder.uint("have", have - 1, SEQ_MAX, 4)))
+    return tuple(found)
 
 
 def encode_digests(digests: Digests) -> bytes:

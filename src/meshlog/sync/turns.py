@@ -18,6 +18,9 @@ Nonnenmacher and Biersack, Scalable feedback for large groups, 1999."""
 FIRST_SLOTS = (0.1, 1.0)
 """Whom a neighbour answers, and who wrote what it lacks, speaks first."""
 
+LATER_SLOTS = 4.0
+"""Who was not meant waits so much longer: whom a neighbour means has spoken by then."""
+
 STRETCH_SLOTS = 0.6
 """Of a packet, what one stretch of news fills, roughly: those who come first take so long."""
 
@@ -53,12 +56,13 @@ class Turns:
         least, most = FIRST_SLOTS
         return self.slots(least, max(most, min(stretches, CROWD_MAX) * STRETCH_SLOTS))
 
-    def turn(self, stretches: int = 1) -> int:
-        """Return the wait of one among all who might say the same, after ``first``."""
-        before_ms = int(min(stretches - 1, CROWD_MAX) * STRETCH_SLOTS * self.slot_ms)
-        return before_ms + self._turn()
+    def later(self, stretches: int) -> int:
+        """Return the wait of those whom nobody meant: a turn, after all who come ``first``."""
+        before = LATER_SLOTS + min(stretches - 1, CROWD_MAX) * STRETCH_SLOTS
+        return int(before * self.slot_ms) + self.turn()
 
-    def _turn(self) -> int:
+    def turn(self) -> int:
+        """Return the wait of one among all who might say the same."""
         bias = math.log(self._crowd() + 2) + 1
         late = math.log1p(self._rng.random() * math.expm1(bias)) / bias
         return int((FIRST_SLOTS[1] + late * TURN_SLOTS) * self.slot_ms)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import locate
 from meshlog.sync.holdings import Holdings
+from meshlog.sync.loose import Loose, holes
 from meshlog.sync.messages import Beacon, Message, encode_message
 from meshlog.sync.packet import CARGO_SIZE_MAX
 from meshlog.sync.recall import (
@@ -30,6 +31,7 @@ from meshlog.sync.statements import (
     HeadHint,
     HeadHints,
     Loc,
+    Step,
     Vec,
     statement_id,
 )
@@ -50,10 +52,16 @@ class Wording:
     """Chooses between a beacon, DELTA, VEC, DIGESTS and LOC."""
 
     def __init__(
-        self, holdings: Holdings, recall: Recall, credit_packets: int, rng: random.Random
+        self,
+        holdings: Holdings,
+        loose: Loose,
+        recall: Recall,
+        credit_packets: int,
+        rng: random.Random,
     ) -> None:
-        """Take what we hold and remember, and how many packets we take at a time."""
+        """Take what we hold, keep and remember, and how many packets we take at a time."""
         self._holdings = holdings
+        self._loose = loose
         self._recall = recall
         self._credit = credit_packets
         self._rng = rng
@@ -130,7 +138,7 @@ class Wording:
         ours = self._ours()
         if self._answering is not None and lacks(ours, self._answering.heads):
             messages += self._delta(self._answering.name, self._answering.heads, ours)
-        elif odd is not None or self._openly or self.hints_wanted:
+        elif odd is not None or self._openly or self.hints_wanted or len(self._loose):
             self._answering = None
             said = self._unprompted(ours, says)
             if not said and not messages:
@@ -145,17 +153,31 @@ class Wording:
         if self._openly or self.hints_wanted or before is None or says >= BASE_TRIES:
             self._openly = False
             return [self._vec(ours)]
-        if base == self._holdings.root():
+        if base == self._holdings.root() and not len(self._loose):
             return []
         return self._delta(base[:BASE_SIZE], heads_of(before, self._holdings.indexed_feeds()), ours)
 
     def _delta(self, name: bytes, base: Heads, ours: Heads) -> list[Message]:
         digest = self._holdings.roster_digest()
-        delta = Delta(name, digest[:1], self._credit, changes(base, ours))
+        delta = Delta(name, digest[:1], self._credit, self._with_holes(changes(base, ours), ours))
         if len(encode_message(delta)) > CARGO_SIZE_MAX:
             return [self._vec(ours)]
         self._made(Stated(statement_id(delta), digest[:ROSTER_DIGEST_SIZE], ours, self._credit))
         return [delta]
+
+    def _with_holes(self, steps: tuple[Step, ...], ours: Heads) -> tuple[Step, ...]:
+        """Return the steps with what waits behind our heads; feeds that forked are left alone."""
+        waiting = self._loose.feeds()
+        if not waiting:
+            return steps
+        by_place = {step.place: step for step in steps}
+        for place, feed in enumerate(self._holdings.indexed_feeds()):
+            heads = ours[place] or ()
+            step = by_place.get(place, Step(place, 0))
+            if feed in waiting and len(heads) <= 1 and not step.heads:
+                head_seq = heads[0].seq if heads else 0
+                by_place[place] = step._replace(holes=holes(head_seq, self._loose.spans(feed)))
+        return tuple(by_place[place] for place in sorted(by_place))
 
     def _vec(self, ours: Heads) -> Vec:
         """Return all our heads, or as many from a random place on as a packet carries."""

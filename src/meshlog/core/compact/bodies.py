@@ -6,22 +6,21 @@ that is not what its key usually holds, and a key that no kind has, are coded as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meshlog.core.compact.memory import Memory, UnknownNameError, is_nameable, name_form
-from meshlog.core.compact.names import REF_HINT_SIZE, ref_hint
+from meshlog.core.compact.memory import Memory, is_nameable, name_form
+from meshlog.core.compact.refs import is_replaces, ref_map, refs
 from meshlog.core.compact.texts import text
 from meshlog.core.compact.values import generic, typed
 from meshlog.core.derived import DERIVED, id_of_fields
-from meshlog.core.event import BODY_SIZE_MAX, SEQ_MAX, Content, encode_body, read_body
+from meshlog.core.event import BODY_SIZE_MAX, Content, encode_body, read_body
+from meshlog.core.feed import FeedKind
 from meshlog.core.fieldtypes import SHARE_MAX
 from meshlog.core.form import Form
 from meshlog.core.rangecoder import Coder, prior
 from meshlog.errors import InputError, MalformedError
 
-_REF_SIZE = 20
-_REFS_MAX = 64
 _KEYS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "record.put": (("form", 40), ("fields", 64), ("replaces", 8), ("by", 16)),
     "field.set": (("field", 64), ("value", 64), ("replaces", 32)),
@@ -60,7 +59,7 @@ def body(coder: Coder, memory: Memory, data: bytes = b"") -> bytes:
     memory.begin_event()
     content = _carried(data) if coder.is_writing else None
     kind = _RAW if content is None else _OTHER
-    if content is not None and content.kind in _KEYS and "record_id" in content.payload:
+    if content is not None and _is_record(memory, content):
         kind = _KINDS.index(content.kind)
     kind = coder.symbol(("kind", memory.last.get("kind", 0)), len(_KINDS) + 2, kind, _KIND_WEIGHTS)
     memory.last["kind"] = kind
@@ -78,6 +77,15 @@ def body(coder: Coder, memory: Memory, data: bytes = b"") -> bytes:
         name = _KINDS[kind]
         said = _record(coder, memory, name, content.payload if content else None)
     return data if content else _encoded(name, said)
+
+
+def _is_record(memory: Memory, content: Content) -> bool:
+    """Say whether a body is coded as one that views read; control feeds have none."""
+    return (
+        memory.feed.kind is FeedKind.DATA
+        and content.kind in _KEYS
+        and "record_id" in content.payload
+    )
 
 
 def _carried(data: bytes) -> Content | None:
@@ -231,7 +239,7 @@ def _key(
     value = said[key] if said else None
     kept = said is None or key not in _FITTING or _FITTING[key](value)
     if key == "replaces" and said is not None:
-        kept = _is_replaces(value, found.get("fields"))
+        kept = is_replaces(value, found.get("fields"))
     if key in _FITTING and not coder.bit((key, "fits"), kept, _NEARLY, 4):
         return generic(coder, memory, key, value)
     match key:
@@ -251,16 +259,15 @@ def _key(
         case "field":
             return _field_name(coder, memory, form, value)
         case "value":
-            name = found.get("field")
-            name = name if isinstance(name, str) else None
-            place = form.places.get(name) if form and name is not None else None
+            field = found.get("field") if isinstance(found.get("field"), str) else None
+            place = form.places.get(field) if form and field is not None else None
             if form is None or place is None:
-                return generic(coder, memory, ("value", name), value)
+                return generic(coder, memory, ("value", field), value)
             return typed(coder, memory, form, place, value)
         case "replaces" if isinstance(found.get("fields"), Mapping):
-            return _ref_map(coder, memory, record_id, list(found["fields"]), value)
+            return ref_map(coder, memory, record_id, list(found["fields"]), value)
         case "replaces":
-            return _refs(coder, memory, record_id, value)
+            return refs(coder, memory, record_id, value)
         case "text" | "mime":
             return text(coder, memory, key, value or "")
     return generic(coder, memory, key, value)
@@ -306,42 +313,12 @@ def _field_name(coder: Coder, memory: Memory, form: Form | None, value: str | No
     return name
 
 
-# ── What a write saw ────────────────────────────────────────────────────────────────
-
-
-def _is_refs(value: object) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str | bytes)
-        and len(value) <= _REFS_MAX
-        and all(map(_is_ref, value))
-    )
-
-
-def _is_ref(item: object) -> bool:
-    match item:
-        case (bytes() as feed, int() as seq):
-            return len(feed) == _REF_SIZE and type(seq) is int and 1 <= seq <= SEQ_MAX
-    return False
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
 def _is_map(value: object) -> bool:
     return isinstance(value, Mapping)
-
-
-def _is_replaces(value: object, fields: object) -> bool:
-    """Say whether references are listed as they should: by field where there are fields."""
-    if not isinstance(fields, Mapping):
-        return _is_refs(value)
-    return (
-        isinstance(value, Mapping)
-        and value.keys() <= fields.keys()
-        and all(map(_is_refs, value.values()))
-    )
 
 
 _FITTING = {
@@ -353,68 +330,3 @@ _FITTING = {
     "text": _is_text,
     "mime": _is_text,
 }
-
-
-def _ref_map(
-    coder: Coder,
-    memory: Memory,
-    record_id: object,
-    names: list[str],
-    said: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    return {
-        name: _refs(coder, memory, record_id, said[name] if said else None)
-        for name in names
-        if coder.bit("replaces field", said is not None and name in said, prior(1, 4))
-    }
-
-
-def _refs(
-    coder: Coder, memory: Memory, record_id: object, said: Sequence[Any] | None
-) -> list[list[Any]]:
-    count = 1 + coder.sint("refs", len(said) - 1 if said is not None else 0, _REFS_MAX)
-    found: list[list[Any]] = []
-    for at in range(count):
-        memory.charge(_REF_SIZE + 3)
-        feed, seq = said[at] if said is not None else (b"", 0)
-        found.append(_ref(coder, memory, record_id, feed, seq))
-    return found
-
-
-def _ref(coder: Coder, memory: Memory, record_id: object, feed: bytes, seq: int) -> list[Any]:
-    """Code one reference: the one of the same record before, else a feed and a seq."""
-    before = memory.seen_of.get(record_id) if isinstance(record_id, str) else None
-    if before is not None:
-        place, known = before
-        same = memory.refs[place] == feed and known == seq
-        if coder.bit("ref as before", same, prior(1, 4)):
-            return [memory.refs[place], known]
-    place = _ref_feed(coder, memory, feed)
-    known = memory.seq_of.get(place, 0)
-    if known:
-        found = known + coder.sint("seq step", seq - known, SEQ_MAX, 4)
-    else:
-        found = coder.uint("seq", seq, SEQ_MAX, 10)
-    if not 1 <= found <= SEQ_MAX:
-        raise MalformedError("seq out of range")
-    memory.seq_of[place] = found
-    if isinstance(record_id, str):
-        memory.seen_of[record_id] = (place, found)
-    return [memory.refs[place], found]
-
-
-def _ref_feed(coder: Coder, memory: Memory, feed: bytes) -> int:
-    size = len(memory.refs)
-    known = memory.refs.index(feed) if feed in memory.refs else size
-    place = coder.uint("ref feed", size - known, size) if size else 0
-    if size and place:
-        return size - place
-    hint = ref_hint(feed)
-    if coder.bit("ref hinted", memory.book.refs.get(hint) == feed, prior(1, 30)):
-        resolved = memory.book.refs.get(coder.plain(REF_HINT_SIZE, hint))
-        if resolved is None:
-            raise UnknownNameError
-        memory.refs.append(resolved)
-    else:
-        memory.refs.append(coder.plain(_REF_SIZE, feed))
-    return size

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from meshlog.core.compact.memory import Memory, is_nameable, name_form
 from meshlog.core.event import BODY_SIZE_MAX
+from meshlog.core.feed import FeedKind
 from meshlog.core.fieldtypes import dashes, hex_number, uuid_number
 from meshlog.core.rangecoder import Coder, Context, Primer, Writer
 from meshlog.errors import MalformedError
@@ -123,7 +124,12 @@ def _letters(coder: Coder, size: int, data: bytes) -> bytes:
 
 
 def _prime(coder: Coder, memory: Memory) -> None:
-    """Let the first text of a segment know the words of a form: the first named, else one now."""
+    """Let the first text of a segment know the words of a form: the first named, else one now.
+
+    Never in a control feed: it brings the forms.
+    """
+    if memory.feed.kind is FeedKind.CONTROL:
+        return
     if not memory.forms:
         latest = memory.book.forms.forms[-1:]
         if coder.bit("primed", bool(latest) and is_nameable(memory, latest[0])):
