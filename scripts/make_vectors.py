@@ -565,7 +565,7 @@ def example_messages() -> list[wire.Message]:
             16,
             (
                 statements.Step(0, 1),
-                statements.Step(7, -20),
+                statements.Step(7, -20, holes=((2, 8), (1, 300))),
                 statements.Step(300, 0, fork),
             ),
         ),

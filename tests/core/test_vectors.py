@@ -222,8 +222,8 @@ def message_of(kind: str, fields: Any) -> wire.Message:
         case "DELTA":
             base, digest_ = (bytes.fromhex(fields[name]) for name in ("base", "roster_digest"))
             steps = tuple(
-                statements.Step(place, ahead, head_hints(heads))
-                for place, ahead, heads in fields["steps"]
+                statements.Step(place, ahead, head_hints(heads), tuple(map(tuple, holes)))
+                for place, ahead, heads, holes in fields["steps"]
             )
             return statements.Delta(base, digest_, fields["credit"], steps)
         case "DIGESTS":
