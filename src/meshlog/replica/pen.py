@@ -10,6 +10,7 @@ from meshlog.core.event import NO_PREV, DatasetId, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
+from meshlog.core.rangecoder import Meter
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_PACKET_MAX
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
@@ -70,7 +71,7 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
     """Sign our events that no cut covers yet, inside the caller's transaction.
 
     A cut falls at the latest every 64 events or 16 KiB, where the next event would not fit the
-    radio packet, and on the head. Cost: one compact coding of each event.
+    radio packet, and on the head. Cost: one compact coding of each event, spelling aside.
     """
     head = own_head(ledger, feed)
     signed = last_cut(store, feed)
@@ -82,12 +83,20 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
         for event in events:
             base = latest.stamp if latest else None
             if run is None:
-                run, since_events, since_bytes = RunWriter(event, ledger.codebook, base), 0, 0
+                run, since_events, since_bytes = (
+                    RunWriter(event, ledger.codebook, base, Meter()),
+                    0,
+                    0,
+                )
             run.add(event)
             if since_events and run.size_bytes > SEGMENT_PACKET_MAX:
                 assert latest is not None, "the run has an event before this one"
                 store.sign(latest.signed(identity))
-                run, since_events, since_bytes = RunWriter(event, ledger.codebook, base), 0, 0
+                run, since_events, since_bytes = (
+                    RunWriter(event, ledger.codebook, base, Meter()),
+                    0,
+                    0,
+                )
                 run.add(event)
             since_events += 1
             since_bytes += len(event.body)

@@ -59,7 +59,7 @@ class Engine:
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
         """React to one input; the last effect says when to wake us, where there is a reason."""
         effects = self._react(happened, now_ms)
-        if self.lane.is_stuck:
+        if self.lane.needs_help(now_ms):
             self._help(now_ms)
         effects += self._start_due(now_ms)
         effects += self.lane.step(now_ms)
@@ -149,7 +149,6 @@ class Engine:
         near = [state for state in near if state.due_ms is None]
         if near:
             self._plan(max(near, key=lambda state: (-state.failures, state.heard_ms)), now_ms)
-        self.lane.rest(now_ms)
 
     @staticmethod
     def _plan(state: PeerState, when_ms: int) -> None:
@@ -223,6 +222,9 @@ class Engine:
         """Try again later: doubling, jittered by half, so that neighbours do not collide."""
         wait_ms = min(self._policy.retry_ms << min(state.failures, 16), self._policy.retry_ms_max)
         state.failures += 1
+        if self._is_in_earshot(state):
+            state.due_ms = None  # the broadcast lane goes on, and asks for help again
+            return
         state.due_ms = now_ms + int(wait_ms * self._rng.uniform(0.5, 1.0))
 
     # ── a peer's syncs ──────────────────────────────────────────────────────────────

@@ -19,8 +19,8 @@ from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
 from meshlog.sync.loose import Loose
-from meshlog.sync.messages import Beacon, Message, Seg
-from meshlog.sync.packet import BEACON_SIZE, SALT_SIZE, AirKey
+from meshlog.sync.messages import Beacon, Message, Seg, encode_message
+from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
 from meshlog.sync.policy import Policy
 from meshlog.sync.recall import Recall, Stated, control_digests, resolve, skips_of, stated_vec
 from meshlog.sync.repairs import Repairs
@@ -50,10 +50,17 @@ QUIET_SLOTS = (2.0, 5.0)
 """After a segment beacons wait so long: more may come. By luck, or all would end it at once."""
 
 PATIENCE_SLOTS = 12
-"""Silence after which a statement is made again; doubles up to ``PATIENCE_MS_MAX``."""
+"""Silence after which a statement is made again; half as much more each time, up to
+``PATIENCE_MS_MAX``."""
 
 PATIENCE_MS_MAX = 600_000
-STUCK_SAYS = 4
+HELP_PAUSE_MS_MIN, HELP_PAUSE_MS_MAX = 300_000, 7_200_000
+"""Between two links for help: a link that does not come up costs a third of a kilobyte."""
+
+DEFERENCE_SLOTS = 6.0
+"""Who holds more lets the other speak first: it knows what it lacks."""
+
+STUCK_SAYS = 6
 """Statements without effect after which a link must help: a packet cannot carry it."""
 
 SEEN_MAX = 256
@@ -122,12 +129,16 @@ class Lane:
         self._say_ms: int | None = None
         self._patience_ms = 0
         self._says = 0
+        self._said_ms = 0
+        """When we made a statement last."""
         self._odd: Beacon | None = None
         """A beacon that stands for nothing we know, or agrees with nothing since."""
         self._spoke_last = False
         """Whether the latest packet was ours: what comes next probably answers it."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._lacking = 0
+        self._help_ms = 0
+        self._help_pause_ms = HELP_PAUSE_MS_MIN
         self._heard_ms: int | None = None
         self._agreed_ms: int | None = None
         self.counts: Counter[str] = Counter()
@@ -140,10 +151,14 @@ class Lane:
         """Whether there is a medium on which broadcasting pays: a slow one."""
         return 0 < self._turns.rate_bps < self._policy.air_fast_bps
 
-    @property
-    def is_stuck(self) -> bool:
-        """Whether asking over the air brings nothing any more."""
-        return self._says >= STUCK_SAYS
+    def needs_help(self, now_ms: int) -> bool:
+        """Say whether a link should bring what asking over the air does not; ever more rarely."""
+        if self._says < STUCK_SAYS or not self._lacking or now_ms < self._help_ms:
+            return False
+        self._says = 0
+        self._help_pause_ms = min(2 * self._help_pause_ms, HELP_PAUSE_MS_MAX)
+        self._help_ms = now_ms + self._help_pause_ms
+        return True
 
     def outlook(self) -> Outlook | None:
         """Return how we and the neighbourhood stand; None while there is no slow medium."""
@@ -184,13 +199,6 @@ class Lane:
     def agreed(self, root: bytes) -> None:
         """Take that a peer stood at ``root`` with us, as a link showed."""
         self._recall.agree(root)
-
-    def rest(self, now_ms: int) -> None:
-        """Take that a link is being tried: asking goes on, slowly, from here."""
-        self._says = 0
-        self._patience_ms = PATIENCE_MS_MAX
-        if self._say_ms is not None:
-            self._say_ms = now_ms + PATIENCE_MS_MAX // 2
 
     @property
     def next_ms(self) -> int | None:
@@ -263,9 +271,13 @@ class Lane:
             self._settle()
             return []
         self._says += 1
+        self._said_ms = now_ms
         self._say_ms = now_ms + self._patience()
-        self._patience_ms = min(2 * self._patience_ms, PATIENCE_MS_MAX)
-        return [self._shout(messages, now_ms) if messages else self._beacon(now_ms)]
+        self._patience_ms = min(3 * self._patience_ms // 2, PATIENCE_MS_MAX)
+        if not messages:
+            return [self._beacon(now_ms)]
+        room = CARGO_SIZE_MAX - sum(len(encode_message(message)) for message in messages)
+        return [self._shout(messages + self._repairs.load(now_ms, room), now_ms)]
 
     def _settle(self) -> None:
         self._say_ms, self._says, self._odd, self._lacking = None, 0, None, 0
@@ -361,6 +373,7 @@ class Lane:
             self._recall.agree(self._holdings.root())
             self._trickle.heard += 1
             self._agreed_ms = now_ms
+            self._help_pause_ms = HELP_PAUSE_MS_MIN
             self._repairs.forgive()  # who lacks it all the same says so
             self._settle()
             return
@@ -368,8 +381,9 @@ class Lane:
         before = self._recall.at(behind) if behind is not None else None
         if before is None:
             self._odd = beacon
-            self._lacking = max(beacon.event_count - self._holdings.event_count(), self._lacking)
-            self._say_soon(now_ms)
+            ahead = beacon.event_count - self._holdings.event_count()
+            self._lacking = max(ahead, self._lacking)
+            self._say_soon(now_ms, DEFERENCE_SLOTS if ahead < 0 else 0.0)
             return
         news = newly(before, self._holdings.frontier())
         credit = self._policy.credit_packets
@@ -414,12 +428,15 @@ class Lane:
         for feed in found.locate:
             self._wording.locate(feed)
         wanted = sum(run.last - run.first + 1 for run in found.wants)
-        self._lacking = max(wanted, self._lacking if found.locate else 0)
+        self._lacking = max(wanted, len(found.locate), len(self._loose))
         if self._wording.is_said_by(stated):
             self._say_ms = now_ms + self._patience()
         elif found.wants or found.locate:
             self._wording.answer(stated)
             self._say_soon(now_ms)
+            assert self._say_ms is not None, "a statement was planned just now"
+            if now_ms - self._said_ms > PATIENCE_SLOTS / 2 * self._turns.slot_ms:
+                self._say_ms = min(self._say_ms, now_ms + self._turns.turn())  # it listens now
         elif not found.pushes:
             self._wording.seen_no_difference()
 
@@ -465,11 +482,12 @@ class Lane:
         self._wording.rosters_differ()
         self._say_soon(now_ms)
 
-    def _say_soon(self, now_ms: int) -> None:
+    def _say_soon(self, now_ms: int, later_slots: float = 0.0) -> None:
         """Plan a statement, unless one is planned."""
         self._patience_ms = self._patience_ms or PATIENCE_SLOTS * self._turns.slot_ms
         if self._say_ms is None:
-            self._say_ms = max(now_ms + self._turns.turn(), self._quiet_ms)
+            wait_ms = self._turns.turn() + int(later_slots * self._turns.slot_ms)
+            self._say_ms = max(now_ms + wait_ms, self._quiet_ms)
 
     def _patience(self) -> int:
         return int(max(self._patience_ms, 1) * self._rng.uniform(0.8, 1.2))

@@ -103,10 +103,11 @@ class Repairs:
         turn_ms = now_ms + self._turns.later(len(pushes))
         for push in pushes:
             said, until_ms = self._said.get(push.feed, (0, 0))
-            if now_ms < until_ms and said > push.after_seq:
-                continue
-            ours = push.feed.author == self._author
-            self._owing.owe(push, first_ms if first or ours else turn_ms)
+            is_said = now_ms < until_ms and said > push.after_seq
+            if first or push.feed.author == self._author:
+                self._owing.owe(push, max(first_ms, until_ms if is_said else 0))
+            elif not is_said:
+                self._owing.owe(push, turn_ms)
         self._credit = max(self._credit, credit)
 
     def forgive(self) -> None:
@@ -121,14 +122,18 @@ class Repairs:
                 self._note_said(run.feed, run.last, now_ms)
                 self._owing.overheard(run.feed, run.first, run.last, again_ms)
 
-    def load(self, now_ms: int) -> list[Message]:
-        """Return the segments of the next packet, the most urgent first; they count as said."""
+    def load(self, now_ms: int, room: int = CARGO_SIZE_MAX) -> list[Message]:
+        """Return the segments of the next packet, the most urgent first; they count as said.
+
+        Args:
+            now_ms: Wall time.
+            room: Bytes that the packet has left for them.
+        """
         cargo: list[Message] = []
-        room = CARGO_SIZE_MAX
         for item in list(self._owing)[:LOADED_MAX]:
             segments, reached = self._stretch(item.push, room)
             if not segments:
-                if not cargo:  # no packet can carry it: a link must
+                if room == CARGO_SIZE_MAX:  # no packet can carry it: a link must
                     self._owing.drop(item)
                 continue
             size_bytes = sum(len(segment) + SEG_OVERHEAD for segment in segments)

@@ -112,11 +112,11 @@ def spelled(coder: Coder, memory: Memory, context: Context, value: str = "") -> 
 
 
 def _letters(coder: Coder, size: int, data: bytes) -> bytes:
-    """Code bytes, each in the light of the three before it."""
+    """Code bytes, each in the light of the one and of the three before it."""
     out = bytearray()
     one = two = three = _SPACE
     for place in range(size):
-        contexts = ("letters", one, (two, one), (three, two, one))
+        contexts = ("letters", one, (three, two, one))
         three, two = two, one
         one = coder.nested(contexts, 256, data[place] if data else 0, WEIGHTS)
         out.append(one)
