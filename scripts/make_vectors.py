@@ -20,8 +20,10 @@ from typing import Any, TypeAlias, cast
 
 from meshlog.core import grant as grants
 from meshlog.core.codec import encode_cbor, varint
+from meshlog.core.compact.memory import PRIMED
 from meshlog.core.compact.names import Codebook
 from meshlog.core.compact.run import encode_compact
+from meshlog.core.compact.texts import WEIGHTS as LETTERS
 from meshlog.core.derived import derived_id
 from meshlog.core.event import (
     CUT_DOMAIN,
@@ -503,6 +505,8 @@ def compact_segments() -> dict[str, Any]:
         good.append(case)
     lone = bytes.fromhex(good[1]["hex"])
     return {
+        "texts": list(PRIMED),
+        "letters": list(LETTERS),
         "form": form_body(WELL).hex(),
         "members": [
             {"keys": ANN.keys.hex(), "name": "ann", "data": ANN_DATA.incarnation},

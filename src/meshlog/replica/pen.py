@@ -83,20 +83,14 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
         for event in events:
             base = latest.stamp if latest else None
             if run is None:
-                run, since_events, since_bytes = (
-                    RunWriter(event, ledger.codebook, base, Meter()),
-                    0,
-                    0,
-                )
+                run = RunWriter(event, ledger.codebook, base, Meter())
+                since_events = since_bytes = 0
             run.add(event)
             if since_events and run.size_bytes > SEGMENT_PACKET_MAX:
                 assert latest is not None, "the run has an event before this one"
                 store.sign(latest.signed(identity))
-                run, since_events, since_bytes = (
-                    RunWriter(event, ledger.codebook, base, Meter()),
-                    0,
-                    0,
-                )
+                run = RunWriter(event, ledger.codebook, base, Meter())
+                since_events = since_bytes = 0
                 run.add(event)
             since_events += 1
             since_bytes += len(event.body)

@@ -19,8 +19,9 @@ from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
 from meshlog.sync.loose import Loose
-from meshlog.sync.messages import Beacon, Message, Seg, encode_message
+from meshlog.sync.messages import Beacon, Message, Part, Seg, encode_message
 from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
+from meshlog.sync.parts import Parts
 from meshlog.sync.policy import Policy
 from meshlog.sync.recall import Recall, Stated, control_digests, resolve, skips_of, stated_vec
 from meshlog.sync.repairs import Repairs
@@ -119,6 +120,7 @@ class Lane:
         self._recall = Recall()
         self._repairs = Repairs(author, holdings, self._turns)
         self._loose = Loose()
+        self._parts = Parts()
         self._wording = Wording(holdings, self._loose, self._recall, policy.credit_packets, rng)
         self._frontier: Frontier = {}
         self._root = b""
@@ -319,7 +321,9 @@ class Lane:
         self.counts["heard"] += 1
         self._free_ms = max(self._free_ms, now_ms + self._turns.slots(*SHARE_SLOTS))
         self._follow(now_ms)
-        self._hear_segments([m.data for m in messages if isinstance(m, Seg)], now_ms)
+        segments = [message.data for message in messages if isinstance(message, Seg)]
+        segments += self._hear_parts([m for m in messages if isinstance(m, Part)], now_ms)
+        self._hear_segments(segments, now_ms)
         answers_us, self._spoke_last = self._spoke_last, False
         for message in messages:
             match message:
@@ -345,6 +349,19 @@ class Lane:
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
         return False
+
+    def _hear_parts(self, parts: list[Part], now_ms: int) -> list[bytes]:
+        """Keep parts; return the segments that are whole now."""
+        found = []
+        for part in parts:
+            self._repairs.overheard_part(part, now_ms)
+            rest_ms = (part.count - part.place) * self._turns.slot_ms
+            self._quiet_ms = max(self._quiet_ms, now_ms + rest_ms)
+            if self._say_ms is not None:
+                self._say_ms = max(self._say_ms, now_ms + rest_ms + self._turns.turn())
+            if (segment := self._parts.add(part)) is not None:
+                found.append(segment)
+        return found
 
     def _hear_segments(self, segments: list[bytes], now_ms: int) -> None:
         if not segments:

@@ -53,6 +53,8 @@ SEGMENTS_MAX = 4_096
 LOCATORS_MAX = 16
 """Locators are the costliest to answer; the feeds that do not fit come in the next exchange."""
 
+PART_NAME_SIZE = 4
+PARTS_MAX = 64
 RUNS_MAX = 1_024
 """Runs that a WANT names; the rest is wanted in the next exchange."""
 
@@ -72,6 +74,7 @@ class Kind(IntEnum):
     SUM = 8
     DELTA = 9
     DIGESTS = 10
+    PART = 11
 
 
 _PER_BUNDLE: Mapping[int, int] = {Kind.SEG: SEGMENTS_MAX, Kind.LOC: LOCATORS_MAX}
@@ -132,7 +135,20 @@ class Sum:
     size_bytes: int
 
 
-Message: TypeAlias = Beacon | Ids | Vec | Want | Seg | Loc | Ack | Sum | Delta | Digests
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a segment that no broadcast packet carries."""
+
+    name: bytes
+    """4 bytes of the hash of the whole segment."""
+    place: int
+    """From 0."""
+    count: int
+    """1 … 64."""
+    data: bytes
+
+
+Message: TypeAlias = Beacon | Ids | Vec | Want | Seg | Loc | Ack | Sum | Delta | Digests | Part
 
 
 def root_hint(time_s: int, root: bytes) -> bytes:
@@ -218,6 +234,8 @@ def _content(message: Message) -> tuple[Kind, bytes]:
             return Kind.DIGESTS, encode_digests(message)
         case Loc():
             return Kind.LOC, encode_loc(message)
+        case Part(name, place, count, data):
+            return Kind.PART, name + bytes((place, count)) + data
         case Want(credit_bytes, runs):
             named = runs[:RUNS_MAX]
             parts = [run.feed.packed() + varint(run.first) + varint(run.last) for run in named]
@@ -269,6 +287,13 @@ def _read_ack(reader: Reader) -> Ack:
     return Ack(_read_beacon(reader), accepted, refused)
 
 
+def _read_part(reader: Reader) -> Part:
+    name, place, count = reader.take(PART_NAME_SIZE), reader.uint(1), reader.uint(1)
+    if not place < count <= PARTS_MAX:
+        raise MalformedError("number past its limit")
+    return Part(name, place, count, reader.take(reader.left))
+
+
 def _read_sum(reader: Reader) -> Sum:
     return Sum(reader.varint(), reader.varint())
 
@@ -284,4 +309,5 @@ _DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.SUM: _read_sum,
     Kind.DELTA: read_delta,
     Kind.DIGESTS: read_digests,
+    Kind.PART: _read_part,
 }

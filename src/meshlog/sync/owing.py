@@ -93,6 +93,12 @@ class Owing:
                 item.due_ms = max(item.due_ms, again_ms)
                 self._advance(item, last)
 
+    def postpone(self, until_ms: int) -> None:
+        """Let everything that was asked for wait: a neighbour is speaking."""
+        for item in self._items.values():
+            if not item.fresh:
+                item.due_ms = max(item.due_ms, until_ms)
+
     def forgive(self) -> None:
         """Owe nothing but our own news: the credit is used up."""
         self._items = {key: item for key, item in self._items.items() if item.fresh}

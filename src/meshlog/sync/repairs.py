@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Iterable
 
 from meshlog.core.feed import FeedKey
 from meshlog.core.identity import AuthorId
 from meshlog.sync.difference import Push
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Message, Run, Seg
+from meshlog.sync.messages import Message, Part, Run, Seg
 from meshlog.sync.owing import Owed, Owing
 from meshlog.sync.packet import CARGO_SIZE_MAX
+from meshlog.sync.parts import PARTED_SIZE_MAX, split
 from meshlog.sync.turns import Turns
 
 HOLD_OFF_SLOTS = 10.0
@@ -52,6 +53,10 @@ class Repairs:
         """Per feed, up to which seq anybody said it, and until when it is not said again."""
         self._served: Counter[Hashable] = Counter()
         self._served_until_ms = 0
+        self._parts: deque[Part] = deque()
+        """Of a segment that no packet carries: they go out one after the other."""
+        self._parted: Owed | None = None
+        """What they are parts of."""
         self._sent_bytes = EVENT_SIZE_GUESS
         self._sent_events = 1.0
 
@@ -67,11 +72,15 @@ class Repairs:
 
     def due(self, now_ms: int) -> Owed | None:
         """Return the most urgent stretch whose time has come."""
-        return self._owing.due(now_ms)
+        parted = self._parted if self._parts else None
+        owed = self._owing.due(now_ms)
+        if parted is None or owed is None:
+            return parted or owed
+        return owed if owed.urgency < parted.urgency else parted
 
     def next_ms(self) -> int | None:
         """Return when the next stretch is due; None where nothing is owed."""
-        return self._owing.next_ms()
+        return 0 if self._parts else self._owing.next_ms()
 
     def owe_news(self, pushes: Iterable[Push], due_ms: int, *, urgent: bool) -> None:
         """Owe what we just wrote, unasked."""
@@ -113,6 +122,7 @@ class Repairs:
     def forgive(self) -> None:
         """Owe nothing but our own news."""
         self._owing.forgive()
+        self._parts.clear()
 
     def overheard(self, runs: Iterable[Run | None], now_ms: int) -> None:
         """Owe no more what a neighbour said."""
@@ -122,6 +132,14 @@ class Repairs:
                 self._note_said(run.feed, run.last, now_ms)
                 self._owing.overheard(run.feed, run.first, run.last, again_ms)
 
+    def overheard_part(self, part: Part, now_ms: int) -> None:
+        """Leave the parts of a segment to the neighbour who says them."""
+        self._parts = deque(
+            ours for ours in self._parts if (ours.name, ours.place) != (part.name, part.place)
+        )
+        rest_ms = (part.count - part.place) * self._turns.slot_ms
+        self._owing.postpone(now_ms + rest_ms + self._turns.turn())
+
     def load(self, now_ms: int, room: int = CARGO_SIZE_MAX) -> list[Message]:
         """Return the segments of the next packet, the most urgent first; they count as said.
 
@@ -130,11 +148,14 @@ class Repairs:
             room: Bytes that the packet has left for them.
         """
         cargo: list[Message] = []
+        if self._parts and room == CARGO_SIZE_MAX:
+            self._credit = max(self._credit, 1)
+            return [self._parts.popleft()]
         for item in list(self._owing)[:LOADED_MAX]:
             segments, reached = self._stretch(item.push, room)
             if not segments:
-                if room == CARGO_SIZE_MAX:  # no packet can carry it: a link must
-                    self._owing.drop(item)
+                if room == CARGO_SIZE_MAX:
+                    return self._in_parts(item, now_ms)
                 continue
             size_bytes = sum(len(segment) + SEG_OVERHEAD for segment in segments)
             self._sent_bytes += size_bytes
@@ -147,6 +168,20 @@ class Repairs:
         if self._credit <= 0:
             self._owing.forgive()
         return cargo
+
+    def _in_parts(self, item: Owed, now_ms: int) -> list[Message]:
+        """Return the first part of what no packet carries; what is too large goes by link."""
+        push = item.push
+        segments, reached = self._holdings.segments(
+            push.feed, push.tip, push.after_seq, 0, compact=True
+        )
+        if not segments or len(segments[0]) > PARTED_SIZE_MAX:
+            self._owing.drop(item)
+            return []
+        self._parts, self._parted = deque(split(segments[0])), item
+        self._note_said(push.feed, reached, now_ms)
+        self._owing.sent(item, reached)
+        return [self._parts.popleft()]
 
     def _stretch(self, push: Push, room: int) -> tuple[list[bytes], int]:
         """Return what fits ``room`` of a stretch, and the seq reached."""

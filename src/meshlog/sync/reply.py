@@ -26,6 +26,7 @@ from meshlog.sync.messages import (
     Ack,
     Beacon,
     Message,
+    Part,
     Seg,
     Sum,
     Want,
@@ -109,7 +110,7 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
             heard.difference.pushes += answer_loc(holdings, message)
         case Sum():
             heard.lacking = message
-        case Seg() | Delta() | Digests():
+        case Seg() | Delta() | Digests() | Part():
             pass  # segments are stored by now; the others belong to the broadcast lane
 
 
