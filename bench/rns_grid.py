@@ -157,6 +157,8 @@ def wait_agreed(camp: Camp, least: int, limit_s: float, queue: list[float]) -> b
     """Wait until all hold the same, ``least`` events at least; say whether it came to that."""
     until_s = time.monotonic() + limit_s
     while time.monotonic() < until_s:
+        if any(node.process.poll() is not None for node in camp.nodes):
+            return False  # it fell, or we were interrupted
         said = [try_status(node) for node in camp.nodes]
         roots = {one.get("root") for one in said}
         if len(roots) == 1 and said[0].get("events", 0) >= least:

@@ -575,6 +575,7 @@ def example_messages() -> list[wire.Message]:
         ),
         statements.Digests(0, statements.FEED_DIGEST_MAX, ()),
         statements.Digests(5, 0xABCDEF, (5, 77, 0xABCDEF)),
+        wire.Part(b"name", 2, 7, b"the third of seven"),
         wire.Sum(1200, 90_000),
     ]
 

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshlog.core.compact.memory import SEGMENT_BODIES_MAX
@@ -151,6 +151,7 @@ bodies = st.one_of(st.builds(encode_body, kinds, payloads), st.binary(max_size=6
 
 
 @given(st.lists(bodies, min_size=1, max_size=4))
+@example([encode_body("record.put", {"value": -0.0}), encode_body("x", {"a": [-0.0, 5e-324]})])
 def test_any_bodies_come_back(listed: list[bytes]):
     back(run_of(listed))
     back(run_of(listed), book_of())

@@ -74,6 +74,23 @@ def test_a_value_that_a_type_takes_comes_back_exactly(listed: list[Any]):
         reader.end()
 
 
+def test_steps_of_every_scale_share_their_models():
+    """A coarse value first, a fine one later: the tree has room for both."""
+    kind = made("decimal", scales=[7, 2], low=-(10**9), high=10**9)
+    listed = [0.0, 0.01, 55.1234567, -99.0, 0.5]
+    writer, last = Writer(), None
+    for value in listed:
+        packed = kind.pack(value)
+        assert packed is not None
+        last = kind.code(writer, "x", packed, last)
+    reader, last, found = ReaderCoder(writer.finish()), None, []
+    for _ in listed:
+        last = kind.code(reader, "x", 0, last)
+        found.append(kind.unpack(last))
+
+    assert found == listed
+
+
 def test_types_take_what_they_are_for():
     decimal = made("decimal", scales=[7, 5], low=-150_000_000, high=0)
     assert isinstance(decimal, Decimal)

@@ -240,6 +240,9 @@ def message_of(kind: str, fields: Any) -> wire.Message:
             return statements.Loc(feed(fields["feed"]), points)
         case "ACK":
             return wire.Ack(beacon_of(fields["beacon"]), fields["accepted"], fields["refused"])
+        case "PART":
+            name, data = (bytes.fromhex(fields[key]) for key in ("name", "data"))
+            return wire.Part(name, fields["place"], fields["count"], data)
         case "SUM":
             return wire.Sum(fields["events"], fields["size_bytes"])
         case _:

@@ -228,7 +228,7 @@ class Decimal(FieldType):
         else:
             expected = last // count * _POWERS[max(self.scales) - self.scales[last % count]]
             expected = min(max(expected // coarser, low), high)
-            units = expected + difference(coder, context, units - expected, high - low)
+            units = expected + difference(coder, context, units - expected, self.high - self.low)
         if not low <= units <= high:
             raise MalformedError("number past its limit")
         return units * count + place

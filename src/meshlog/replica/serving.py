@@ -12,6 +12,9 @@ from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_EVENTS_MA
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 
+CODED_BODY_MAX = 8_192
+"""Longer bodies go plain: coding costs 20 µs a byte, and nothing so long goes in one packet."""
+
 BODIES_MAX = 131_072
 """Bytes of bodies that a compact segment joins: half of what one may hold."""
 
@@ -32,10 +35,11 @@ def segments(
     reached, left = after_seq, budget_bytes
     while reached < tip.seq:
         most = min(left, CUT_SIZE_MAX if size_max is None else size_max) if compact else None
-        run, base = _next_run(store, ledger, feed, tip, reached, most)
+        run, base = _next_run(store, ledger, feed, tip, reached, most, strict=size_max is not None)
         if not run:
             break
-        data = write_segment(run, ledger.codebook, base, compact=compact)
+        coded = compact and all(len(event.body) <= CODED_BODY_MAX for event in run)
+        data = write_segment(run, ledger.codebook, base, compact=coded)
         if (out and len(data) > left) or (size_max is not None and len(data) > size_max):
             break
         out.append(data)
@@ -45,7 +49,14 @@ def segments(
 
 
 def _next_run(
-    store: Store, ledger: Ledger, feed: FeedKey, tip: Head, after_seq: int, most: int | None
+    store: Store,
+    ledger: Ledger,
+    feed: FeedKey,
+    tip: Head,
+    after_seq: int,
+    most: int | None,
+    *,
+    strict: bool,
 ) -> tuple[list[Event], Stamp | None]:
     """Return the next run, and the stamp of its base; reads no more than it has to."""
     with_base = min(after_seq, 1)
@@ -55,7 +66,9 @@ def _next_run(
         events = found[with_base:]
         run = next_run(events)
         if run and most is not None:
-            run = next_compact_run(events, ledger, base, most)
+            run = next_compact_run(events, ledger, base, most, strict=strict) or (
+                [] if strict else run
+            )
         if run:
             return run, base
     return [], None
@@ -78,18 +91,27 @@ def next_run(events: Sequence[Event]) -> list[Event]:
 
 
 def next_compact_run(
-    events: Sequence[Event], ledger: Ledger, base: Stamp | None, size_bytes: int
+    events: Sequence[Event],
+    ledger: Ledger,
+    base: Stamp | None,
+    size_bytes: int,
+    *,
+    strict: bool,
 ) -> list[Event]:
     """Return the longest start of ``events`` that ends at a cut and fits, coded compactly.
 
-    A run to the first cut is returned whatever its size. Cost: one coding of each event.
+    A run to the first cut is returned whatever its size, unless ``strict``; none where an event
+    before that is too long to be coded. Cost: one coding of each event, up to the size.
     """
     writer = RunWriter(events[0], ledger.codebook, base)
     end = bodies_bytes = 0
     for index, event in enumerate(events):
+        if len(event.body) > CODED_BODY_MAX:
+            break
         writer.add(event)
         bodies_bytes += len(event.body)
-        if end and (writer.size_bytes > size_bytes or bodies_bytes > BODIES_MAX):
+        is_full = writer.size_bytes > size_bytes or bodies_bytes > BODIES_MAX
+        if is_full and (end or strict):
             break
         if event.signature:
             end = index + 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from meshlog.core.event import DatasetId
 from meshlog.errors import MalformedError
-from meshlog.sync.messages import Beacon, Seg, Want
+from meshlog.sync.messages import Beacon, Part, Seg
 from meshlog.sync.packet import AirKey
 
-_CLASSES = ((Seg, "segment"), (Want, "want"), (Beacon, "beacon"))
+_CLASSES = ((Seg, "segment"), (Part, "segment"), (Beacon, "beacon"))
 
 
 class Labels:
@@ -18,7 +18,7 @@ class Labels:
         self._air = AirKey(dataset, key)
 
     def of(self, packet: bytes) -> str:
-        """Return ``beacon``, ``segment``, ``want`` or ``statement``; ``other`` for strangers."""
+        """Return ``beacon``, ``segment`` or ``statement``; ``other`` for strangers."""
         try:
             messages = self._air.open(packet, 0)
         except MalformedError:

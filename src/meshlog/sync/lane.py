@@ -327,7 +327,7 @@ class Lane:
         answers_us, self._spoke_last = self._spoke_last, False
         for message in messages:
             match message:
-                case Beacon():
+                case Beacon() if len(packet) == BEACON_SIZE:
                     self._hear_beacon(message, now_ms, answers_us=answers_us)
                 case Vec():
                     self._hear_vec(message, now_ms)

@@ -54,7 +54,7 @@ LOCATORS_MAX = 16
 """Locators are the costliest to answer; the feeds that do not fit come in the next exchange."""
 
 PART_NAME_SIZE = 4
-PARTS_MAX = 64
+PARTS_MAX = 160
 RUNS_MAX = 1_024
 """Runs that a WANT names; the rest is wanted in the next exchange."""
 
@@ -144,7 +144,7 @@ class Part:
     place: int
     """From 0."""
     count: int
-    """1 … 64."""
+    """1 … 160."""
     data: bytes
 
 

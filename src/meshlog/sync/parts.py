@@ -12,10 +12,10 @@ from meshlog.sync.packet import CARGO_SIZE_MAX
 PART_SIZE_MAX = CARGO_SIZE_MAX - 3 - PART_NAME_SIZE - 2
 """Bytes of a segment in one part: what a packet leaves beside type, length, name and numbers."""
 
-PARTED_SIZE_MAX = 16_384
-"""Segments past this go by link: it is half an hour at SF10 and a duty cycle of 10 %."""
+PARTED_SIZE_MAX = 69_000
+"""A segment of one event of the largest size. Longer ones, signed so, go by link."""
 
-KEPT_BYTES_MAX = 131_072
+KEPT_BYTES_MAX = 262_144
 """Parts that wait for the others, of all segments together; the oldest segment goes first."""
 
 

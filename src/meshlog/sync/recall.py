@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey, FeedKind, Frontier
 from meshlog.sync.difference import Span
 from meshlog.sync.messages import Beacon, root_hint
 from meshlog.sync.statements import (
     BASE_SIZE,
     FEED_DIGEST_MAX,
+    FEEDS_MAX,
     HEADS_MAX,
     Delta,
     Digests,
@@ -116,7 +118,7 @@ def changes(base: Heads, ours: Heads) -> tuple[Step, ...]:
     A feed that the base left unsaid counts as empty there.
     """
     steps = []
-    for index, told in enumerate(ours):
+    for index, told in enumerate(ours[:FEEDS_MAX]):
         heads = told or ()
         before = (base[index] if index < len(base) else ()) or ()
         if is_same(before, heads):
@@ -142,7 +144,7 @@ def resolve(delta: Delta, base: Heads, feed_count: int) -> Heads:
             continue
         before = heads[step.place] or ()
         seq = (before[-1].seq if before else 0) + step.ahead
-        heads[step.place] = (HeadHint(seq, b""),) if seq > 0 else () if seq == 0 else None
+        heads[step.place] = (HeadHint(seq, b""),) if 0 < seq <= SEQ_MAX else None if seq else ()
     return tuple(heads)
 
 

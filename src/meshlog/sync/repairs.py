@@ -193,7 +193,7 @@ class Repairs:
                 push.feed, push.tip, push.after_seq, budget, compact=True, size_max=most
             )
             if sum(len(segment) + SEG_OVERHEAD for segment in segments) <= room:
-                return segments, reached
+                return segments, reached  # none at all, too: then one alone is too large
         return [], push.after_seq
 
     def _note_said(self, feed: FeedKey, last_seq: int, now_ms: int) -> None:

@@ -25,6 +25,7 @@ from meshlog.sync.recall import (
 from meshlog.sync.statements import (
     BASE_SIZE,
     FEED_DIGEST_MAX,
+    FEEDS_MAX,
     ROSTER_DIGEST_SIZE,
     Delta,
     Digests,
@@ -41,6 +42,9 @@ BASE_TRIES = 2
 
 POINTS_PER_PACKET = 40
 """Points of a locator that fit a packet beside its head."""
+
+DIGESTS_SURE = 120
+"""Digests that fit a packet in any case: 445 bytes, at most 28 bits for each."""
 
 LOCATED_MAX = 4
 """Forked feeds that wait to be located; the others come up again."""
@@ -183,7 +187,7 @@ class Wording:
         """Return all our heads, or as many from a random place on as a packet carries."""
         digest = self._holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
         hashed, self.hints_wanted = self.hints_wanted, False
-        feeds = tuple(_level(heads or (), hashed=hashed) for heads in ours)
+        feeds = tuple(_level(heads or (), hashed=hashed) for heads in ours[:FEEDS_MAX])
         vec = Vec(digest, hashed, feeds, credit=self._credit)
         size = len(encode_message(vec))
         if size > CARGO_SIZE_MAX:
@@ -199,10 +203,9 @@ class Wording:
     def _digests(self) -> Digests:
         """Return our control feeds' digests, or as many from a random place on as fit."""
         whole = whole_digests(self._holdings.frontier())
-        size = len(encode_message(whole))
-        if size <= CARGO_SIZE_MAX:
+        if len(whole.digests) <= DIGESTS_SURE and len(encode_message(whole)) <= CARGO_SIZE_MAX:
             return whole
-        count = len(whole.digests) * CARGO_SIZE_MAX // size * 9 // 10
+        count = DIGESTS_SURE
         first = self._rng.randrange(len(whole.digests))
         named = whole.digests[first : first + count]
         last = named[-1] if first + count < len(whole.digests) else FEED_DIGEST_MAX

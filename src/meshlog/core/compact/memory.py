@@ -41,6 +41,8 @@ class Memory:
     feed: FeedKey
     spell_left: int
     """Bytes that may still be spelled out; see SPELLED_PER_BYTE."""
+    is_writing: bool = False
+    """A writer is charged nothing: it reads back what it wrote, under a reader's limits."""
     bodies_left: int = SEGMENT_BODIES_MAX
     body_left: int = 0
     texts: list[str] = field(default_factory=lambda: list(PRIMED))
@@ -72,6 +74,8 @@ class Memory:
 
     def charge(self, size_bytes: int) -> None:
         """Count bytes of a body before they are made; MalformedError past its limit."""
+        if self.is_writing:
+            return
         self.body_left -= size_bytes
         self.bodies_left -= size_bytes
         if self.body_left < 0:
@@ -80,7 +84,7 @@ class Memory:
     def spell(self, size_bytes: int) -> None:
         """Count bytes that are spelled out."""
         self.charge(size_bytes)
-        self.spell_left -= size_bytes
+        self.spell_left -= 0 if self.is_writing else size_bytes
         if self.spell_left < 0:
             raise MalformedError("expands past its limit")
 

@@ -143,7 +143,7 @@ class RunWriter:
         relative = base is not None and first.seq > 1
         self._base = base if relative else None
         _head(self._coder, book, first, relative=relative)
-        self._memory = Memory(book, first.feed, SEGMENT_SIZE_MAX)
+        self._memory = Memory(book, first.feed, SEGMENT_SIZE_MAX, is_writing=True)
         self._before = _BEFORE if relative else None
 
     def add(self, event: Event) -> None:

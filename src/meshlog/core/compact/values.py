@@ -55,9 +55,9 @@ def generic(
         case 3:
             return _integer(coder, context, value or 0)
         case 4:
-            return _decimal(coder, context, value or 0.0)
+            return _decimal(coder, context, 0.0 if value is None else value)
         case 5:
-            [bits] = struct.unpack(">Q", struct.pack(">d", value or 0.0))
+            [bits] = struct.unpack(">Q", struct.pack(">d", 0.0 if value is None else value))
             [found] = struct.unpack(">d", struct.pack(">Q", coder.direct(64, bits)))
             return found
         case 6:
