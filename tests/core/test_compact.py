@@ -263,6 +263,17 @@ def test_what_expands_too_far_goes_plain():
     assert write_segment(events, BOOK, None, compact=True) == encode_segment(events)
 
 
+@pytest.mark.parametrize(
+    "payload", [{"n": [1] * 60_000}, {"t": "\xe9" * 30_000}, {"b": bytes(60_000)}]
+)
+def test_the_largest_bodies_can_be_measured_whatever_a_reader_takes(payload: dict[str, Any]):
+    events = run_of([encode_body("x", payload)] * 5)
+
+    assert fitting(events[:1], BOOK, None, 420) == 1
+    data = encode_compact(events, BOOK, None)
+    assert data is None or decode_compact(data, BOOK) is not None
+
+
 def test_hostile_bytes_are_malformed_unknown_or_a_segment():
     """A storm of random and of damaged segments: one error, bounded output."""
     rng = random.Random(7)

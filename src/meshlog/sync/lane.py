@@ -14,6 +14,7 @@ from meshlog.core.feed import FeedKind, Frontier
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.sync.asking import Asking
 from meshlog.sync.budget import Budget, Urgency, air_ms
 from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
 from meshlog.sync.effects import Shout
@@ -50,19 +51,8 @@ SHARE_SLOTS = (0.1, 1.2)
 QUIET_SLOTS = (2.0, 5.0)
 """After a segment beacons wait so long: more may come. By luck, or all would end it at once."""
 
-PATIENCE_SLOTS = 12
-"""Silence after which a statement is made again; half as much more each time, up to
-``PATIENCE_MS_MAX``."""
-
-PATIENCE_MS_MAX = 600_000
-HELP_PAUSE_MS_MIN, HELP_PAUSE_MS_MAX = 300_000, 7_200_000
-"""Between two links for help: a link that does not come up costs a third of a kilobyte."""
-
 DEFERENCE_SLOTS = 6.0
 """Who holds more lets the other speak first: it knows what it lacks."""
-
-STUCK_SAYS = 6
-"""Statements without effect after which a link must help: a packet cannot carry it."""
 
 SEEN_MAX = 256
 """Packets recognised when they come again."""
@@ -128,19 +118,12 @@ class Lane:
         """Until when the air is taken by a packet of ours or a pause after somebody's."""
         self._quiet_ms = 0
         """Until when segments are probably under way: beacons wait."""
-        self._say_ms: int | None = None
-        self._patience_ms = 0
-        self._says = 0
-        self._said_ms = 0
-        """When we made a statement last."""
+        self._asking = Asking(self._turns)
         self._odd: Beacon | None = None
         """A beacon that stands for nothing we know, or agrees with nothing since."""
         self._spoke_last = False
         """Whether the latest packet was ours: what comes next probably answers it."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
-        self._lacking = 0
-        self._help_ms = 0
-        self._help_pause_ms = HELP_PAUSE_MS_MIN
         self._heard_ms: int | None = None
         self._agreed_ms: int | None = None
         self.counts: Counter[str] = Counter()
@@ -155,12 +138,7 @@ class Lane:
 
     def needs_help(self, now_ms: int) -> bool:
         """Say whether a link should bring what asking over the air does not; ever more rarely."""
-        if self._says < STUCK_SAYS or not self._lacking or now_ms < self._help_ms:
-            return False
-        self._says = 0
-        self._help_pause_ms = min(2 * self._help_pause_ms, HELP_PAUSE_MS_MAX)
-        self._help_ms = now_ms + self._help_pause_ms
-        return True
+        return self._asking.needs_help(now_ms)
 
     def outlook(self) -> Outlook | None:
         """Return how we and the neighbourhood stand; None while there is no slow medium."""
@@ -170,7 +148,7 @@ class Lane:
             self._turns.rate_bps,
             self._heard_ms,
             self._agreed_ms,
-            self._lacking,
+            self._asking.lacking,
             self._repairs.events,
             self._repairs.event_size_bytes,
             min(self._policy.duty_cycle, 1.0),
@@ -194,8 +172,7 @@ class Lane:
     def poke(self, now_ms: int) -> None:
         """Say where we stand as soon as the air allows."""
         if self.active:
-            self._says = 0
-            self._say_ms = now_ms
+            self._asking.at_once(now_ms)
             self._wording.ask_openly()
 
     def agreed(self, root: bytes) -> None:
@@ -208,7 +185,9 @@ class Lane:
         if not self.active:
             return None
         times = [max(self._trickle.next_ms, self._quiet_ms)]
-        times += [when for when in (self._say_ms, self._repairs.next_ms()) if when is not None]
+        times += [
+            when for when in (self._asking.due_ms, self._repairs.next_ms()) if when is not None
+        ]
         return max(min(times), self._free_ms)
 
     # ── sending ─────────────────────────────────────────────────────────────────────
@@ -223,7 +202,7 @@ class Lane:
         owed = self._repairs.due(now_ms)
         if owed is not None and owed.urgency <= Urgency.URGENT:
             return self._serve(owed.urgency, now_ms)
-        if self._say_ms is not None and now_ms >= self._say_ms:
+        if self._asking.is_due(now_ms):
             return self._say(now_ms)
         if owed is not None:
             return self._serve(owed.urgency, now_ms)
@@ -268,22 +247,19 @@ class Lane:
             return []
         if self._odd is not None and agrees(self._holdings, self._odd):
             self._odd = None
-        messages = self._wording.statement(self._odd, self._says)
+        messages = self._wording.statement(self._odd, self._asking.says)
         if messages is None:
             self._settle()
             return []
-        self._says += 1
-        self._said_ms = now_ms
-        self._say_ms = now_ms + self._patience()
-        self._patience_ms = min(3 * self._patience_ms // 2, PATIENCE_MS_MAX)
+        self._asking.said(now_ms)
         if not messages:
             return [self._beacon(now_ms)]
         room = CARGO_SIZE_MAX - sum(len(encode_message(message)) for message in messages)
         return [self._shout(messages + self._repairs.load(now_ms, room), now_ms)]
 
     def _settle(self) -> None:
-        self._say_ms, self._says, self._odd, self._lacking = None, 0, None, 0
-        self._patience_ms = PATIENCE_SLOTS * self._turns.slot_ms
+        self._odd = None
+        self._asking.settle()
         self._wording.forget()
 
     def _beacon(self, now_ms: int) -> Shout:
@@ -357,8 +333,7 @@ class Lane:
             self._repairs.overheard_part(part, now_ms)
             rest_ms = (part.count - part.place) * self._turns.slot_ms
             self._quiet_ms = max(self._quiet_ms, now_ms + rest_ms)
-            if self._say_ms is not None:
-                self._say_ms = max(self._say_ms, now_ms + rest_ms + self._turns.turn())
+            self._asking.put_off(now_ms + rest_ms + self._turns.turn())
             if (segment := self._parts.add(part)) is not None:
                 found.append(segment)
         return found
@@ -377,30 +352,26 @@ class Lane:
                 break
         self._quiet_ms = max(self._quiet_ms, now_ms + self._turns.slots(*QUIET_SLOTS))
         if found.events:
-            self._says = 0
-            self._lacking = max(self._lacking - found.events, 0)
-            self._patience_ms = PATIENCE_SLOTS * self._turns.slot_ms
-            if self._say_ms is not None:
-                self._say_ms = now_ms + self._turns.slots(PATIENCE_SLOTS / 2, PATIENCE_SLOTS)
+            self._asking.got(found.events, now_ms)
         if found.gaps or Verdict.BUSY in found.verdicts:
-            self._say_soon(now_ms)
+            self._asking.soon(now_ms, self._quiet_ms)
 
     def _hear_beacon(self, beacon: Beacon, now_ms: int, *, answers_us: bool) -> None:
         if agrees(self._holdings, beacon):
             self._recall.agree(self._holdings.root())
             self._trickle.heard += 1
             self._agreed_ms = now_ms
-            self._help_pause_ms = HELP_PAUSE_MS_MIN
             self._repairs.forgive()  # who lacks it all the same says so
             self._settle()
+            self._asking.agree()
             return
         behind = self._recall.place(beacon)
         before = self._recall.at(behind) if behind is not None else None
         if before is None:
             self._odd = beacon
             ahead = beacon.event_count - self._holdings.event_count()
-            self._lacking = max(ahead, self._lacking)
-            self._say_soon(now_ms, DEFERENCE_SLOTS if ahead < 0 else 0.0)
+            self._asking.lacking = max(ahead, self._asking.lacking)
+            self._asking.soon(now_ms, self._quiet_ms, DEFERENCE_SLOTS if ahead < 0 else 0.0)
             return
         news = newly(before, self._holdings.frontier())
         credit = self._policy.credit_packets
@@ -422,7 +393,7 @@ class Lane:
         base = self._recall.base(delta.base, digest[:ROSTER_DIGEST_SIZE], indexed)
         if base is None:
             self._wording.ask_openly()
-            self._say_soon(now_ms)
+            self._asking.soon(now_ms, self._quiet_ms)
             return
         heads = resolve(delta, base, len(indexed))
         name = statement_id(delta)
@@ -445,15 +416,12 @@ class Lane:
         for feed in found.locate:
             self._wording.locate(feed)
         wanted = sum(run.last - run.first + 1 for run in found.wants)
-        self._lacking = max(wanted, len(found.locate), len(self._loose))
+        self._asking.lacking = max(wanted, len(found.locate), len(self._loose))
         if self._wording.is_said_by(stated):
-            self._say_ms = now_ms + self._patience()
+            self._asking.be_patient(now_ms)
         elif found.wants or found.locate:
             self._wording.answer(stated)
-            self._say_soon(now_ms)
-            assert self._say_ms is not None, "a statement was planned just now"
-            if now_ms - self._said_ms > PATIENCE_SLOTS / 2 * self._turns.slot_ms:
-                self._say_ms = min(self._say_ms, now_ms + self._turns.turn())  # it listens now
+            self._asking.in_answer(now_ms, self._quiet_ms)
         elif not found.pushes:
             self._wording.seen_no_difference()
 
@@ -490,24 +458,14 @@ class Lane:
         shown = loc.points[:POINTS_LOOKED_AT]
         if not all(self._holdings.holds(loc.feed, *point) for point in shown):
             self._wording.locate(loc.feed)
-            self._say_soon(now_ms)
+            self._asking.soon(now_ms, self._quiet_ms)
         pushes = answer_loc(self._holdings, loc)
         lack = (loc.feed, shown)
         self._repairs.owe(pushes, self._policy.credit_packets, now_ms, lack=lack)
 
     def _rosters_differ(self, now_ms: int) -> None:
         self._wording.rosters_differ()
-        self._say_soon(now_ms)
-
-    def _say_soon(self, now_ms: int, later_slots: float = 0.0) -> None:
-        """Plan a statement, unless one is planned."""
-        self._patience_ms = self._patience_ms or PATIENCE_SLOTS * self._turns.slot_ms
-        if self._say_ms is None:
-            wait_ms = self._turns.turn() + int(later_slots * self._turns.slot_ms)
-            self._say_ms = max(now_ms + wait_ms, self._quiet_ms)
-
-    def _patience(self) -> int:
-        return int(max(self._patience_ms, 1) * self._rng.uniform(0.8, 1.2))
+        self._asking.soon(now_ms, self._quiet_ms)
 
 
 def newly(before: Frontier, after: Frontier) -> list[Push]:

@@ -47,6 +47,10 @@ class Turns:
         """Return a wait of ``least`` to ``most`` slots."""
         return int(self.slot_ms * self._rng.uniform(least, most))
 
+    def spread(self, least: float, most: float) -> float:
+        """Return a factor by luck, so that equals do not act at once."""
+        return self._rng.uniform(least, most)
+
     def first(self, stretches: int = 1) -> int:
         """Return the wait of whom a neighbour means.
 
