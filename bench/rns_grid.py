@@ -142,9 +142,9 @@ def play(camp: Camp, case: Case) -> Result:
     ended_s = time.monotonic()
     by_kind = {kind: sum(camp.ledger.sizes(kind, since_s=started_s)) for kind in Kind}
     packets = len(camp.ledger.sizes(since_s=started_s))
-    time.sleep(GRACE_S)
+    time.sleep(GRACE_S if converged else 0)
     quiet_s = time.monotonic()
-    time.sleep(WATCHED_S)
+    time.sleep(WATCHED_S if converged else 0)
     later = sum(camp.ledger.sizes(since_s=quiet_s))
     for node in nodes:
         node.stop()

@@ -12,7 +12,14 @@ from meshlog.sim.radio import Weather
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sync.messages import Part, decode_messages, encode_message
 from meshlog.sync.packet import CARGO_SIZE_MAX
-from meshlog.sync.parts import KEPT_BYTES_MAX, PART_SIZE_MAX, PARTED_SIZE_MAX, Parts, split
+from meshlog.sync.parts import (
+    KEPT_BYTES_MAX,
+    KEPT_MAX,
+    PART_SIZE_MAX,
+    PARTED_SIZE_MAX,
+    Parts,
+    split,
+)
 
 HOUR_MS = 3_600_000
 
@@ -42,13 +49,16 @@ def test_parts_of_different_segments_do_not_mix():
     assert parts.add(one[2]) == b"a" * 1_000
 
 
-def test_a_forged_part_spoils_one_try_only():
+def test_a_forged_part_gives_way_to_the_next_that_says_otherwise():
     pieces = split(b"a" * 1_000)
     parts = Parts()
     parts.add(Part(pieces[0].name, 0, len(pieces), b"forged"))
-
-    assert [parts.add(part) for part in pieces] == [None] * len(pieces)
     assert [parts.add(part) for part in pieces] == [None, None, b"a" * 1_000]
+
+    parts.add(pieces[0])
+    parts.add(Part(pieces[1].name, 1, len(pieces), b"forged"))
+    assert parts.add(pieces[2]) is None
+    assert parts.add(pieces[1]) == b"a" * 1_000
 
 
 def test_what_waits_for_its_other_parts_is_bounded():
@@ -57,6 +67,12 @@ def test_what_waits_for_its_other_parts_is_bounded():
         parts.add(Part(number.to_bytes(4, "big"), 0, 2, bytes(PART_SIZE_MAX)))
 
     assert parts._size_bytes <= KEPT_BYTES_MAX
+    assert len(parts._kept) <= KEPT_MAX
+
+
+def test_an_empty_part_is_malformed():
+    with pytest.raises(MalformedError, match="truncated"):
+        decode_messages(encode_message(Part(b"name", 0, 2, b"")))
 
 
 @pytest.mark.parametrize(("place", "count"), [(0, 0), (3, 3), (0, 161), (255, 255)])

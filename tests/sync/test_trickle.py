@@ -49,6 +49,15 @@ def test_who_hears_its_own_words_keeps_silent():
     assert beacons(trickle, HOUR_MS, pause_ms=60_000, company=True) == []
 
 
+def test_somebody_who_hears_nobody_is_answered():
+    """Its beacons come often, and would keep everybody else silent for ever."""
+    trickle = Trickle(random.Random(1), redundancy=1)
+    trickle.reset(0, interval_min_ms=60_000)
+    trickle.heard = 4
+
+    assert trickle.due(trickle.next_ms, 60_000)
+
+
 def test_news_within_the_shortest_interval_do_not_put_beacons_off():
     """Else a busy neighbourhood would never hear where anybody stands."""
     trickle = Trickle(random.Random(1), redundancy=1)

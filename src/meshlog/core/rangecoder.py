@@ -27,6 +27,11 @@ UINT_MAX = 2**63 - 1
 RAW_SIZE_MAX = 65_536
 """Bytes of one ``raw``: a body is no longer."""
 
+WORK_FREE = 16_384
+WORK_PER_BYTE = 64
+"""Adaptive bits that a message may hold, and that many more for each of its bytes: each costs a
+reader about a microsecond, and what is always the same costs the sender next to nothing."""
+
 _HALF = 1 << 15
 _ONE = 1 << 16
 _LEAST = 32
@@ -405,11 +410,17 @@ def _carry(out: bytearray) -> None:
 class ReaderCoder(Coder):
     """Reads a message; what is past its end is zeros, but only as far as a writer leaves out."""
 
-    __slots__ = ("_at", "_code_word", "_data", "_range")
+    __slots__ = ("_at", "_code_word", "_data", "_range", "_work_left")
 
-    def __init__(self, data: bytes) -> None:
-        """Read ``data``, hostile, from its first byte."""
+    def __init__(self, data: bytes, work_free: int = WORK_FREE) -> None:
+        """Read ``data``, hostile, from its first byte.
+
+        Args:
+            data: The message.
+            work_free: Adaptive bits that may be read beside ``WORK_PER_BYTE`` for each byte.
+        """
         super().__init__()
+        self._work_left = work_free + WORK_PER_BYTE * len(data)
         self._data = data
         self._range = _WORD - 1
         self._code_word = int.from_bytes(data[:_REGISTER_BYTES] + bytes(_REGISTER_BYTES)) >> (
@@ -423,6 +434,9 @@ class ReaderCoder(Coder):
         return False
 
     def _code(self, model: _Model, value: int) -> int:  # noqa: ARG002 - a reader is told nothing
+        self._work_left -= 1
+        if self._work_left < 0:
+            raise MalformedError("expands past its limit")
         p, seen = model
         bound = (self._range >> 16) * p
         if self._code_word >= bound:

@@ -93,6 +93,13 @@ class Asking:
         self.settle()
         self._help_pause_ms = HELP_PAUSE_MS_MIN
 
+    def set_back(self, by_ms: int) -> None:
+        """Move with the wall clock."""
+        self._said_ms -= by_ms
+        self._help_ms -= by_ms
+        if self.due_ms is not None:
+            self.due_ms -= by_ms
+
     def needs_help(self, now_ms: int) -> bool:
         """Say whether a link should bring what asking over the air does not; ever more rarely."""
         if self.says < STUCK_SAYS or not self.lacking or now_ms < self._help_ms:

@@ -35,6 +35,10 @@ CROSSINGS_MAX = 3
 """How often in a row a peer may say that a sync of its own goes on before that is a failure."""
 
 
+CLOCK_BACK_MS = 5_000
+"""A wall clock that goes back further than this was set; less is waited for."""
+
+
 def announce_hint(root: bytes) -> bytes:
     """Return the 8 bytes by which an announce says where its sender stands."""
     return root_hint(0, root)
@@ -54,10 +58,14 @@ class Engine:
         self._rng = rng
         self._exchanges = rng.getrandbits(31)
         self.peers = Peers(policy.peers_max, policy.batch_size_bytes)
+        self._latest_ms = 0
         self.lane = Lane(author, air, holdings, policy, rng)
 
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
         """React to one input; the last effect says when to wake us, where there is a reason."""
+        if now_ms < self._latest_ms - CLOCK_BACK_MS:
+            self._set_back(self._latest_ms - now_ms)
+        self._latest_ms = now_ms
         effects = self._react(happened, now_ms)
         if self.lane.needs_help(now_ms):
             self._help(now_ms)
@@ -108,6 +116,15 @@ class Engine:
             case _:
                 assert_never(happened)
         return []
+
+    def _set_back(self, by_ms: int) -> None:
+        """Move every time that we keep with a wall clock that was set back, or wait for it."""
+        self.lane.set_back(by_ms)
+        for state in self.peers:
+            state.heard_ms -= by_ms
+            state.driven_until_ms -= by_ms
+            if state.due_ms is not None:
+                state.due_ms -= by_ms
 
     # ── reasons to ask ──────────────────────────────────────────────────────────────
 

@@ -25,7 +25,7 @@ from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
 from meshlog.sync.parts import Parts
 from meshlog.sync.policy import Policy
 from meshlog.sync.recall import Recall, Stated, control_digests, resolve, skips_of, stated_vec
-from meshlog.sync.repairs import Repairs
+from meshlog.sync.repairs import PART_REST_SLOTS, Repairs
 from meshlog.sync.reply import agrees, make_beacon
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
@@ -169,6 +169,18 @@ class Lane:
             news = newly(self._frontier, self._holdings.frontier())
             self._repairs.owe_news(news, now_ms + wait_ms, urgent=urgent)
 
+    def set_back(self, by_ms: int) -> None:
+        """Take that the wall clock was set back: every time we keep moves with it."""
+        self._free_ms -= by_ms
+        self._quiet_ms -= by_ms
+        self._trickle.set_back(by_ms)
+        self._asking.set_back(by_ms)
+        self._repairs.set_back(by_ms)
+        if self._heard_ms is not None:
+            self._heard_ms -= by_ms
+        if self._agreed_ms is not None:
+            self._agreed_ms -= by_ms
+
     def poke(self, now_ms: int) -> None:
         """Say where we stand as soon as the air allows."""
         if self.active:
@@ -228,7 +240,7 @@ class Lane:
         if now_ms < self._quiet_ms or not self._may(BEACON_SIZE, Urgency.NEWEST, now_ms):
             return []
         policy = self._policy
-        alone = self._heard_ms is None or now_ms - self._heard_ms > 2 * policy.beacon_max_ms
+        alone = self._heard_ms is None or now_ms - self._heard_ms > 4 * policy.beacon_max_ms
         pause_ms = policy.beacon_alone_ms if alone else policy.beacon_max_ms
         return [self._beacon(now_ms)] if self._trickle.due(now_ms, pause_ms) else []
 
@@ -331,7 +343,7 @@ class Lane:
         found = []
         for part in parts:
             self._repairs.overheard_part(part, now_ms)
-            rest_ms = (part.count - part.place) * self._turns.slot_ms
+            rest_ms = min(part.count - part.place, PART_REST_SLOTS) * self._turns.slot_ms
             self._quiet_ms = max(self._quiet_ms, now_ms + rest_ms)
             self._asking.put_off(now_ms + rest_ms + self._turns.turn())
             if (segment := self._parts.add(part)) is not None:

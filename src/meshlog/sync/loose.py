@@ -10,6 +10,9 @@ from meshlog.sync.difference import Span
 from meshlog.sync.messages import Run
 from meshlog.sync.statements import HOLES_MAX
 
+READY_MAX = 16
+"""Segments that are linked at a time: each may be hostile, and cost its work again."""
+
 LOOSE_BYTES_MAX = 65_536
 """What may wait, of all feeds together: about 150 packets. The oldest goes first."""
 
@@ -43,10 +46,11 @@ class Loose:
     def take_ready(self, frontier: Frontier) -> list[bytes]:
         """Return the segments that may be linked now, and keep them no more."""
         ready = [piece for piece in self._pieces if piece.run.first <= _reach(frontier, piece) + 1]
+        ready = sorted(ready, key=lambda piece: piece.run.first)[:READY_MAX]
         if ready:
             self._pieces = [piece for piece in self._pieces if piece not in ready]
             self._size_bytes = sum(len(piece.data) for piece in self._pieces)
-        return [piece.data for piece in sorted(ready, key=lambda piece: piece.run.first)]
+        return [piece.data for piece in ready]
 
     def spans(self, feed: FeedKey) -> list[Span]:
         """Return what waits of a feed, joined, ascending."""

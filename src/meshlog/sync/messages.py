@@ -291,6 +291,8 @@ def _read_part(reader: Reader) -> Part:
     name, place, count = reader.take(PART_NAME_SIZE), reader.uint(1), reader.uint(1)
     if not place < count <= PARTS_MAX:
         raise MalformedError("number past its limit")
+    if not reader.left:
+        raise MalformedError("truncated")
     return Part(name, place, count, reader.take(reader.left))
 
 

@@ -93,6 +93,11 @@ class Owing:
                 item.due_ms = max(item.due_ms, again_ms)
                 self._advance(item, last)
 
+    def set_back(self, by_ms: int) -> None:
+        """Move with the wall clock."""
+        for item in self._items.values():
+            item.due_ms -= by_ms
+
     def postpone(self, until_ms: int) -> None:
         """Let everything that was asked for wait: a neighbour is speaking."""
         for item in self._items.values():

@@ -18,6 +18,9 @@ PARTED_SIZE_MAX = 69_000
 KEPT_BYTES_MAX = 262_144
 """Parts that wait for the others, of all segments together; the oldest segment goes first."""
 
+KEPT_MAX = 32
+"""Segments that wait for their parts."""
+
 
 def split(segment: bytes) -> list[Part]:
     """Return the parts of a segment of at most ``PARTED_SIZE_MAX`` bytes, as few as can be."""
@@ -40,18 +43,21 @@ class Parts:
 
     def add(self, part: Part) -> bytes | None:
         """Keep a part; return the whole segment when it was the last one that lacked."""
+        if len(part.data) > PART_SIZE_MAX:
+            return None
         key = (part.name, part.count)
         pieces = self._kept.setdefault(key, {})
-        if part.place not in pieces:
-            pieces[part.place] = part.data
-            self._size_bytes += len(part.data)
+        self._size_bytes += len(part.data) - len(pieces.get(part.place, b""))
+        pieces[part.place] = part.data  # of two that differ the later one: either may be forged
+        while self._size_bytes > KEPT_BYTES_MAX or len(self._kept) > KEPT_MAX:
+            self._drop(next(iter(self._kept)))
         if len(pieces) < part.count:
-            while self._size_bytes > KEPT_BYTES_MAX:
-                self._drop(next(iter(self._kept)))
             return None
         segment = b"".join(pieces[place] for place in range(part.count))
+        if _name(segment) != part.name:
+            return None
         self._drop(key)
-        return segment if _name(segment) == part.name else None
+        return segment
 
     def _drop(self, key: tuple[bytes, int]) -> None:
         self._size_bytes -= sum(map(len, self._kept.pop(key).values()))

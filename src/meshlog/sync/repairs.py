@@ -32,6 +32,9 @@ LACKS_MAX = 256
 LOADED_MAX = 16
 """Stretches that are tried for one packet."""
 
+PART_REST_SLOTS = 4
+"""After a part its speaker is left alone so long, at most: the next part renews it."""
+
 SEG_OVERHEAD = 3
 """Type byte and length of a SEG in a packet."""
 
@@ -119,6 +122,12 @@ class Repairs:
                 self._owing.owe(push, turn_ms)
         self._credit = max(self._credit, credit)
 
+    def set_back(self, by_ms: int) -> None:
+        """Move with the wall clock; what was said and served lately is forgotten."""
+        self._owing.set_back(by_ms)
+        self._said.clear()
+        self._served_until_ms -= by_ms
+
     def forgive(self) -> None:
         """Owe nothing but our own news."""
         self._owing.forgive()
@@ -137,7 +146,7 @@ class Repairs:
         self._parts = deque(
             ours for ours in self._parts if (ours.name, ours.place) != (part.name, part.place)
         )
-        rest_ms = (part.count - part.place) * self._turns.slot_ms
+        rest_ms = min(part.count - part.place, PART_REST_SLOTS) * self._turns.slot_ms
         self._owing.postpone(now_ms + rest_ms + self._turns.turn())
 
     def load(self, now_ms: int, room: int = CARGO_SIZE_MAX) -> list[Message]:

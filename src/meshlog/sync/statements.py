@@ -25,6 +25,9 @@ CREDIT_MAX = 255
 ROSTER_DIGEST_SIZE = 4
 HEAD_HINT_SIZE = 4
 POINT_HINT_SIZE = 8
+STATEMENT_WORK = 131_072
+"""Adaptive bits of a statement: 20,000 feeds that are all alike take about 100,000."""
+
 HOLES_MAX = 32
 BASE_SIZE = 4
 """Bytes by which a DELTA names what it counts from: of a root, or of a statement."""
@@ -158,7 +161,7 @@ def encode_vec(vec: Vec) -> bytes:
 def read_vec(reader: Reader) -> Vec:
     """Return the VEC whose content ``reader`` holds."""
     digest = reader.take(ROSTER_DIGEST_SIZE)
-    coder = ReaderCoder(reader.take(reader.left))
+    coder = ReaderCoder(reader.take(reader.left), STATEMENT_WORK)
     vec = _code_vec(coder, Vec(digest, hashed=False, feeds=()))
     coder.end()
     return vec
@@ -203,7 +206,7 @@ def encode_delta(delta: Delta) -> bytes:
 def read_delta(reader: Reader) -> Delta:
     """Return the DELTA whose content ``reader`` holds."""
     base, digest = reader.take(BASE_SIZE), reader.take(1)
-    coder = ReaderCoder(reader.take(reader.left))
+    coder = ReaderCoder(reader.take(reader.left), STATEMENT_WORK)
     delta = _code_delta(coder, Delta(base, digest, 0, ()))
     coder.end()
     return delta
@@ -244,7 +247,7 @@ def encode_digests(digests: Digests) -> bytes:
 
 def read_digests(reader: Reader) -> Digests:
     """Return the DIGESTS whose content ``reader`` holds."""
-    coder = ReaderCoder(reader.take(reader.left))
+    coder = ReaderCoder(reader.take(reader.left), STATEMENT_WORK)
     digests = _code_digests(coder, Digests(0, 0, ()))
     coder.end()
     return digests

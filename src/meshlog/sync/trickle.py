@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 
+LONELY_BEACONS = 4
+"""So many beacons within one interval come from somebody who hears nobody: it is answered, or it
+would go on for ever, and keep everybody else silent."""
+
 
 class Trickle:
     """One Trickle timer. The caller tells the time and asks ``due``.
@@ -27,6 +31,12 @@ class Trickle:
         """When ``due`` may have something to say next."""
         return self._end_ms if self._fire_ms is None else self._fire_ms
 
+    def set_back(self, by_ms: int) -> None:
+        """Move with the wall clock."""
+        self._end_ms -= by_ms
+        if self._fire_ms is not None:
+            self._fire_ms -= by_ms
+
     def reset(self, now_ms: int, interval_min_ms: int) -> None:
         """Begin again with the shortest interval, unless one that short is running."""
         if self._interval_ms > interval_min_ms or now_ms >= self._end_ms:
@@ -36,7 +46,7 @@ class Trickle:
         """Say whether to send a beacon now; an interval that ended is doubled."""
         sends = False
         if self._fire_ms is not None and now_ms >= self._fire_ms:
-            sends = self.heard < self._redundancy
+            sends = self.heard < self._redundancy or self.heard >= LONELY_BEACONS
             self._fire_ms = None
         if now_ms >= self._end_ms:
             self._begin(now_ms, min(2 * self._interval_ms, interval_max_ms))
