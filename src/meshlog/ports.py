@@ -34,6 +34,8 @@ class PeerSeen:
     """What the peer's announce carried; a hint, never believed."""
     hops: int = 1
     """How far away; broadcast packets reach one hop."""
+    is_fast: bool = False
+    """Whether the way there begins on a medium so fast that links cost nothing worth saving."""
 
 
 @dataclass(frozen=True, slots=True)

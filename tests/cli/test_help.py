@@ -8,7 +8,18 @@ from click.testing import CliRunner
 from meshlog.cli.app import program
 
 WRITING = ["init", "join", "invite", "run", "put", "set", "note", "delete", "import"]
-READING = ["export", "forms", "view", "conflicts", "history", "log", "status", "fsck", "sim", "demo"]
+READING = [
+    "export",
+    "forms",
+    "view",
+    "conflicts",
+    "history",
+    "log",
+    "status",
+    "fsck",
+    "sim",
+    "demo",
+]
 COMMANDS = [*WRITING, *READING]
 
 

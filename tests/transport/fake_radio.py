@@ -56,6 +56,9 @@ class FakeRadio:
     def reachable(self, peer: Peer) -> bool:
         return True
 
+    def first_hop_bps(self, peer: Peer) -> float:
+        return self.slowest_bps()
+
     def hops(self, peer: Peer) -> int:
         return 1
 

@@ -108,7 +108,7 @@ def test_announces_of_members_are_seen_and_others_are_not(world: World) -> None:
         world.links.heard(peer, bytes(64), app_data, live=live)
 
     assert soon(lambda: bool(world.heard))
-    assert world.heard == [PeerSeen(BOB, b"hint")]
+    assert world.heard == [PeerSeen(BOB, b"hint", is_fast=True)]
 
 
 def test_an_accident_in_a_callback_is_logged_and_survived(

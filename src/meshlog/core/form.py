@@ -28,6 +28,9 @@ NAME_SIZE_MAX = 256
 FORMS_MAX = 256
 """Forms that count, the earliest; a dataset has a handful."""
 
+LONG_HINT_SIZE = 8
+"""Where two forms share their short hint: nobody can make a form that shares this one."""
+
 HINT_SIZE = 2
 """Bytes that name a form in a segment. A hint: what a wrong one decodes to has no signature."""
 
@@ -162,7 +165,7 @@ class FormBook:
 
     def hinted(self, hint: bytes) -> Form | None:
         """Return the form that a hint names; None where it is unknown or ambiguous."""
-        found = [form for form in self.forms if form.hint == hint]
+        found = [form for form in self.forms if form.id.startswith(hint)]
         return found[0] if len(found) == 1 else None
 
 

@@ -80,9 +80,9 @@ class Engine:
 
     def _react(self, happened: Input, now_ms: int) -> list[Effect]:
         match happened:
-            case PeerSeen(peer, hint, hops):
+            case PeerSeen(peer, hint, hops, is_fast):
                 state = self.peers.heard(peer, now_ms)
-                state.is_near = hops <= 1
+                state.is_near = hops <= 1 and not is_fast
                 if hint and hint != announce_hint(self._holdings.root()):
                     state.agreed_root = b""
                 self._met(state, now_ms)

@@ -29,7 +29,7 @@ class PeerState:
     batch_size_bytes: int
     linked: bool = False
     is_near: bool = True
-    """Whether it was one hop away when it announced itself last."""
+    """Whether it was one slow hop away when it announced itself last."""
     agreed_root: bytes = b""
     """The root at which both stood alike last; a hint."""
     session: Session | None = None

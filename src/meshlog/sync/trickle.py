@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 LONELY_BEACONS = 4
-"""So many beacons within one interval come from somebody who hears nobody: it is answered, or it
+"""So many beacons within one of the longest intervals come from somebody who hears nobody: it is answered, or it
 would go on for ever, and keep everybody else silent."""
 
 
@@ -46,7 +46,9 @@ class Trickle:
         """Say whether to send a beacon now; an interval that ended is doubled."""
         sends = False
         if self._fire_ms is not None and now_ms >= self._fire_ms:
-            sends = self.heard < self._redundancy or self.heard >= LONELY_BEACONS
+            settled = self._interval_ms >= interval_max_ms
+            lonely = settled and self.heard >= LONELY_BEACONS
+            sends = lonely or self.heard < self._redundancy
             self._fire_ms = None
         if now_ms >= self._end_ms:
             self._begin(now_ms, min(2 * self._interval_ms, interval_max_ms))

@@ -336,7 +336,8 @@ class RadioLinks:
             # It restarted and does not know us any more. On slow media it hears our beacons.
             if peer in self._proven.values() and self._radio.slowest_bps() >= pacing.FAST_BPS:
                 self._pace.ask()
-            self._tell(PeerSeen(peer, hint, max(1, self._radio.hops(peer))))
+            is_fast = self._radio.first_hop_bps(peer) >= pacing.FAST_BPS
+            self._tell(PeerSeen(peer, hint, max(1, self._radio.hops(peer)), is_fast))
 
     # ── proofs ───────────────────────────────────────────────────────────────────────
 

@@ -92,6 +92,9 @@ class Radio(Protocol):
     def hops(self, peer: Peer) -> int:
         """Return the length of the known path."""
 
+    def first_hop_bps(self, peer: Peer) -> float:
+        """Return the bit rate of the interface on the way to ``peer``; 0 where that is unknown."""
+
     def recall(self, peer: Peer) -> bytes | None:
         """Return the public key of ``peer`` if Reticulum still remembers it."""
 

@@ -168,6 +168,16 @@ class RNSRadio:
         """See `Radio.hops`."""
         return int(self._rns.Transport.hops_to(self._address(peer)))
 
+    def first_hop_bps(self, peer: Peer) -> float:
+        """See `Radio.first_hop_bps`. Behind rnsd its name is a remote call."""
+        self.slowest_bps()  # refreshes the rates
+        try:
+            name = self._reticulum.get_next_hop_if_name(self._address(peer))
+        except (OSError, EOFError, ValueError) as error:
+            self._log.info("no next hop: %s", error)
+            return 0.0
+        return self._rates.get(str(name), 0.0)
+
     def recall(self, peer: Peer) -> bytes | None:
         """See `Radio.recall`."""
         identity = self._rns.Identity.recall(bytes.fromhex(peer), from_identity_hash=True)

@@ -8,8 +8,8 @@ from typing import Any
 from meshlog.core.compact.names import Codebook
 from meshlog.core.event import BODY_SIZE_MAX
 from meshlog.core.feed import FeedKey
-from meshlog.core.form import HINT_SIZE, Form
-from meshlog.core.rangecoder import Coder
+from meshlog.core.form import HINT_SIZE, LONG_HINT_SIZE, Form
+from meshlog.core.rangecoder import Coder, prior
 from meshlog.errors import MalformedError
 
 SEGMENT_BODIES_MAX = 262_144
@@ -19,6 +19,8 @@ SPELLED_PER_BYTE = 32
 SPELLED_FREE = 2_048
 """Bytes that a segment may spell out, one by one, per byte of its own: each costs a reader
 about ten microseconds, and 32 times is more than text that nobody made up shrinks."""
+
+_SHORT = prior(1, 60)
 
 PRIMED = (
     "record.put", "record.create", "field.set", "note.add", "attachment.add", "record.delete",
@@ -106,7 +108,7 @@ class Memory:
 
 def is_nameable(memory: Memory, form: Form) -> bool:
     """Say whether a form's hint stands for it alone."""
-    return memory.book.forms.hinted(form.hint) is form
+    return memory.book.forms.hinted(form.id[:LONG_HINT_SIZE]) is form
 
 
 def name_form(coder: Coder, memory: Memory, form: Form | None = None) -> int:
@@ -118,8 +120,12 @@ def name_form(coder: Coder, memory: Memory, form: Form | None = None) -> int:
     if memory.forms and not coder.bit("form is new", form not in memory.forms):
         place = memory.forms.index(form) if form else 0
         return coder.uint("form place", place, len(memory.forms) - 1)
-    hint = coder.plain(HINT_SIZE, form.hint if form else b"")
-    new = memory.book.forms.hinted(hint)
+    forms = memory.book.forms
+    is_long = coder.bit(
+        "long hint", form is not None and forms.hinted(form.hint) is not form, _SHORT
+    )
+    size = LONG_HINT_SIZE if is_long else HINT_SIZE
+    new = forms.hinted(coder.plain(size, form.id[:size] if form else b""))
     if new is None:
         raise UnknownNameError
     if new in memory.forms:
