@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 LONELY_BEACONS = 4
-"""So many beacons within one of the longest intervals come from somebody who hears nobody: it is answered, or it
-would go on for ever, and keep everybody else silent."""
+"""So many beacons within one of the longest intervals come from somebody who hears nobody: it
+is answered, or it would go on for ever, and keep everybody else silent."""
 
 
 class Trickle:
