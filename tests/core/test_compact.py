@@ -218,6 +218,26 @@ def test_a_form_pays():
     assert with_form < without - 16
 
 
+def test_a_form_is_named_although_another_has_its_short_hint():
+    """Two bytes can be made to collide by anybody who may pin forms; eight cannot."""
+    seen: dict[bytes, Any] = {}
+    for number in range(5_000):
+        form = read_form(form_body({"form": f"f{number}", "fields": [["depth_m", "int"]]}))
+        twin = seen.setdefault(form.hint, form)
+        if twin is not form:
+            break
+    else:
+        raise AssertionError("5,000 forms, and no two hints alike")
+    listed = [
+        encode_body("record.put", {"record_id": "W", "form": name, "fields": {"depth_m": 3}})
+        for name in (form.name, twin.name) * 20
+    ]
+
+    size, _ = back(run_of(listed), book_of(form, twin))
+
+    assert size < back(run_of(listed), book_of())[0]
+
+
 def test_an_edit_alone_fits_a_hundred_bytes():
     edit = {
         "record_id": "93aef01c5d7b2244",

@@ -221,6 +221,21 @@ def test_a_hint_names_one_form_or_none():
     assert book.named("school") is None
 
 
+def test_nobody_crowds_out_what_others_pinned():
+    """A member back-dates hundreds of forms: of each author the latest sixteen count."""
+    flood = [
+        put(BEN, seq, {"form": f"junk-{seq}", "fields": [["a", "int"]]}, at_ms=1)
+        for seq in range(1, 400)
+    ]
+
+    forms = (
+        fold_forms([*flood, put(ANN, 1, WELL)]).book(team(ann=Role.WRITER, ben=Role.WRITER)).forms
+    )
+
+    assert "well" in {form.name for form in forms}
+    assert len(forms) == 17
+
+
 def test_several_choices_keep_their_order_and_stay_small():
     kind = made("choices", options=["a", "b", "c"])
     assert isinstance(kind, Choices)

@@ -18,9 +18,18 @@ from meshlog.core.identity import AuthorId
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.wire import Kind as Shape
 from meshlog.sim.wire import Packet, decode, encode
-from meshlog.sync.messages import Beacon, Kind, Message, Seg, root_hint
+from meshlog.sync.messages import Beacon, Kind, Message, Part, Seg, root_hint
 from meshlog.sync.packet import CARGO_SIZE_MAX, AirKey
-from meshlog.sync.statements import Delta, Digests, HeadHint, Loc, Point, Step, Vec
+from meshlog.sync.statements import (
+    Delta,
+    Digests,
+    HeadHint,
+    Loc,
+    Point,
+    Step,
+    Vec,
+    statement_id,
+)
 
 HOUR_MS = 3_600_000
 TEAMS = ("base", "north", "south", "west")
@@ -49,15 +58,27 @@ def key_of(world: RadioWorld) -> AirKey:
 
 
 def attack(world: RadioWorld, packet: Callable[[int], bytes]) -> int:
-    """Send hostile packets; return the bytes that the teams said meanwhile."""
+    """Send hostile packets; return the bytes that the teams said meanwhile.
+
+    Most of the packets must have been heard, or the attack shows nothing.
+    """
     enemy = world.air.station("enemy")
-    before = honest_bytes(world)
+    before, noticed = honest_bytes(world), packets_noticed(world)
     for number in range(SENT):
         payload = packet(number)
         enemy.send(encode(Packet(Shape.SHOUT, "", data=payload)), len(payload) + 19, "hostile")
         world.run(3_000)
     world.run(600_000)
+    assert packets_noticed(world) - noticed > SENT // 2
     return honest_bytes(world) - before
+
+
+def packets_noticed(world: RadioWorld) -> int:
+    """Return how many packets the base heard, whatever became of them."""
+    counts = world.devices["base"].replica.engine.lane.counts
+    words = ("heard", "repeated", "not sealed", "unknown version", "newer version", "truncated")
+    more = ("number past its limit", "no such number", "trailing bytes", "repeated message")
+    return sum(counts[word] for word in words + more)
 
 
 def honest_bytes(world: RadioWorld) -> int:
@@ -186,12 +207,18 @@ def test_false_statements_and_hints_cost_bounded_bytes(cell: RadioWorld):
     replica = cell.devices["base"].replica
     digest, root = replica.roster_digest(), replica.root()
     feed = FeedKey(AuthorId(bytes(16)), FeedKind.DATA, 7)
+    highest = Vec(digest[:4], False, ((HeadHint(2**32 - 1, b""),),) * 4)
     lies: list[list[Message]] = [
-        [Vec(digest[:4], False, ((HeadHint(2**32 - 1, b""),),) * 4)],
+        [highest],
         [Vec(digest[:4], True, ((HeadHint(1, b"lies"),),) * 4)],
         [Vec(b"othr", False, ())],
         [Delta(root[:4], digest[:1], 255, (Step(0, -1), Step(19_999, 5)))],
         [Delta(b"none", digest[:1], 255, ())],
+        [
+            Delta(
+                statement_id(highest), digest[:1], 255, (Step(0, 2**32 - 1), Step(1, -(2**32 - 1)))
+            )
+        ],
         [Delta(root[:4], b"?", 1, ())],
         [Digests(0, 2**24 - 1, ())],
         [Digests(0, 2**24 - 1, tuple(range(200)))],
@@ -229,9 +256,13 @@ def test_bombs_and_malformed_segments_change_nothing(cell: RadioWorld):
 def test_unknown_messages_are_skipped(cell: RadioWorld):
     air = key_of(cell)
     future = bytes((200, 3)) + b"new" + bytes((Kind.SUM, 2, 1, 1))
-    sealed = b"\x12" + air._siv.encrypt(b"ab" + future, [b"\x12"])
 
-    assert attack(cell, lambda _: sealed) <= 1_500
+    def said(number: int) -> bytes:
+        return b"\x12" + air._siv.encrypt(number.to_bytes(2, "big") + future, [b"\x12"])
+
+    opened = cell.devices["base"].replica.engine.lane.counts["heard"]
+    assert attack(cell, said) <= 1_500
+    assert cell.devices["base"].replica.engine.lane.counts["heard"] - opened > SENT // 2
     assert_unharmed(cell)
 
 
@@ -246,6 +277,42 @@ def test_what_is_remembered_of_the_air_is_bounded(cell: RadioWorld):
         packet = air.seal([Delta(replica.root()[:4], digest[:1], 1, (step,))], bytes(2))
         lane.overheard(packet, cell.now_ms)
 
+    for number in range(2_000):
+        name = number.to_bytes(4, "big")
+        lane.overheard(air.seal([Part(name, 0, 2, b"x" * 400)], bytes(2)), cell.now_ms)
+        lane.overheard(air.seal([Seg(name * 50)], bytes(2)), cell.now_ms)
+
+    assert lane._parts._size_bytes <= 262_144
+    assert lane._loose._size_bytes <= 65_536
+    assert len(lane._repairs._said) <= 256
+    assert len(lane._repairs._served) <= 256
     assert len(lane._recall._stated) <= 12
-    assert len(lane._seen) <= 256
+    assert len(lane._seen) <= 1_024
     assert len(lane._repairs._owing) <= 1_024
+
+
+def test_a_clock_that_is_set_back_silences_nobody(cell: RadioWorld):
+    """A card's clock was a day ahead, and is corrected: what it writes then goes out at once."""
+    cell.devices["north"].skew_ms = 24 * HOUR_MS
+    cell.run(HOUR_MS)
+    cell.devices["north"].skew_ms = 0
+
+    cell.write("north", "note.add", {"record_id": "R-9", "text": "bridge is out"})
+    cell.run(600_000)
+
+    assert cell.agrees()
+
+
+def test_nobody_beacons_alone_in_company():
+    """Four in agreement say a few beacons an hour between them, for a day."""
+    world = RadioWorld(seed=11, lora=LoRa(sf=8))
+    for name in TEAMS:
+        world.add(name)
+    world.start()
+    world.run(4 * HOUR_MS)
+    before = world.air.packets_on_air["beacon"]
+
+    world.run(20 * HOUR_MS)
+
+    assert world.air.packets_on_air["beacon"] - before < 20 * 8
+    world.close()

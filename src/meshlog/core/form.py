@@ -7,6 +7,7 @@ costs more bytes, nothing else. docs/protocol.md §5 is normative.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -169,6 +170,10 @@ class FormBook:
         return found[0] if len(found) == 1 else None
 
 
+FORMS_PER_AUTHOR_MAX = 16
+"""Forms of one author that count: a survey has a few, an attack hundreds."""
+
+
 @dataclass(frozen=True, slots=True)
 class FormLog:
     """Every ``form.put`` seen, whoever wrote it; grows, and never depends on their order."""
@@ -191,10 +196,17 @@ class FormLog:
         return FormLog({**self.pinned, key: new})
 
     def book(self, roster: Roster) -> FormBook:
-        """Return the forms that count: of members who may write, the earliest 256."""
+        """Return the forms that count: of members who may write, the earliest 256.
+
+        Of one author the latest 16: nobody can crowd out what the others pinned.
+        """
         found: dict[bytes, Form] = {}
+        left = Counter(pinned.author for pinned in self.pinned.values())
         for pinned in sorted(self.pinned.values(), key=lambda item: item.order):
             member = roster.members.get(pinned.author)
+            left[pinned.author] -= 1
+            if left[pinned.author] >= FORMS_PER_AUTHOR_MAX:
+                continue
             if member is not None and member.role >= Role.WRITER:
                 found.setdefault(pinned.form.id, pinned.form)
         return FormBook(tuple(found.values())[:FORMS_MAX])

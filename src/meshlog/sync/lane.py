@@ -54,8 +54,8 @@ QUIET_SLOTS = (2.0, 5.0)
 DEFERENCE_SLOTS = 6.0
 """Who holds more lets the other speak first: it knows what it lacks."""
 
-SEEN_MAX = 256
-"""Packets recognised when they come again."""
+SEEN_MAX = 1_024
+"""Packets recognised when they come again, only such as opened: junk pushes none out."""
 
 POINTS_LOOKED_AT = 8
 """Points of a locator, heads first, that tell whether it shows a branch that we lack."""
@@ -298,13 +298,20 @@ class Lane:
 
     def overheard(self, packet: bytes, now_ms: int) -> None:
         """Take in a packet. Never raises because of what it holds."""
-        if not self.active or self._is_replay(packet):
+        if not self.active:
+            return
+        mark = packet[:BEACON_SIZE]
+        if mark in self._seen:
+            self.counts["repeated"] += 1
             return
         try:
             messages = self._air.open(packet, self._holdings.event_count())
         except MalformedError as error:
             self.counts[error.reason] += 1
             return
+        self._seen[mark] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
         self._heard_ms = now_ms
         self.counts["heard"] += 1
         self._free_ms = max(self._free_ms, now_ms + self._turns.slots(*SHARE_SLOTS))
@@ -327,16 +334,6 @@ class Lane:
                     self._hear_loc(message, now_ms)
                 case _:
                     pass  # said over links only
-
-    def _is_replay(self, packet: bytes) -> bool:
-        mark = packet[:BEACON_SIZE]
-        if mark in self._seen:
-            self.counts["repeated"] += 1
-            return True
-        self._seen[mark] = None
-        if len(self._seen) > SEEN_MAX:
-            self._seen.popitem(last=False)
-        return False
 
     def _hear_parts(self, parts: list[Part], now_ms: int) -> list[bytes]:
         """Keep parts; return the segments that are whole now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 
 from meshlog.core.feed import FeedKey
@@ -54,7 +54,9 @@ class Repairs:
         self._credit = 0
         self._said: OrderedDict[FeedKey, tuple[int, int]] = OrderedDict()
         """Per feed, up to which seq anybody said it, and until when it is not said again."""
-        self._served: Counter[Hashable] = Counter()
+        self._served: OrderedDict[Hashable, int] = OrderedDict()
+        self._asked: dict[FeedKey, tuple[int, int]] = {}
+        """Per feed, the earliest seq asked for within ``REPEAT_MS``, and the events said since."""
         self._served_until_ms = 0
         self._parts: deque[Part] = deque()
         """Of a segment that no packet carries: they go out one after the other."""
@@ -114,6 +116,8 @@ class Repairs:
         first_ms = now_ms + self._turns.first(len(pushes))
         turn_ms = now_ms + self._turns.later(len(pushes))
         for push in pushes:
+            if not self._is_new_lack(push):
+                continue
             said, until_ms = self._said.get(push.feed, (0, 0))
             is_said = now_ms < until_ms and said > push.after_seq
             if first or push.feed.author == self._author:
@@ -169,6 +173,7 @@ class Repairs:
             size_bytes = sum(len(segment) + SEG_OVERHEAD for segment in segments)
             self._sent_bytes += size_bytes
             self._sent_events += reached - item.push.after_seq
+            self._count(item.push, reached)
             self._note_said(item.push.feed, reached, now_ms)
             self._owing.sent(item, reached)
             cargo += map(Seg, segments)
@@ -189,6 +194,7 @@ class Repairs:
             return []
         self._parts, self._parted = deque(split(segments[0])), item
         self._note_said(push.feed, reached, now_ms)
+        self._count(push, reached)
         self._owing.sent(item, reached)
         return [self._parts.popleft()]
 
@@ -213,8 +219,22 @@ class Repairs:
 
     def _may_serve(self, lack: Hashable, now_ms: int) -> bool:
         """Say whether this lack was not served too often of late (a replay, a hostile member)."""
-        if now_ms >= self._served_until_ms or len(self._served) > LACKS_MAX:
+        if now_ms >= self._served_until_ms:
             self._served.clear()
+            self._asked.clear()
             self._served_until_ms = now_ms + REPEAT_MS
-        self._served[lack] += 1
-        return self._served[lack] <= REPEATS_MAX
+        self._served[lack] = self._served.get(lack, 0) + 1
+        if len(self._served) > LACKS_MAX:
+            self._served.popitem(last=False)
+        return self._served.get(lack, 0) <= REPEATS_MAX
+
+    def _is_new_lack(self, push: Push) -> bool:
+        """Say whether a feed was not said so often of late that whoever asks had it by now."""
+        first, said = self._asked.get(push.feed, (push.after_seq, 0))
+        first = min(first, push.after_seq)
+        self._asked[push.feed] = (first, said)
+        return said <= REPEATS_MAX * (push.tip.seq - first)
+
+    def _count(self, push: Push, reached: int) -> None:
+        first, said = self._asked.get(push.feed, (push.after_seq, 0))
+        self._asked[push.feed] = (first, said + reached - push.after_seq)
