@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import Run
 from meshlog.sync.statements import (
@@ -248,3 +248,15 @@ def common_seq(holdings: Holdings, feed: FeedKey, one: Head, other: Head) -> int
         else:
             high = middle - 1
     return low
+
+
+def newly(before: Frontier, after: Frontier) -> list[Push]:
+    """Return what was added between two frontiers of one replica, control feeds first."""
+    pushes = []
+    for feed, heads in after.items():
+        was = before.get(feed, ())
+        if heads is was or heads == was:
+            continue
+        after_seq = was[0].seq if len(was) == 1 and len(heads) == 1 else 0
+        pushes += [Push(feed, tip, after_seq) for tip in heads if tip not in was]
+    return sorted(pushes, key=lambda push: (push.feed.kind is not FeedKind.CONTROL, push.feed))

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from meshlog.core.feed import FeedKind, Frontier
+from meshlog.core.feed import Frontier
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
 from meshlog.sync.asking import Asking
 from meshlog.sync.budget import Budget, Urgency, air_ms
-from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed
+from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed, newly
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
 from meshlog.sync.loose import Loose
 from meshlog.sync.messages import Beacon, Message, Part, Seg, encode_message
+from meshlog.sync.outlook import Outlook
 from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
 from meshlog.sync.parts import Parts
 from meshlog.sync.policy import Policy
@@ -59,33 +60,6 @@ SEEN_MAX = 1_024
 
 POINTS_LOOKED_AT = 8
 """Points of a locator, heads first, that tell whether it shows a branch that we lack."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """How we and the neighbourhood stand, as far as was heard."""
-
-    rate_bps: float
-    """Of the medium, raw."""
-    heard_ms: int | None
-    """When a packet of the dataset was heard last."""
-    agreed_ms: int | None
-    """When a neighbour stood where we stood last."""
-    we_lack_events: int
-    they_lack_events: int
-    event_size_bytes: float
-    """What an event takes on the air, on average."""
-    share: float
-    """Of the time we may transmit."""
-    counts: dict[str, int]
-    """Packets and segments heard, by what became of them."""
-
-    def seconds(self, events: int) -> float:
-        """Return how long so many events take on this medium, at best."""
-        size_bytes = events * self.event_size_bytes
-        return air_ms(0, self.rate_bps) / 1_000 * -(-size_bytes // SHOUT_SIZE_MAX) / self.share + (
-            size_bytes * 8 / self.rate_bps / self.share
-        )
 
 
 class Lane:
@@ -475,15 +449,3 @@ class Lane:
     def _rosters_differ(self, now_ms: int) -> None:
         self._wording.rosters_differ()
         self._asking.soon(now_ms, self._quiet_ms)
-
-
-def newly(before: Frontier, after: Frontier) -> list[Push]:
-    """Return what was added between two frontiers of one replica, control feeds first."""
-    pushes = []
-    for feed, heads in after.items():
-        was = before.get(feed, ())
-        if heads is was or heads == was:
-            continue
-        after_seq = was[0].seq if len(was) == 1 and len(heads) == 1 else 0
-        pushes += [Push(feed, tip, after_seq) for tip in heads if tip not in was]
-    return sorted(pushes, key=lambda push: (push.feed.kind is not FeedKind.CONTROL, push.feed))
