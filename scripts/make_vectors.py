@@ -46,9 +46,9 @@ from meshlog.core.segment import encode_segment
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
 from meshlog.sync import statements
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
-from meshlog.sync.packet import AirKey
 
 FOLDER = Path(__file__).parents[1] / "tests" / "vectors"
 T0_MS = 1_750_000_000_000

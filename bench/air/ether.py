@@ -24,9 +24,9 @@ from meshlog.ports import Medium, Overheard
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import EPOCH_MS, Agenda
 from meshlog.store.sqlite import SqliteStore
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Input, Shout, WakeAt, Woke
 from meshlog.sync.messages import Beacon, Message, Seg, encode_messages
-from meshlog.sync.packet import AirKey
 
 KIND = "bench.tick"
 """Of no form and no record: what is said about events does not depend on what is in them."""

@@ -36,9 +36,9 @@ from meshlog.errors import MalformedError
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
 from meshlog.sync import statements
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
-from meshlog.sync.packet import AirKey
 from tests.core.vectors import cases, dataset, feed, load, untagged
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from meshlog.core.identity import AuthorId
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.wire import Kind as Shape
 from meshlog.sim.wire import Packet, decode, encode
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.messages import Beacon, Kind, Message, Part, Seg, root_hint
-from meshlog.sync.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.statements import (
     Delta,
     Digests,

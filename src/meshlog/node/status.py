@@ -18,7 +18,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
     Keys: dataset, dataset_name, name, author, events, records, conflicts, held, root, clock,
     peers (peer, name, contact, lacks_events and we_lack_events as last heard, heard_ms_ago,
     bytes_sent, bytes_received, transfer_progress 0 to 1), air (what the broadcast lane knows: see
-    ``sync.lane.Outlook``; None off slow media), interfaces, refused (reason →
+    ``sync.broadcast.lane.Outlook``; None off slow media), interfaces, refused (reason →
     segments). Cost: O(records).
     """
     ledger = replica.ledger

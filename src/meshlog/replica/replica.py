@@ -19,12 +19,12 @@ from meshlog.replica import seat as seats
 from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.seat import Seat
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Changed, Effect, Input
 from meshlog.sync.engine import Engine, announce_hint
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.messages import Run
-from meshlog.sync.packet import AirKey
 from meshlog.sync.policy import Policy
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from meshlog.core.event import DatasetId
 from meshlog.errors import MalformedError
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.messages import Beacon, Part, Seg
-from meshlog.sync.packet import AirKey
 
 _CLASSES = ((Seg, "segment"), (Part, "segment"), (Beacon, "beacon"))
 

@@ -21,11 +21,11 @@ from meshlog.ports import (
     Peer,
     PeerSeen,
 )
+from meshlog.sync.broadcast.lane import Lane
+from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.lane import Lane
 from meshlog.sync.messages import Beacon, Message, decode_bundle, encode_bundle, root_hint
-from meshlog.sync.packet import AirKey
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import agrees, reply

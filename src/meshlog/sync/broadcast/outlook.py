@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshlog.ports import SHOUT_SIZE_MAX
-from meshlog.sync.budget import air_ms
+from meshlog.sync.broadcast.budget import air_ms
 
 
 @dataclass(frozen=True, slots=True)

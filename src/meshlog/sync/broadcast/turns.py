@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from meshlog.ports import SHOUT_SIZE_MAX
-from meshlog.sync.budget import air_ms
+from meshlog.sync.broadcast.budget import air_ms
 
 SLOT_MS_MIN = 50
 TURN_SLOTS = 8.0

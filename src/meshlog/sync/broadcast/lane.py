@@ -14,19 +14,29 @@ from meshlog.core.feed import Frontier
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
-from meshlog.sync.asking import Asking
-from meshlog.sync.budget import Budget, Urgency, air_ms
+from meshlog.sync.broadcast.asking import Asking
+from meshlog.sync.broadcast.budget import Budget, Urgency, air_ms
+from meshlog.sync.broadcast.loose import Loose
+from meshlog.sync.broadcast.outlook import Outlook
+from meshlog.sync.broadcast.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
+from meshlog.sync.broadcast.parts import Parts
+from meshlog.sync.broadcast.recall import (
+    Recall,
+    Stated,
+    control_digests,
+    resolve,
+    skips_of,
+    stated_vec,
+)
+from meshlog.sync.broadcast.repairs import PART_REST_SLOTS, Repairs
+from meshlog.sync.broadcast.trickle import Trickle
+from meshlog.sync.broadcast.turns import Turns
+from meshlog.sync.broadcast.wording import Wording
 from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed, newly
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
-from meshlog.sync.loose import Loose
 from meshlog.sync.messages import Beacon, Message, Part, Seg, encode_message
-from meshlog.sync.outlook import Outlook
-from meshlog.sync.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
-from meshlog.sync.parts import Parts
 from meshlog.sync.policy import Policy
-from meshlog.sync.recall import Recall, Stated, control_digests, resolve, skips_of, stated_vec
-from meshlog.sync.repairs import PART_REST_SLOTS, Repairs
 from meshlog.sync.reply import agrees, make_beacon
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
@@ -36,9 +46,6 @@ from meshlog.sync.statements import (
     Vec,
     statement_id,
 )
-from meshlog.sync.trickle import Trickle
-from meshlog.sync.turns import Turns
-from meshlog.sync.wording import Wording
 
 BEACON_SLOTS = 4
 """Shortest interval of beacons, in slots. A slot is what a full packet takes on the air."""

@@ -6,7 +6,7 @@ import pytest
 
 from meshlog.core.air import LoRa
 from meshlog.ports import SHOUT_SIZE_MAX
-from meshlog.sync.budget import PLAIN_HEADER_SIZE, WINDOW_MS, Budget, Urgency, air_ms
+from meshlog.sync.broadcast.budget import PLAIN_HEADER_SIZE, WINDOW_MS, Budget, Urgency, air_ms
 
 
 @pytest.mark.parametrize("sf", range(7, 13))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshlog.sync.turns import Turns
+from meshlog.sync.broadcast.turns import Turns
 
 PATIENCE_SLOTS = 12
 """Silence after which a statement is made again; half as much more each time, up to

@@ -10,9 +10,8 @@ from meshlog.core.air import LoRa
 from meshlog.errors import MalformedError
 from meshlog.sim.radio import Weather
 from meshlog.sim.radioworld import RadioWorld
-from meshlog.sync.messages import Part, decode_messages, encode_message
-from meshlog.sync.packet import CARGO_SIZE_MAX
-from meshlog.sync.parts import (
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
+from meshlog.sync.broadcast.parts import (
     KEPT_BYTES_MAX,
     KEPT_MAX,
     PART_SIZE_MAX,
@@ -20,6 +19,7 @@ from meshlog.sync.parts import (
     Parts,
     split,
 )
+from meshlog.sync.messages import Part, decode_messages, encode_message
 
 HOUR_MS = 3_600_000
 

@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable
 
 from meshlog.core.feed import FeedKey
 from meshlog.core.identity import AuthorId
+from meshlog.sync.broadcast.owing import Owed, Owing
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
+from meshlog.sync.broadcast.parts import PARTED_SIZE_MAX, split
+from meshlog.sync.broadcast.turns import Turns
 from meshlog.sync.difference import Push
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import Message, Part, Run, Seg
-from meshlog.sync.owing import Owed, Owing
-from meshlog.sync.packet import CARGO_SIZE_MAX
-from meshlog.sync.parts import PARTED_SIZE_MAX, split
-from meshlog.sync.turns import Turns
 
 HOLD_OFF_SLOTS = 10.0
 """What was said so lately is not said again: whoever asks had asked before. Source: the hold-off

@@ -6,8 +6,8 @@ import hashlib
 from collections import OrderedDict
 
 from meshlog.core.codec import block
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
 from meshlog.sync.messages import PART_NAME_SIZE, PARTS_MAX, Part
-from meshlog.sync.packet import CARGO_SIZE_MAX
 
 PART_SIZE_MAX = CARGO_SIZE_MAX - 3 - PART_NAME_SIZE - 2
 """Bytes of a segment in one part: what a packet leaves beside type, length, name and numbers."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from meshlog.core.event import DatasetId, EventId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.messages import Beacon, Message, Seg, Sum
-from meshlog.sync.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.statements import Delta, Step
 
 DATASET = DatasetId(EventId(bytes(range(32))))

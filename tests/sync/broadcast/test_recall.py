@@ -6,8 +6,16 @@ from hypothesis import strategies as st
 from meshlog.core.codec import Reader
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.identity import AuthorId
+from meshlog.sync.broadcast.recall import (
+    ROOTS_MAX,
+    Recall,
+    Stated,
+    changes,
+    heads_of,
+    is_same,
+    resolve,
+)
 from meshlog.sync.messages import Beacon, root_hint
-from meshlog.sync.recall import ROOTS_MAX, Recall, Stated, changes, heads_of, is_same, resolve
 from meshlog.sync.statements import Delta, HeadHint, Step, encode_delta, read_delta, statement_id
 
 hashed = st.builds(HeadHint, st.integers(1, 2_000), st.binary(min_size=4, max_size=4))

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from meshlog.core.codec import Reader
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.identity import AuthorId
+from meshlog.sync.broadcast.loose import LOOSE_BYTES_MAX, Loose, holes
+from meshlog.sync.broadcast.owing import Owing
+from meshlog.sync.broadcast.recall import skips_of
 from meshlog.sync.difference import Push, Span
-from meshlog.sync.loose import LOOSE_BYTES_MAX, Loose, holes
 from meshlog.sync.messages import Run
-from meshlog.sync.owing import Owing
-from meshlog.sync.recall import skips_of
 from meshlog.sync.statements import Delta, HeadHint, Step, encode_delta, read_delta
 
 FEED = FeedKey(AuthorId(b"a" * 16), FeedKind.DATA, 1)

@@ -2,8 +2,8 @@
 
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.identity import AuthorId
+from meshlog.sync.broadcast.owing import FRESH_PACKETS, ITEMS_MAX, Owing
 from meshlog.sync.difference import Push
-from meshlog.sync.owing import FRESH_PACKETS, ITEMS_MAX, Owing
 
 ANN = FeedKey(AuthorId(b"a" * 16), FeedKind.DATA, 1)
 ANN_CONTROL = FeedKey(AuthorId(b"a" * 16), FeedKind.CONTROL, 1)

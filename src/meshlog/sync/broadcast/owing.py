@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.sync.budget import Urgency
+from meshlog.sync.broadcast.budget import Urgency
 from meshlog.sync.difference import Push, Span
 
 ITEMS_MAX = 1_024

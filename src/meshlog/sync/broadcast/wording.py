@@ -7,12 +7,9 @@ from collections import deque
 from dataclasses import replace
 
 from meshlog.core.feed import FeedKey
-from meshlog.sync.difference import locate
-from meshlog.sync.holdings import Holdings
-from meshlog.sync.loose import Loose, holes
-from meshlog.sync.messages import Beacon, Message, encode_message
-from meshlog.sync.packet import CARGO_SIZE_MAX
-from meshlog.sync.recall import (
+from meshlog.sync.broadcast.loose import Loose, holes
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
+from meshlog.sync.broadcast.recall import (
     Heads,
     Recall,
     Stated,
@@ -22,6 +19,9 @@ from meshlog.sync.recall import (
     stated_vec,
     whole_digests,
 )
+from meshlog.sync.difference import locate
+from meshlog.sync.holdings import Holdings
+from meshlog.sync.messages import Beacon, Message, encode_message
 from meshlog.sync.statements import (
     BASE_SIZE,
     FEED_DIGEST_MAX,

@@ -3,7 +3,7 @@
 import itertools
 import random
 
-from meshlog.sync.trickle import Trickle
+from meshlog.sync.broadcast.trickle import Trickle
 
 HOUR_MS = 3_600_000
 
