@@ -103,6 +103,8 @@ def show_air(air: Mapping[str, Any]) -> None:
     words.append("nobody heard yet" if heard is None else f"last heard {ago(heard)}")
     if agreed is not None:
         words.append(f"in step {ago(agreed)}")
+    if sent := air.get("sent"):
+        words += [f"{size(sent['bytes_heard'])} in", f"{size(sent['bytes_sent'])} out"]
     say(f"air        {', '.join(words)}")
     for side, who in (("we_lack", "we lack"), ("they_lack", "others lack")):
         if air[f"{side}_events"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from meshlog.core.identity import AuthorId
@@ -36,13 +37,13 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "root": ledger.root.hex(),
         "members": len(ledger.roster.members),
         "peers": [_peer(replica, state, links, now_ms) for state in replica.engine.peers],
-        "air": _air(replica, now_ms),
+        "air": _air(replica, links, now_ms),
         "interfaces": _interfaces(links),
         "refused": dict(replica.refused),
     }
 
 
-def _air(replica: Replica, now_ms: int) -> dict[str, Any] | None:
+def _air(replica: Replica, links: Links | None, now_ms: int) -> dict[str, Any] | None:
     outlook = replica.engine.lane.outlook()
     if outlook is None:
         return None
@@ -65,6 +66,7 @@ def _air(replica: Replica, now_ms: int) -> dict[str, Any] | None:
         **lack("we_lack", outlook.we_lack_events),
         **lack("they_lack", outlook.they_lack_events),
         "heard": outlook.counts,
+        "sent": asdict(said()) if (said := getattr(links, "broadcasts", None)) else {},
     }
 
 
