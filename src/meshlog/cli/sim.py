@@ -48,7 +48,7 @@ class _Percent(click.ParamType[float]):
     help="Decides everything: same seed, same run.")  # fmt: skip
 @click.option("--sf", type=Whole(5, 12), default=8, show_default=True,
     help="LoRa spreading factor, at 125 kHz and CR 4/5.")  # fmt: skip
-@click.option("--duty", type=_Percent(), default=10, show_default=True, metavar="PERCENT",
+@click.option("--duty-cycle", type=_Percent(), default=10, show_default=True, metavar="PERCENT",
     help="Share of every hour that a device may transmit.")  # fmt: skip
 @click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE", help="Write the numbers there; - prints nothing else.")  # fmt: skip
@@ -58,7 +58,7 @@ def sim_command(
     scenario: str | None,
     seed: int,
     sf: int,
-    duty: float,
+    duty_cycle: float,
     json_file: Path | None,
     svg_file: Path | None,
 ) -> int:
@@ -81,7 +81,7 @@ def sim_command(
     to_stdout = json_file is not None and str(json_file) == "-"
     for path in (svg_file, None if to_stdout else json_file):
         _check_place(path)
-    report = _played(chosen, seed, sf, duty / 100)
+    report = _played(chosen, seed, sf, duty_cycle / 100)
     if to_stdout:
         click.echo(report.to_json())
     else:
