@@ -14,6 +14,7 @@ import click
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
+PERCENT_MIN = 0.1
 SECONDS_MAX = 604_800
 """A week."""
 
@@ -110,6 +111,27 @@ class _Text(click.ParamType[str]):
         return text
 
 
+class _Percent(click.ParamType[float]):
+    """A share of time, more than next to nothing."""
+
+    name = "percent"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - whatever click has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the percent."""
+        try:
+            percent = float(value)
+        except ValueError:
+            percent = 0.0
+        if not PERCENT_MIN <= percent <= 100:  # noqa: PLR2004 - nan is neither
+            self.fail(f"that is no share from {PERCENT_MIN} to 100 percent", param, ctx)
+        return percent
+
+
 class _Seconds(click.ParamType[float]):
     """A time to wait: more than nothing, at most a week."""
 
@@ -158,6 +180,7 @@ class Whole(click.ParamType[int]):
 
 TEXT = _Text()
 SECONDS = _Seconds()
+PERCENT = _Percent()
 
 
 def json_option(what: str) -> Callable[[F], F]:

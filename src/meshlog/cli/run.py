@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from meshlog.cli.command import SECONDS, TEXT, Place, command, store_options
+from meshlog.cli.command import PERCENT, SECONDS, TEXT, Place, command, store_options
 from meshlog.cli.logs import watch_quietly, write_log_to_stderr
 from meshlog.cli.output import shown
 from meshlog.cli.values import Item, checked
@@ -49,7 +49,7 @@ from meshlog.tools.cells import value_of
 )
 @click.option(
     "--duty-cycle",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=PERCENT,
     default=100.0,
     metavar="PERCENT",
     help="Of every hour, how much broadcasts may take; 1 or 10 in EU868.  [default: no limit]",

@@ -6,40 +6,17 @@ import difflib
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from meshlog.cli.command import Whole, command
+from meshlog.cli.command import PERCENT, Whole, command
 
 if TYPE_CHECKING:
     from meshlog.sim.runner import Report
     from meshlog.sim.scenarios import Scenario
 
 SEED_MAX = 2**32 - 1
-
-PERCENT_MIN = 0.1
-
-
-class _Percent(click.ParamType[float]):
-    """A share of time, more than next to nothing."""
-
-    name = "percent"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - whatever click has
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> float:
-        """Return the percent."""
-        try:
-            percent = float(value)
-        except ValueError:
-            percent = 0.0
-        if not PERCENT_MIN <= percent <= 100:  # noqa: PLR2004 - nan is neither
-            self.fail(f"that is no share from {PERCENT_MIN} to 100 percent", param, ctx)
-        return percent
 
 
 @command("sim", example="meshlog sim cell20 --seed 7\nmeshlog sim storm --sf 10 --svg storm.svg")
@@ -48,7 +25,7 @@ class _Percent(click.ParamType[float]):
     help="Decides everything: same seed, same run.")  # fmt: skip
 @click.option("--sf", type=Whole(5, 12), default=8, show_default=True,
     help="LoRa spreading factor, at 125 kHz and CR 4/5.")  # fmt: skip
-@click.option("--duty-cycle", type=_Percent(), default=10, show_default=True, metavar="PERCENT",
+@click.option("--duty-cycle", type=PERCENT, default=10, show_default=True, metavar="PERCENT",
     help="Share of every hour that a device may transmit.")  # fmt: skip
 @click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE", help="Write the numbers there; - prints nothing else.")  # fmt: skip
