@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo bench-air test lint format types contracts wheel docs coverage check lock clean made-elsewhere
+.PHONY: help venv demo bench-air test prove nightly lint format types contracts wheel docs coverage check lock clean made-elsewhere
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,14 @@ bench-air: $(STAMP) ## bytes on the air, ours and the predecessor's, in one tabl
 	$(BIN)/python -m bench.air.environments
 	$(BIN)/python -m bench.air $(if $(QUICK),--quick)
 
-test: $(STAMP) ## the whole test-suite, doctests of src, docs and README included
-	$(BIN)/pytest
+test: $(STAMP) ## every quick test, doctests of src, docs and README included
+	$(BIN)/pytest -m 'not prove'
+
+prove: $(STAMP) ## the promises under fire: power cuts, kill -9, full disks, storms, real Reticulum
+	$(BIN)/pytest -m prove
+
+nightly: export MESHLOG_NIGHTLY = 1
+nightly: prove ## the same with far more trials: an hour and more
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -70,7 +76,7 @@ coverage: $(STAMP) ## branch coverage of the pure floors
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --include='src/meshlog/core/*,src/meshlog/sync/*,src/meshlog/views/*,src/meshlog/replica.py'
 
-check: lint types contracts test demo wheel ## all that CI runs
+check: lint types contracts test demo wheel ## what every change must pass; CI runs `prove` after it
 	@echo "check: lint, types, contracts, test, demo and wheel passed"
 
 lock: ## pin every dependency anew, with hashes (UPGRADE=1 takes newer versions)

@@ -15,7 +15,7 @@ import meshlog
 
 pytest.importorskip("RNS")
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(120)]
 
 ROWS = "code,status\n" + "".join(f"W-{n},functional\n" for n in range(12)) + "W-99,a,b\n"
 """Twelve good rows and one with a cell too many."""

@@ -43,6 +43,7 @@ def test_a_day_of_coming_and_going_takes_no_day() -> None:
     assert report.age_ms >= 24 * HOUR_MS
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 def test_a_storm_ends_in_agreement() -> None:
     """Seed 1: a clone's new life has to reach a device that knows its author already."""

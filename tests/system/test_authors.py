@@ -15,7 +15,7 @@ from meshlog.store import SqliteStore
 from meshlog.transport.relay import header
 from tests.system.node import Field, Recorder, items, wait_alike
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(90)]
 
 AUTHORS = 50
 APP_DATA_MAX = 80

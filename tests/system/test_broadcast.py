@@ -15,7 +15,7 @@ from tests.system.camp import Camp
 from tests.system.node import items, wait_alike
 from tests.transport.driver import Rnsd
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(400)]
 
 RATE_BPS = 3_125
 """LoRa at SF8 and 125 kHz, before preambles."""

@@ -14,7 +14,7 @@ from meshlog.views.materialize import materialize
 from tests.system.node import Field, Home, Running, end, items, try_status, wait_alike, wait_until
 from tests.transport.driver import Process
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(150)]
 
 WRITING_KILLS = 40
 """Of a process that writes as fast as the disk lets it, without a radio."""

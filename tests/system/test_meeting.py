@@ -55,6 +55,7 @@ def test_what_is_set_on_a_running_node_reaches_the_other_within_seconds(field: F
     assert took_s < 5
 
 
+@pytest.mark.prove
 def test_an_agreed_pair_is_silent(field: Field) -> None:
     recorder = Recorder()
     ann, bob = field.homes("ann", "bob")
@@ -71,6 +72,7 @@ def test_an_agreed_pair_is_silent(field: Field) -> None:
     assert recorder.bytes_since(since_s, without=[KEEPALIVE]) <= SILENCE_BYTES_MAX
 
 
+@pytest.mark.prove
 def test_a_lost_third_handshake_packet_costs_seconds_and_nothing_else(field: Field) -> None:
     """Without it the answering end drops everything for six minutes (ADR 5)."""
     ann, bob = field.homes("ann", "bob")
@@ -85,6 +87,7 @@ def test_a_lost_third_handshake_packet_costs_seconds_and_nothing_else(field: Fie
     assert ann.events() == bob.events()
 
 
+@pytest.mark.prove
 def test_nodes_meet_through_a_transport_node_that_knows_nothing_of_meshlog(field: Field) -> None:
     near, far = field.relay(), field.relay()
     field.rnsd(field.config("middle", end(near, "b"), end(far, "a"), transport=True))
@@ -99,6 +102,7 @@ def test_nodes_meet_through_a_transport_node_that_knows_nothing_of_meshlog(field
     assert ann.events() == bob.events()
 
 
+@pytest.mark.prove
 def test_a_node_behind_a_shared_instance_meets_a_standalone_one(field: Field) -> None:
     relay = field.relay()
     shared = field.config("shared", end(relay, "a"), share=True)
@@ -114,6 +118,7 @@ def test_a_node_behind_a_shared_instance_meets_a_standalone_one(field: Field) ->
     assert ann.events() == bob.events()
 
 
+@pytest.mark.prove
 def test_an_outsider_of_another_dataset_gets_nothing(field: Field) -> None:
     relay = field.relay()
     [ann] = field.homes("ann")

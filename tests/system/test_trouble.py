@@ -9,7 +9,7 @@ import pytest
 from meshlog.transport.relay import Relay
 from tests.system.node import Field, Home, Running, items, try_status, wait_alike, wait_until
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(120)]
 
 BULK, TEXT_SIZE = 3_000, 800
 """Events, and bytes of text in each: five batches of 256 kB and more."""

@@ -115,6 +115,7 @@ def test_both_dial_at_once_and_one_link_remains(field: Field) -> None:
     assert not bob.all("LinkDown")
 
 
+@pytest.mark.prove
 def test_peers_meet_through_a_transport_node(field: Field) -> None:
     """The middle one knows nothing of meshlog."""
     near, far = field.relay(), field.relay()
@@ -127,6 +128,7 @@ def test_peers_meet_through_a_transport_node(field: Field) -> None:
     assert bob.answered(ann.peer, size=BULK)
 
 
+@pytest.mark.prove
 def test_a_link_that_is_dead_at_the_other_end_is_dialled_anew(field: Field) -> None:
     """Without the third packet the answering end drops everything for six minutes."""
     ann, bob = field.pair(field.relay(drop=losing_first(LINK_RTT)))
@@ -136,6 +138,7 @@ def test_a_link_that_is_dead_at_the_other_end_is_dialled_anew(field: Field) -> N
     assert len(ann.all("LinkUp")) == 1
 
 
+@pytest.mark.prove
 def test_an_outage_in_mid_transfer_is_survived(field: Field) -> None:
     relay = field.relay(rate_bps=400_000)
     ann, bob = field.pair(relay)
@@ -152,6 +155,7 @@ def test_an_outage_in_mid_transfer_is_survived(field: Field) -> None:
     assert ann.answered(bob.peer, text="still there?", timeout_s=40)
 
 
+@pytest.mark.prove
 def test_a_node_killed_in_mid_transfer_comes_back(field: Field) -> None:
     relay = field.relay(rate_bps=400_000)
     ann, bob = field.pair(relay)
@@ -168,6 +172,7 @@ def test_a_node_killed_in_mid_transfer_comes_back(field: Field) -> None:
     assert again.answered(ann.peer, text="hi")
 
 
+@pytest.mark.prove
 def test_a_node_behind_rnsd_talks_to_a_standalone_one(field: Field) -> None:
     relay = field.relay()
     config = field.config("shared", end(relay, "a"), share=True)
@@ -181,6 +186,7 @@ def test_a_node_behind_rnsd_talks_to_a_standalone_one(field: Field) -> None:
     assert [one["bitrate_bps"] for one in ann.stats()["interfaces"]] == [10_000_000]
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("options", [("--key", "00" * 32), ("--blind",)], ids=["key", "tag"])
 def test_an_outsider_gets_nothing(field: Field, options: tuple[str, ...]) -> None:
     """With another key nobody answers; with the overheard tag no proof holds."""
@@ -198,6 +204,7 @@ def test_an_outsider_gets_nothing(field: Field, options: tuple[str, ...]) -> Non
     assert ann.stats()["refused"] <= 6, "two hellos on each of three links at most"
 
 
+@pytest.mark.prove
 def test_says_nothing_while_there_is_nothing_to_say(field: Field) -> None:
     """Reticulum's keepalives go on; announces and requests do not."""
     relay = field.relay()
@@ -211,6 +218,7 @@ def test_says_nothing_while_there_is_nothing_to_say(field: Field) -> None:
     assert relay.packets(without=[KEEPALIVE]) == before
 
 
+@pytest.mark.prove
 def test_a_quiet_peer_is_not_asked_for_ever(field: Field) -> None:
     ann, bob = field.pair(field.relay())
     ann.answered(bob.peer, text="hi")

@@ -20,7 +20,7 @@ from tests.support.rns_config import Udp, write_config
 from tests.transport.driver import LinkNode, Record, Rnsd
 from tests.transport.node_process import MacGate, digest, shouted
 
-pytestmark = [pytest.mark.rns, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.rns, pytest.mark.prove, pytest.mark.timeout(90)]
 
 LIMIT = 464
 SETTLED_S = 1.0
