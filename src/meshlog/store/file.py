@@ -55,15 +55,17 @@ class StoreFile:
     nothing more is written until ``rollback``.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool) -> None:
+    def __init__(self, path: str | Path, *, read_only: bool, vfs: str | None = None) -> None:
         """Open, and for writing lock and migrate.
 
         Args:
             path: The file; its folder must exist. ``":memory:"`` keeps everything in memory.
             read_only: See one moment, that of the opening; no lock, no writes.
+            vfs: Name of the SQLite file system; None is the platform's.
         """
         self.path = str(path)
         self.read_only = read_only
+        self._vfs = vfs
         self._failure: StoreError | None = None
         self._lock: ProcessLock | None = None
         self._connection: sqlite3.Connection | None = None
@@ -94,7 +96,7 @@ class StoreFile:
         check_first_bytes(path)
         if not path.exists():
             raise StoreError(f"{path} does not exist: make it with `meshlog init`")
-        self._connect(_uri(path, "mode=ro"))
+        self._connect(self._uri(path, "ro"))
         self.run("PRAGMA query_only = ON")
         if schema_version(self._open, self.path) < SCHEMA_VERSION:
             raise StoreError(f"{path} is from an older meshlog: open it once with `meshlog run`")
@@ -110,7 +112,7 @@ class StoreFile:
         except OSError as error:
             reason = f"{path} cannot be written ({error.strerror}): check who owns it"
             raise StoreError(reason) from error
-        self._connect(_uri(path, "mode=rw"))
+        self._connect(self._uri(path, "rw"))
         version = schema_version(self._open, self.path)
         for pragma in _WRITER_PRAGMAS:
             self.run(pragma)
@@ -123,6 +125,10 @@ class StoreFile:
         )
         self.run(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
         self.run("PRAGMA trusted_schema = OFF")
+
+    def _uri(self, path: Path, mode: str) -> str:
+        vfs = f"&vfs={self._vfs}" if self._vfs else ""
+        return f"{path.absolute().as_uri()}?mode={mode}{vfs}"
 
     @property
     def _open(self) -> sqlite3.Connection:
@@ -232,7 +238,3 @@ def sync_folder(path: Path) -> None:
             os.close(fd)
     except OSError as error:
         raise StoreError(f"the folder of {path} cannot be synced ({error.strerror})") from error
-
-
-def _uri(path: Path, options: str) -> str:
-    return f"{path.absolute().as_uri()}?{options}"

@@ -22,6 +22,8 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
         read_only: Open without the lock, beside a writer if there is one, and see the store
             as it was at that moment: open anew to see more, and soon, because the writer's
             WAL grows meanwhile. Writes raise StoreError.
+        vfs: Which of SQLite's file systems the file is on; a simulation has its own
+            (``sim.vfs``). None is the platform's.
 
     Raises:
         StoreBusyError: Another process, or this one, has it open for writing.
@@ -37,8 +39,10 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
         >>> store.close()
     """
 
-    def __init__(self, path: str | Path = MEMORY, *, read_only: bool = False) -> None:
-        file = StoreFile(path, read_only=read_only)
+    def __init__(
+        self, path: str | Path = MEMORY, *, read_only: bool = False, vfs: str | None = None
+    ) -> None:
+        file = StoreFile(path, read_only=read_only, vfs=vfs)
         try:
             super().__init__(file)
         except BaseException:
