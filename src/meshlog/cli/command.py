@@ -58,6 +58,8 @@ class Place(NamedTuple):
     named: bool
     """Whether the person named the store; otherwise it is the usual one."""
     identity_named: bool
+    anyway: bool = False
+    """Whether to write though this device's clock cannot be right."""
 
 
 def usual_data() -> Path:
@@ -89,6 +91,20 @@ def store_options(function: F) -> F:
         return function(*args, place=place_of(data, identity), **kwargs)
 
     return cast(F, with_place)
+
+
+def writing_options(function: F) -> F:
+    """Give a command that writes ``store_options`` and ``--anyway``, which is in its ``place``."""
+
+    @click.option(
+        "--anyway", is_flag=True, help="Write though this device's clock cannot be right."
+    )
+    @store_options
+    @functools.wraps(function)
+    def with_anyway(*args: Any, place: Place, anyway: bool, **kwargs: Any) -> Any:  # noqa: ANN401
+        return function(*args, place=place._replace(anyway=anyway), **kwargs)
+
+    return cast(F, with_anyway)
 
 
 class _Text(click.ParamType[str]):

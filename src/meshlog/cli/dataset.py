@@ -19,11 +19,12 @@ from meshlog.cli.command import (
     command,
     device_name,
     json_option,
-    store_options,
+    writing_options,
 )
 from meshlog.cli.output import say, say_json, short, shown
-from meshlog.cli.session import writing
+from meshlog.cli.session import check_clock, writing
 from meshlog.cli.stores import any_identity, open_alone
+from meshlog.core.credible import incredible
 from meshlog.core.grant import INVITE_PREFIX, Invite, Role
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
@@ -47,13 +48,15 @@ _name_option = click.option(
 @click.argument("dataset", type=TEXT, metavar="NAME")
 @_name_option
 @json_option("Print dataset, author, store and invite as JSON.")
-@store_options
+@writing_options
 def init_command(place: Place, dataset: str, name: str | None, as_json: bool) -> None:
     """Make a new dataset, and show an invite for the others.
 
     NAME is what people call it.
     """
     now_ms = time.time_ns() // 1_000_000
+    if not place.anyway:
+        check_clock(incredible(now_ms))
 
     def take(store: SqliteStore, identity: Identity) -> Seat:
         return found(store, identity, name or device_name(), dataset, now_ms, SystemRandom())
@@ -93,7 +96,7 @@ def _where(place: Place) -> str:
 @click.argument("invite", nargs=-1, required=True, type=TEXT)
 @_name_option
 @json_option("Print dataset, author and store as JSON.")
-@store_options
+@writing_options
 def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Join a dataset with an invite.
 
@@ -101,6 +104,8 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     to be in reach: the data come when a member is.
     """
     opened = _read_invite(" ".join(invite))
+    if not place.anyway:
+        check_clock(incredible(time.time_ns() // 1_000_000))
     if opened.grant.expires_s and opened.grant.expires_s < time.time():
         raise InputError(
             "this invite has expired: ask for a new one, and check this device's clock"
@@ -128,7 +133,7 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
 )  # fmt: skip
 @click.option("--days", type=Whole(1, 3_650), help="Until it expires.  [default: never]")
 @json_option("Print the invite as JSON.")
-@store_options
+@writing_options
 def invite_command(place: Place, role: str, days: int | None, as_json: bool) -> None:
     """Make a new invite to the dataset. Founders and coordinators can."""
     with writing(place) as writer:

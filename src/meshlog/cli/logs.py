@@ -15,6 +15,9 @@ WATCH_INTERVAL_S = 5.0
 
 _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
+_NO_DIGITS = str.maketrans("", "", "0123456789.")
+"""The same trouble with other figures is not told again."""
+
 _log = logging.getLogger("meshlog.run")
 
 
@@ -48,8 +51,16 @@ def write_log_to_stderr(more: int, *, service: bool) -> None:
 
 def watch_quietly(node: Node, stop: threading.Event) -> None:
     """Log what changes, until ``stop`` is set."""
-    last = ""
+    last = clock = ""
     while not stop.is_set():
+        status = node.clock_status()
+        trouble = status["doubt"] or status["disagreement"]
+        if trouble.translate(_NO_DIGITS) != clock:
+            clock = trouble.translate(_NO_DIGITS)
+            if trouble:
+                _log.warning("%s", trouble)
+            else:
+                _log.info("this device's clock looks right again")
         news = _news(node)
         if news != last:
             _log.info("%s", news)

@@ -13,7 +13,7 @@ import click
 
 from meshlog.cli.command import PERCENT, SECONDS, TEXT, Place, command, store_options
 from meshlog.cli.logs import watch_quietly, write_log_to_stderr
-from meshlog.cli.output import shown
+from meshlog.cli.output import hint, shown
 from meshlog.cli.values import Item, checked
 from meshlog.sync.policy import Policy
 from meshlog.tools.cells import value_of
@@ -122,6 +122,8 @@ def run_command(
         how = "over Reticulum" if radio else "without a radio"
         author = home.identity.author.hex()
         click.echo(f"meshlog node {shown(node.author)!r} <{author}> running {how}.")
+        if stop is None and (doubt := node.clock_status()["doubt"]):
+            hint(f"{doubt}: set the clock (see `timedatectl`)")
         if stop is not None:
             watch_quietly(node, stop)
         else:

@@ -12,7 +12,7 @@ from meshlog.cli.command import Place
 from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
 from meshlog.core.form import FormBook
 from meshlog.daemon.client import ControlClient, connect, size_on_line
-from meshlog.errors import StoreBusyError, StoreError
+from meshlog.errors import InputError, StoreBusyError, StoreError
 from meshlog.ports import Arrival
 from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
@@ -56,6 +56,7 @@ def writing(place: Place) -> Iterator[Writer]:
     """Open a store for writing, or talk to the node that has it.
 
     Raises:
+        InputError: This device's clock cannot be right, and the person did not say ``--anyway``.
         StoreBusyError: Somebody has it for longer than ``BUSY_WAIT_S`` and does not listen.
         StoreError: There is none, or it cannot be written.
         IdentityError: Its identity is missing or damaged.
@@ -68,6 +69,8 @@ def writing(place: Place) -> Iterator[Writer]:
         if isinstance(found, ControlClient):
             remote = _Remote(found, place.data)
             stack.callback(remote.close)
+            if not place.anyway:
+                check_clock(found.clock()["doubt"])
             yield remote
             return
         from meshlog.node import Node
@@ -76,7 +79,19 @@ def writing(place: Place) -> Iterator[Writer]:
         dataset_of(found, place.data)
         node = Node.over(found, known_identity(place))
         stack.callback(node.close)
+        if not place.anyway:
+            check_clock(node.clock_status()["doubt"])
         yield _Local(node)
+
+
+def check_clock(doubt: str) -> None:
+    """Let a person who is about to write know that the clock is wrong.
+
+    Raises:
+        InputError: There is a doubt.
+    """
+    if doubt:
+        raise InputError(f"{doubt}: set the clock (see `timedatectl`), or write with --anyway")
 
 
 def _store_or_node(path: Path) -> SqliteStore | ControlClient:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from meshlog.cli.command import Place, command, json_option, store_options
 from meshlog.cli.output import ago, count, duration, printable, say, say_json, show_table, size
 from meshlog.cli.stores import Reading, reading
+from meshlog.core.credible import incredible
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.daemon.client import connect
 
@@ -61,6 +63,19 @@ def stored_status(read: Reading) -> dict[str, Any]:
         "air": None,
         "interfaces": [],
         "refused": {},
+        "clock": stored_clock(read),
+    }
+
+
+def stored_clock(read: Reading) -> dict[str, Any]:
+    """Return how the clock of a device without a node stands; see ``node.status.clock_status``."""
+    now_ms = time.time_ns() // 1_000_000
+    return {
+        "now_ms": now_ms,
+        "ahead_ms": None,
+        "neighbours": 0,
+        "doubt": incredible(now_ms, read.ledger.clock.wall_ms),
+        "disagreement": "",
     }
 
 
@@ -76,6 +91,9 @@ def show_status(status: Mapping[str, Any]) -> None:
     if status["held_records"]:
         records = count(status["held_records"], "record")
         say(f"held       writes to {records} are stamped in the future, and count then")
+    for trouble in dict.fromkeys((status["clock"]["doubt"], status["clock"]["disagreement"])):
+        if trouble:
+            say(f"clock      {trouble}: see `meshlog clock`")
     for reason, number in sorted(status["refused"].items()):
         say(f"refused    {count(number, 'segment')} {_REFUSED.get(reason, reason)}")
     if not status.get("running", True):

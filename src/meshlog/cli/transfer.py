@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, json_option, store_options
+from meshlog.cli.command import TEXT, Place, command, json_option, store_options, writing_options
 from meshlog.cli.output import count, hint, say, say_json, shown
 from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
@@ -61,7 +61,7 @@ _FAULTS_SHOWN = 20
     help="A cell that says nothing; may be given again.  [default: NA]",
 )
 @json_option("Print the report as JSON.")
-@store_options
+@writing_options
 def import_command(
     place: Place, *, file: Path, form: str | None, id_column: str | None,
     format_: str | None, na_values: tuple[str, ...], as_json: bool,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, json_option, store_options
+from meshlog.cli.command import TEXT, Place, command, json_option, writing_options
 from meshlog.cli.output import console, cut, hint, say, say_json, shown
 from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
@@ -33,7 +33,7 @@ _json = json_option("Print what was written as JSON.")
 @click.option("--form", type=TEXT, metavar="FORM", help="Say which form the record has.")
 @_text_option
 @_json
-@store_options
+@writing_options
 def put_command(
     place: Place,
     record: str,
@@ -63,7 +63,7 @@ def put_command(
 @click.argument("value", type=TEXT)
 @_text_option
 @_json
-@store_options
+@writing_options
 def set_command(
     place: Place, record: str, field: str, value: str, as_text: bool, as_json: bool
 ) -> None:
@@ -82,7 +82,7 @@ def set_command(
 @click.argument("record", type=TEXT)
 @click.argument("text", type=TEXT)
 @_json
-@store_options
+@writing_options
 def note_command(place: Place, record: str, text: str, as_json: bool) -> None:
     """Add a note to a record. Notes are never replaced."""
     item = checked("note.add", {"record_id": record, "text": text})
@@ -93,7 +93,7 @@ def note_command(place: Place, record: str, text: str, as_json: bool) -> None:
 @command("delete", example="meshlog delete W-7")
 @click.argument("record", type=TEXT)
 @_json
-@store_options
+@writing_options
 def delete_command(place: Place, record: str, as_json: bool) -> None:
     """Delete a record: hide what this device knows of it.
 

@@ -54,6 +54,11 @@ class ControlClient:
         status: dict[str, Any] = self.ask("status")["status"]
         return status
 
+    def clock(self) -> dict[str, Any]:
+        """Return how the node's clock stands. See ``emit`` for what it raises."""
+        clock: dict[str, Any] = self.ask("clock")["clock"]
+        return clock
+
     def invite(self, role: str, days: int) -> str:
         """Return the text of a new invite. See ``emit`` for what it raises."""
         return str(self.ask("invite", role=role, days=days)["invite"])

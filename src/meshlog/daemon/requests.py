@@ -58,6 +58,10 @@ def _status(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": node.status()}
 
 
+def _clock(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"clock": node.clock_status()}
+
+
 def _poke(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     node.poke()
     return {}
@@ -99,6 +103,7 @@ def new_invite(node: Node, role: object, days: object) -> str:
 _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "emit": _emit,
     "status": _status,
+    "clock": _clock,
     "poke": _poke,
     "view": _view,
     "invite": _invite,

@@ -18,7 +18,7 @@ from meshlog.node.feedstore import FeedStore, introduce
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
 from meshlog.node.seedreplica import SeedReplica
-from meshlog.node.status import node_status
+from meshlog.node.status import clock_status, node_status
 from meshlog.ports import Links, Store, Transport
 from meshlog.sync.effects import Changed, Poke
 from meshlog.sync.policy import Policy
@@ -256,6 +256,11 @@ class Node:
         links = self._loop.links if self._loop is not None else None
         with self.lock:
             return node_status(self.replica, links, self.now_ms())
+
+    def clock_status(self) -> dict[str, Any]:
+        """Return how this device's clock stands. O(peers)."""
+        with self.lock:
+            return clock_status(self.replica, self.now_ms())
 
     # ── syncing ─────────────────────────────────────────────────────────────────────
 

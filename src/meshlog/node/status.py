@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from meshlog.core.credible import disagreement, incredible
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.ports import Links, Peer
@@ -20,7 +21,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
     peers (peer, name, contact, lacks_events and we_lack_events as last heard, heard_ms_ago,
     bytes_sent, bytes_received, transfer_progress 0 to 1), air (what the broadcast lane knows: see
     ``sync.broadcast.lane.Outlook``; None off slow media), interfaces, refused (reason →
-    segments). Cost: O(records).
+    segments), clock (see ``clock_status``). Cost: O(records).
     """
     ledger = replica.ledger
     rows = [row for row in replica.store.records() if row.visible]
@@ -40,6 +41,24 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "air": _air(replica, links, now_ms),
         "interfaces": _interfaces(links),
         "refused": dict(replica.refused),
+        "clock": clock_status(replica, now_ms),
+    }
+
+
+def clock_status(replica: Replica, now_ms: int) -> dict[str, Any]:
+    """Return how this device's clock stands. O(peers).
+
+    Keys: now_ms, ahead_ms (of the median of the neighbours' clocks; None where none was heard
+    lately), neighbours, doubt (why it cannot be right; empty where it can), disagreement (what the
+    neighbours say against it; empty where nothing).
+    """
+    offset = replica.engine.offsets.median(now_ms)
+    return {
+        "now_ms": now_ms,
+        "ahead_ms": offset.ahead_ms if offset else None,
+        "neighbours": offset.neighbours if offset else 0,
+        "doubt": incredible(now_ms, replica.ledger.clock.wall_ms, offset),
+        "disagreement": disagreement(offset),
     }
 
 

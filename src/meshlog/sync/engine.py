@@ -25,7 +25,8 @@ from meshlog.sync.broadcast.lane import Lane
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Beacon, Message, decode_bundle, encode_bundle, root_hint
+from meshlog.sync.messages import Ack, Beacon, Message, decode_bundle, encode_bundle, root_hint
+from meshlog.sync.offsets import Offsets
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import agrees, reply
@@ -59,7 +60,8 @@ class Engine:
         self._exchanges = rng.getrandbits(31)
         self.peers = Peers(policy.peers_max, policy.batch_size_bytes)
         self._latest_ms = 0
-        self.lane = Lane(author, air, holdings, policy, rng)
+        self.offsets = Offsets()
+        self.lane = Lane(author, air, holdings, policy, rng, self.offsets)
 
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
         """React to one input; the last effect says when to wake us, where there is a reason."""
@@ -120,6 +122,7 @@ class Engine:
     def _set_back(self, by_ms: int) -> None:
         """Move every time that we keep with a wall clock that was set back, or wait for it."""
         self.lane.set_back(by_ms)
+        self.offsets.clear()
         for state in self.peers:
             state.heard_ms -= by_ms
             state.driven_until_ms -= by_ms
@@ -204,6 +207,7 @@ class Engine:
             else:
                 self._plan(state, now_ms + self._driven_ms(state))
             return []
+        self._note_time(peer, messages, now_ms)
         before = self._holdings.root()
         session = state.session
         request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
@@ -250,6 +254,7 @@ class Engine:
         messages = self._decoded(state, request)
         if messages is None:
             return [Answer(token, encode_bundle([]))]
+        self._note_time(state.peer, messages, now_ms)
         before = self._holdings.root()
         crossing = state.session is not None
         if (
@@ -288,6 +293,15 @@ class Engine:
         self.lane.agreed(self._holdings.root())
         state.agreed_root, state.held_count = self._holdings.root(), self._holdings.event_count()
         state.failures, state.due_ms, state.driven_until_ms, state.crossings = 0, None, 0, 0
+
+    def _note_time(self, peer: Peer, messages: list[Message], now_ms: int) -> None:
+        """Take what a peer's clock shows: for a warning, never to set ours."""
+        for message in messages:
+            match message:
+                case Beacon(time_s=time_s) | Ack(beacon=Beacon(time_s=time_s)):
+                    self.offsets.heard(peer, time_s, now_ms)
+                case _:
+                    pass
 
     @staticmethod
     def _decoded(state: PeerState, data: bytes) -> list[Message] | None:

@@ -36,6 +36,7 @@ from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed, 
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
 from meshlog.sync.messages import Beacon, Message, Part, Seg, encode_message
+from meshlog.sync.offsets import Offsets
 from meshlog.sync.policy import Policy
 from meshlog.sync.reply import agrees, make_beacon
 from meshlog.sync.statements import (
@@ -79,8 +80,10 @@ class Lane:
         holdings: Holdings,
         policy: Policy,
         rng: random.Random,
+        offsets: Offsets,
     ) -> None:
-        """Take who we are, the key of our packets, the replica, and luck to spread neighbours."""
+        """Take who we are, the key of our packets, the replica, luck, and where to note times."""
+        self._offsets = offsets
         self._air = air
         self._holdings = holdings
         self._policy = policy
@@ -347,6 +350,7 @@ class Lane:
             self._asking.soon(now_ms, self._quiet_ms)
 
     def _hear_beacon(self, beacon: Beacon, now_ms: int, *, answers_us: bool) -> None:
+        self._offsets.heard(None, beacon.time_s, now_ms)
         if agrees(self._holdings, beacon):
             self._recall.agree(self._holdings.root())
             self._trickle.heard += 1
