@@ -298,7 +298,24 @@ class Meta(Protocol):
         """Keep a value."""
 
 
-class Store(EventLog, LogIndex, RecordTable, Meta, Protocol):
+class Continuity(Protocol):
+    """Whether the store is the one that this device left, or a copy of it."""
+
+    def continues(self, life: int) -> bool:
+        """Say whether the store is as the life with this incarnation left it.
+
+        False for a copy, a restored backup, and a file that lost its latest events.
+        """
+
+    def begin_life(self, life: int) -> None:
+        """Bind the store to where it lies, for a new incarnation, in the open transaction.
+
+        Raises:
+            StoreError: The disk refused; the transaction is lost.
+        """
+
+
+class Store(EventLog, LogIndex, RecordTable, Meta, Continuity, Protocol):
     """The file (or the memory) that a replica lives in; one writer at a time."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -23,7 +23,9 @@ from meshlog.core.segment import (
 from meshlog.errors import IdentityError, InputError, StoreError
 from meshlog.ports import PeerSeen
 from meshlog.replica import Replica, found, join, join_open
+from meshlog.sim.card import CardGuard
 from meshlog.store import SqliteStore
+from meshlog.store.instance import Mark
 from meshlog.sync.effects import Ask, Poke
 from meshlog.sync.holdings import Verdict
 from tests.replica.devices import (
@@ -378,7 +380,8 @@ def test_a_full_disk_in_the_face_of_a_twin_changes_nothing(tmp_path: Path):
     note(one, "future " * 9_000, T0_MS + 1)
     one.root()
     pieces, _ = one.segments(one.data_feed, one.ledger.frontier[one.data_feed][0], 0, 10**6)
-    with closing(SqliteStore(path)) as store:
+    whole_card = CardGuard(Mark(two.data_feed.incarnation, 0, "card"))
+    with closing(SqliteStore(path, guard=whole_card)) as store:
         two = Replica(store, identity("ann"), T0_MS, Random("clone"))
         two.root()
         before, life = dump(two), two.data_feed

@@ -26,6 +26,12 @@ _REST_MS = 5_000
 _log = logging.getLogger("meshlog.node")
 
 
+def log_news(replica: Replica) -> None:
+    """Log what the replica's owner must hear of, once."""
+    while replica.news:
+        _log.warning("%s", replica.news.popleft())
+
+
 class LinkLoop:
     """Runs the engine over links: one thread, one inbox, one timer."""
 
@@ -78,6 +84,7 @@ class LinkLoop:
                         return
                     effects = self._replica.handle(happened, self._now_ms())
                     self._hint = self._replica.announce_hint()
+                    log_news(self._replica)
                 self._carry_out(effects)
             except MeshlogError as error:
                 _log.error("%s", error)
@@ -178,6 +185,7 @@ class SeamExchange:
                     effects = self._replica.handle(self._inbox.popleft(), self._now_ms())
                     for effect in effects:
                         self._carry_out(effect)
+                    log_news(self._replica)
             finally:
                 self._running = False
 

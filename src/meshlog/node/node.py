@@ -13,7 +13,7 @@ from meshlog.core.identity import Identity
 from meshlog.errors import InputError
 from meshlog.node.clock import HLC
 from meshlog.node.event import Event
-from meshlog.node.exchange import LinkLoop, SeamExchange
+from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
@@ -80,6 +80,7 @@ class Node:
             raise InputError("a store in which a seat was taken needs the identity that took it")
         self._owned_store = replica.store if seated is None else None
         self.replica = replica
+        log_news(replica)
         self.author = replica.seat.name
         self.transport = transport
         self.lock = threading.RLock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +30,9 @@ from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces
 
 _SEED_SIZE = 16
+NEWS_MAX = 16
+
+COPIED = "this store was copied or restored: it goes on as a new life; nothing is lost"
 
 
 class Replica:
@@ -74,8 +77,12 @@ class Replica:
         self._signed_root = b""
         life = store.get_meta("incarnation")
         self._life = int.from_bytes(life, "big") if life else None
-        if self._life is None:
+        self.news: deque[str] = deque(maxlen=NEWS_MAX)
+        """What its owner must hear of, a sentence each; whoever has said one takes it out."""
+        if self._life is None or not store.continues(self._life):
             self._begin_life(now_ms)
+            if life:
+                self.news.append(COPIED)
         self.advance_horizon(now_ms)
         air = AirKey(seat.dataset, seat.key)
         self._policy = policy or Policy()
@@ -211,6 +218,7 @@ class Replica:
         if self.seat.admission:
             opening["admission"] = self.seat.admission
         feed = FeedKey(self.identity.author, FeedKind.CONTROL, life)
+        self.store.begin_life(life)
         self.store.set_meta("incarnation", life.to_bytes(4, "big"))
         if self.seat.genesis and not ledger.roster.founder:
             genesis = self.seat.genesis_event().signed(self.identity)

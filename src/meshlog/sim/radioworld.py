@@ -22,6 +22,7 @@ from meshlog.ports import LinkEvent, Medium, Peer
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import Action, Agenda
 from meshlog.sim.airlimit import AirLimit
+from meshlog.sim.card import CardGuard
 from meshlog.sim.labels import Labels
 from meshlog.sim.linklane import LinkLane
 from meshlog.sim.radio import Air, Station, Weather
@@ -100,6 +101,7 @@ class RadioWorld:
         """Ids of all events that any device held when ``lacking`` looked."""
         self._labels: Labels | None = None
         self._cards: tempfile.TemporaryDirectory[str] | None = None
+        self._guards: dict[str, CardGuard] = {}
 
     # ── what a test or a scenario does ──────────────────────────────────────────────
 
@@ -112,7 +114,9 @@ class RadioWorld:
             on_card: Keep the store in a file, so that it can be cloned.
         """
         identity = Identity(self.rng.randbytes(64))
-        store = SqliteStore(self._card(name)) if on_card else SqliteStore()
+        if on_card:
+            self._guards[name] = CardGuard()
+        store = self._open_card(name) if on_card else SqliteStore()
         now_ms = self.now_ms + skew_ms
         if self.devices:
             founder = next(iter(self.devices.values())).replica
@@ -149,7 +153,7 @@ class RadioWorld:
         self._switch_on(device)
 
     def clone(self, name: str, copy: str) -> None:
-        """Copy a device's card while it is off; original and copy go on as the same author.
+        """Copy a device's whole card while it is off; both go on as the same author and life.
 
         In a real cell both would answer to one Reticulum address; here each has its own.
         """
@@ -157,9 +161,10 @@ class RadioWorld:
         self._switch_off(device)
         device.store.close()
         shutil.copyfile(self._card(name), self._card(copy))
-        device.store = SqliteStore(self._card(name))
+        self._guards[copy] = self._guards[name].image()
+        device.store = self._open_card(name)
         device.replica = self._replica(device)
-        self._seat(copy, device.identity, SqliteStore(self._card(copy)), device.skew_ms)
+        self._seat(copy, device.identity, self._open_card(copy), device.skew_ms)
         self._switch_on(device)
         self._switch_on(self.devices[copy])
 
@@ -216,6 +221,9 @@ class RadioWorld:
         if self._cards is None:
             self._cards = tempfile.TemporaryDirectory(prefix="meshlog-sim-")
         return Path(self._cards.name) / f"{name}.db"
+
+    def _open_card(self, name: str) -> SqliteStore:
+        return SqliteStore(self._card(name), guard=self._guards[name])
 
     def _seat(self, name: str, identity: Identity, store: SqliteStore, skew_ms: int) -> None:
         limit = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from meshlog.store.events import EventTable
 from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.instance import FileGuard, Guard, Instance
 from meshlog.store.records import MetaValues, RecordRows
 
 
@@ -24,6 +25,8 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
             WAL grows meanwhile. Writes raise StoreError.
         vfs: Which of SQLite's file systems the file is on; a simulation has its own
             (``sim.vfs``). None is the platform's.
+        guard: What tells a copy of the store from the original; by default a file beside it,
+            and none in memory or on a simulated disk (``sim.card`` has one for those).
 
     Raises:
         StoreBusyError: Another process, or this one, has it open for writing.
@@ -40,9 +43,17 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
     """
 
     def __init__(
-        self, path: str | Path = MEMORY, *, read_only: bool = False, vfs: str | None = None
+        self,
+        path: str | Path = MEMORY,
+        *,
+        read_only: bool = False,
+        vfs: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         file = StoreFile(path, read_only=read_only, vfs=vfs)
+        if guard is None and vfs is None and file.path != MEMORY and not read_only:
+            guard = FileGuard(path)
+        self._instance = Instance(guard)
         try:
             super().__init__(file)
         except BaseException:
@@ -65,8 +76,20 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
         except BaseException:
             self._file.rollback()
             self._log.restore()
+            self._instance.restore()
             raise
         self._log.accept()
+        self._instance.accept(self.event_count())
+
+    # ── Continuity ──
+
+    def continues(self, life: int) -> bool:
+        """See Continuity.continues."""
+        return self._instance.continues(life, self.event_count())
+
+    def begin_life(self, life: int) -> None:
+        """See Continuity.begin_life."""
+        self._instance.bind(life, self.event_count())
 
     def integrity(self) -> list[str]:
         """Return what SQLite finds wrong with the file, a sentence each; empty where nothing.
@@ -78,4 +101,5 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
 
     def close(self) -> None:
         """See Store.close. An open transaction is rolled back."""
+        self._instance.close()
         self._file.close()
