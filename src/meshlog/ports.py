@@ -6,7 +6,7 @@ and one contract suite per port (``tests/contracts``) checks every adapter alike
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol, TypeAlias
@@ -258,6 +258,9 @@ class LogIndex(Protocol):
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""
 
+    def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
+        """Return ids of records that events of these feeds touch, sorted; each once."""
+
 
 class RecordRow(NamedTuple):
     """One record of the live view, as the store keeps it."""
@@ -283,6 +286,9 @@ class RecordTable(Protocol):
 
     def records(self, form: str | None = None) -> Iterator[RecordRow]:
         """Yield all rows in order of the record id's UTF-8 bytes, hidden ones included."""
+
+    def drop_record(self, record_id: str) -> None:
+        """Drop the row of a record, if there is one: nothing that counts touches it any more."""
 
     def clear_records(self) -> None:
         """Drop every row, before a refold."""

@@ -197,6 +197,37 @@ def test_an_event_whose_prev_is_no_head_makes_a_fork_within_one_batch(store: Sto
 # ── Records ──
 
 
+def test_knows_which_records_a_feed_touches(store: Store):
+    """Across runs, forks and arrivals; each once, and nobody else's."""
+    ann, bob = chain(ANN, 150), chain(BOB, 3)
+    with store.transaction():
+        store.add([LogEntry(e, f"r{n % 3}") for n, e in enumerate(ann[:70])], T0_MS)
+        store.add([LogEntry(e, "of bob") for e in bob], T0_MS)
+        store.add([LogEntry(e, "late") for e in ann[70:]], T0_MS)
+        store.add([LogEntry(child(ann[5], ANN, b"twin"), "twin")], T0_MS)
+
+        assert store.records_of([ANN]) == ["late", "r0", "r1", "r2", "twin"]
+
+    assert store.records_of([BOB]) == ["of bob"]
+    assert store.records_of([ANN, BOB]) == ["late", "of bob", "r0", "r1", "r2", "twin"]
+    assert store.records_of([feed("nobody")]) == store.records_of([]) == []
+
+
+def test_a_dropped_row_is_gone_and_its_record_can_come_back(store: Store):
+    with store.transaction():
+        store.put_record(row("r1"))
+        store.drop_record("r1")
+        store.drop_record("never there")
+
+    assert store.get_record("r1") is None
+    assert list(store.records()) == []
+
+    with store.transaction():
+        store.put_record(row("r1", "tank"))
+
+    assert store.get_record("r1") == row("r1", "tank")
+
+
 def test_knows_which_events_touch_a_record(store: Store):
     events = chain(ANN, 3)
     with store.transaction():

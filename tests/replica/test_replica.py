@@ -352,7 +352,7 @@ def test_held_events_are_shown_although_the_disk_was_full_when_they_were_due(tmp
         record = ann.record("r")
         assert record is not None
         assert len(record.notes) == 5
-        assert ann.view.check(ann.ledger.horizon_ms) == []
+        assert ann.view.check(ann.ledger.standings(ann.store)) == []
 
 
 def test_a_full_disk_ends_no_sync_for_good(tmp_path: Path):

@@ -70,7 +70,10 @@ class Device:
     def history(self, record_id: str) -> list[Entry]:
         ledger = self.replica.ledger
         return history(
-            self.store, record_id, lambda author: label(ledger.roster, author), ledger.horizon_ms
+            self.store,
+            record_id,
+            lambda author: label(ledger.roster, author),
+            ledger.standings(self.store),
         )
 
     def fsck(self) -> FsckReport:

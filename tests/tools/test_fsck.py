@@ -135,7 +135,7 @@ def test_rebuilding_mends_the_view(camp: Camp):
     assert not harm(camp, "UPDATE record SET state = x'00', form = 'x'").is_clean
 
     with closing(SqliteStore(camp[0])) as store:
-        rebuild_view(store)
+        rebuild_view(store, camp[1])
 
     assert check(camp).is_clean
 

@@ -10,26 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlog.core.codec import encode_cbor
-from meshlog.core.event import Event
+from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.ports import LogEntry
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.live import LiveView
-from meshlog.views.materialize import materialize
-from meshlog.views.standing import Standing, standing
-from tests.views.world import ANN, BOB, Pen, after, arrivals, take
+from meshlog.views.materialize import materialize, shown
+from tests.views.world import ANN, BOB, Pen, after, arrivals, rules, take
 
 FAR_MS = 2**47 - 1
 
 
 def counted(events: list[Event], horizon_ms: int) -> bytes:
-    counting = [e for e in events if standing(e, horizon_ms) is Standing.COUNTS]
-    return encode_cbor(materialize(counting))
+    return encode_cbor(shown(events, OPEN_DATASET, horizon_ms))
 
 
 def apply(store: SqliteStore, *events: Event, horizon_ms: int = FAR_MS) -> None:
     """Add events and bring the view up to date, in one transaction."""
     with store.transaction():
-        LiveView(store).applied(take(store, *events), horizon_ms)
+        touched = take(store, *events)
+        LiveView(store).applied(touched, rules(store, horizon_ms))
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_equals_the_pure_fold_after_every_batch(events: list[Event], batch: int)
             apply(store, *events[start : start + batch])
 
             assert encode_cbor(view.snapshot()) == counted(events[: start + batch], FAR_MS)
-        assert view.check(FAR_MS) == []
+        assert view.check(rules(store, FAR_MS)) == []
 
 
 @given(arrivals(), st.lists(st.integers(0, 40), min_size=1, max_size=4).map(sorted))
@@ -58,12 +57,12 @@ def test_equals_the_pure_fold_while_the_horizon_moves(events: list[Event], horiz
         for turn, next_ms in enumerate(horizons):
             apply(store, *events[turn * share : (turn + 1) * share], horizon_ms=horizon_ms)
             with store.transaction():
-                view.advance(horizon_ms, next_ms)
+                view.advance(horizon_ms, rules(store, next_ms))
             horizon_ms = next_ms
 
             held = events[: (turn + 1) * share]
             assert encode_cbor(view.snapshot()) == counted(held, horizon_ms)
-            assert view.check(horizon_ms) == []
+            assert view.check(rules(store, horizon_ms)) == []
 
 
 @given(arrivals())
@@ -73,7 +72,7 @@ def test_a_rebuild_changes_no_row(events: list[Event]):
         before = list(store.records())
 
         with store.transaction():
-            LiveView(store).rebuild(FAR_MS)
+            LiveView(store).rebuild(rules(store, FAR_MS))
 
         assert list(store.records()) == before
 
@@ -89,7 +88,7 @@ def test_a_fork_elsewhere_leaves_the_rows_of_untouched_records_right(store):
     apply(store, fork)
 
     view = LiveView(store)
-    assert view.check(FAR_MS) == []
+    assert view.check(rules(store, FAR_MS)) == []
     assert view.snapshot() == materialize([*events, fork])
 
 
@@ -116,18 +115,20 @@ def test_check_names_rows_that_are_wrong_and_a_rebuild_mends_them(store):
     with store.transaction():
         store.put_record(row._replace(state=row.state[:-1]))
         store.put_record(row._replace(record_id="ghost"))
-    assert view.check(FAR_MS) == [
+    assert view.check(rules(store, FAR_MS)) == [
         "record 'ghost' has a row, and no counted event touches it",
         "record 'r1': its row differs from what its events make",
     ]
 
     with store.transaction():
-        view.rebuild(FAR_MS)
-    assert view.check(FAR_MS) == []
+        view.rebuild(rules(store, FAR_MS))
+    assert view.check(rules(store, FAR_MS)) == []
 
 
 def test_check_does_not_trust_the_index(store):
     with store.transaction():
         store.add([LogEntry(Pen(ANN).set(1, "x"), None)], arrived_ms=0)
 
-    assert LiveView(store).check(FAR_MS) == ["record 'r1': the index of its events is wrong"]
+    assert LiveView(store).check(rules(store, FAR_MS)) == [
+        "record 'r1': the index of its events is wrong"
+    ]

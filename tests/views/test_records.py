@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from meshlog.core.codec import encode_cbor
-from meshlog.core.event import NO_PREV, Event, encode_body
+from meshlog.core.decrees import Decrees
+from meshlog.core.event import NO_PREV, OPEN_DATASET, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
+from meshlog.core.roster import Roster
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
 from meshlog.views.changes import REFS_MAX, Ref, read_change, record_of, unreadable
-from meshlog.views.fold import fold_record
+from meshlog.views.fold import HeldEvents, fold_record
 from meshlog.views.materialize import materialize
 from meshlog.views.records import Record, decode, encode, replaces_for, with_replaces
-from meshlog.views.standing import Standing, standing
+from meshlog.views.standing import Standing, Standings
 from tests.views.world import ANN, BOB, CAT, GARBAGE, Pen, after, ref
 
 
@@ -482,6 +484,8 @@ def test_holds_what_is_beyond_the_horizon_but_never_a_control_event(ann):
     body = encode_body("feed.open", {})
     control = Event.make(FeedKey(ANN.author, FeedKind.CONTROL, 0), 1, Stamp(11, 0), NO_PREV, body)
 
-    assert standing(ann.set(10, "x"), 10) is Standing.COUNTS
-    assert standing(ann.set(11, "x"), 10) is Standing.HELD
-    assert standing(control, 10) is Standing.COUNTS
+    standings = Standings(Decrees(), Roster(OPEN_DATASET), HeldEvents([]), 10)
+
+    assert standings.of(ann.set(10, "x")) is Standing.COUNTS
+    assert standings.of(ann.set(11, "x")) is Standing.HELD
+    assert standings.of(control) is Standing.COUNTS

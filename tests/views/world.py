@@ -6,12 +6,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from meshlog.core.event import NO_PREV, Event, encode_body
+from meshlog.core.decrees import Decrees
+from meshlog.core.event import NO_PREV, OPEN_DATASET, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
+from meshlog.core.roster import Roster
 from meshlog.ports import LogEntry, Store
 from meshlog.views.changes import Ref, record_of
+from meshlog.views.live import StoreLineage
+from meshlog.views.standing import Standings
 
 ANN, BOB, CAT = (
     FeedKey(AuthorId(bytes([letter]) * 16), FeedKind.DATA, letter) for letter in (0xAA, 0xBB, 0xCC)
@@ -154,6 +158,11 @@ def arrivals(draw: st.DrawFn) -> list[Event]:
         held.add(event.id)
         arrived.append(event)
     return arrived
+
+
+def rules(store: Store, horizon_ms: int) -> Standings:
+    """Return what counts in the open dataset, where nobody is removed."""
+    return Standings(Decrees(), Roster(OPEN_DATASET), StoreLineage(store), horizon_ms)
 
 
 def take(store: Store, *events: Event) -> list[str]:

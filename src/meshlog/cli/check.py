@@ -38,7 +38,7 @@ def fsck_command(place: Place, rebuild: bool, as_json: bool) -> int:
             raise StoreError(f"{place.data} does not exist: name another file with --data")
         own = open_alone(place.data)
         try:
-            rebuild_view(own)
+            rebuild_view(own, dataset_of(own, place.data))
         finally:
             own.close()
     store = _opened(place)
@@ -80,6 +80,8 @@ def _show(report: FsckReport) -> None:
         say(f"{count(report.unsigned, 'event')} of this device to be signed before leaving it")
     if report.held:
         say(f"{count(report.held, 'event')} held: stamped in the future, to count then")
+    if report.excluded:
+        say(f"{count(report.excluded, 'event')} kept out of the view: see `meshlog members`")
     for fork in report.forks:
         say(f"forked, both branches kept: {shown(fork)}")
     for event_id, reason in report.unreadable:

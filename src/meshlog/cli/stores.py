@@ -18,6 +18,7 @@ from meshlog.errors import IdentityError, StoreBusyError, StoreError
 from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore, load_identity, save_identity
 from meshlog.views.live import LiveView
+from meshlog.views.standing import Standings
 
 BUSY_WAIT_S = 10.0
 """How long to try while another command has the store, or a node on it is just starting."""
@@ -41,6 +42,11 @@ class Reading:
     def view(self) -> LiveView:
         """The records."""
         return LiveView(self.store)
+
+    @property
+    def standings(self) -> Standings:
+        """What counts, and why."""
+        return self.ledger.standings(self.store)
 
     @property
     def roster(self) -> Roster:

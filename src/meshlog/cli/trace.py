@@ -32,7 +32,7 @@ def history_command(place: Place, record: str, as_json: bool) -> None:
     Says what became of each value, too. Deleted records keep their history.
     """
     with reading(place) as read:
-        entries = history(read.store, record, _label(read), read.ledger.horizon_ms)
+        entries = history(read.store, record, _label(read), read.standings)
         if not entries:
             find(read, record)
         if as_json:
@@ -60,7 +60,7 @@ def _stamped(entry: Entry) -> list[str]:
 
 def _rows(entry: Entry, entries: Mapping[bytes, Entry], *, is_hidden: bool) -> list[list[str]]:
     """Return what, value and what became of it, for everything that an event did."""
-    waits = "" if entry.standing is Standing.COUNTS else str(entry.standing)
+    waits = f"{entry.standing}: {entry.why}" if entry.standing is not Standing.COUNTS else ""
     hidden = str(Fate.DELETED) if is_hidden else ""
     rows = []
     if entry.form is not None:
@@ -102,6 +102,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "stamp": list(entry.stamp),
         "arrived_ms": entry.arrived_ms,
         "standing": str(entry.standing),
+        "why": entry.why,
         "wrote": [
             {
                 "field": wrote.field,

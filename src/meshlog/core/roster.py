@@ -27,6 +27,8 @@ class Member:
     """Incarnations of its data feeds, ascending."""
     named_at: tuple[int, bytes, int, int, bytes]
     """Place in the total order of the opening that gave the name."""
+    opened_at: tuple[int, bytes, int, int, bytes] = (0, b"", 0, 0, b"")
+    """Place in the total order of its first opening: when it joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def enrol(roster: Roster, event: Event) -> Roster:
         opening.admission,
         (opening.data,),
         event.order,
+        event.order,
     )
     known = roster.members.get(event.author)
     member = _merge(known, new) if known else new
@@ -163,4 +166,10 @@ def _merge(one: Member, other: Member) -> Member:
     latest, older = (one, other) if one.named_at >= other.named_at else (other, one)
     higher = max(one, other, key=lambda member: (member.role, member.admission))
     feeds = tuple(sorted({*latest.feeds, *older.feeds}))
-    return replace(latest, role=higher.role, admission=higher.admission, feeds=feeds)
+    return replace(
+        latest,
+        role=higher.role,
+        admission=higher.admission,
+        feeds=feeds,
+        opened_at=min(one.opened_at, other.opened_at),
+    )

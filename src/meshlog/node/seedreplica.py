@@ -42,5 +42,5 @@ class SeedReplica(Replica):
         with self.store.transaction():
             unsigned = replace(event, signature=b"")  # we sign at cuts
             touched = pen.add(self.store, ledger, [unsigned], now_ms)
-            self.view.applied(touched, ledger.horizon_ms)
+            self._refold(ledger, touched, [(event.id, event.feed)])
         self._ledger = ledger

@@ -38,6 +38,8 @@ class Batch:
     verdicts: list[Verdict]
     gaps: set[FeedKey] = field(default_factory=set)
     touched: list[str] = field(default_factory=list)
+    arrived: list[tuple[bytes, FeedKey]] = field(default_factory=list)
+    """Id and feed of the data events that were written."""
     events: int = 0
 
 
@@ -181,4 +183,6 @@ def _write(batch: Batch, new: list[Event], store: Store, ledger: Ledger, now_ms:
     ledger.advance(new, store)
     ledger.believe(new, now_ms)
     batch.events += len(new)
+    if new[0].feed.kind is FeedKind.DATA:
+        batch.arrived += [(event.id, event.feed) for event in new]
     batch.touched += [entry.record_id for entry in entries if entry.record_id is not None]

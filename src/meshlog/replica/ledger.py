@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from meshlog.core.compact.names import Codebook
+from meshlog.core.decrees import DecreeLog, Decrees
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
+from meshlog.core.seniority import settle
 from meshlog.ports import Store
+from meshlog.views.live import StoreLineage
+from meshlog.views.standing import Standings
 
 _CONTROL = FeedKind.CONTROL
 
@@ -30,10 +34,13 @@ class Ledger:
     horizon_ms: int
     form_log: FormLog = field(default_factory=FormLog)
     """Every form that a control event pins."""
+    decree_log: DecreeLog = field(default_factory=DecreeLog)
+    """Every decree that a control event says, counted or not."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
     _codebook: Codebook | None = None
+    _decrees: Decrees | None = None
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -47,6 +54,7 @@ class Ledger:
             Stamp.unpacked(int.from_bytes(clock, "big")) if clock else ZERO,
             int.from_bytes(horizon, "big") if horizon else 0,
             fold_forms(_control_events(store, frontier)),
+            DecreeLog().put(_control_events(store, frontier)),
         )
 
     def copy(self) -> Ledger:
@@ -59,6 +67,9 @@ class Ledger:
         first, last = events[0], events[-1]
         heads = [head for head in self.frontier.get(last.feed, ()) if head.id != first.prev]
         self.frontier[last.feed] = tuple(sorted([*heads, Head(last.seq, last.id)]))
+        if last.feed.kind is _CONTROL:
+            self.decree_log = self.decree_log.put(events)
+            self._decrees = None
         for event in events:
             if event.feed.kind is _CONTROL:
                 self.roster = enrol(self.roster, event)
@@ -105,6 +116,17 @@ class Ledger:
     def forms(self) -> FormBook:
         """The forms that members pinned."""
         return self.codebook.forms
+
+    @property
+    def decrees(self) -> Decrees:
+        """What counts of what was decreed. Cost: O(members + decrees) after a control event."""
+        if self._decrees is None:
+            self._decrees = settle(self.roster, self.decree_log)
+        return self._decrees
+
+    def standings(self, store: Store) -> Standings:
+        """Return what counts in the view that ``store`` keeps."""
+        return Standings(self.decrees, self.roster, StoreLineage(store), self.horizon_ms)
 
     def save(self, store: Store) -> None:
         """Write clock and horizon, inside the caller's transaction."""

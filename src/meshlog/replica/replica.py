@@ -18,6 +18,7 @@ from meshlog.replica import pen, serving
 from meshlog.replica import seat as seats
 from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
+from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Changed, Effect, Input
@@ -131,7 +132,7 @@ class Replica:
         ledger = self._ledger.copy()
         with self.store.transaction():
             events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
-            self.view.applied(touched, ledger.horizon_ms)
+            self._refold(ledger, touched, [(event.id, event.feed) for event in events])
         self._ledger = ledger
         return events
 
@@ -199,6 +200,13 @@ class Replica:
         record = self.view.get(record_id) if isinstance(record_id, str) else None
         return with_replaces(kind, payload, record, feed)
 
+    def _refold(
+        self, ledger: Ledger, touched: Iterable[str], arrived: Iterable[tuple[bytes, FeedKey]] = ()
+    ) -> None:
+        """Bring the view up to date with what ``ledger`` has and ours has not yet."""
+        stale = stale_records(self.store, self._ledger, ledger, touched, arrived)
+        self.view.applied(stale, ledger.standings(self.store))
+
     def _check_may_write(self) -> None:
         member = self._ledger.roster.members.get(self.identity.author)
         role = member.role if member else self.seat.role
@@ -209,6 +217,7 @@ class Replica:
         ledger = self._ledger.copy()
         with self.store.transaction():
             life = self._write_life(ledger, now_ms)
+            self._refold(ledger, ())
         self._ledger, self._life = ledger, life
 
     def _write_life(self, ledger: Ledger, now_ms: int) -> int:
@@ -259,7 +268,7 @@ class Replica:
         ledger.horizon_ms = target_ms
         if released:
             with self.store.transaction():
-                self.view.applied(released, target_ms)
+                self.view.applied(released, ledger.standings(self.store))
                 ledger.save(self.store)
         self._ledger = ledger
 
@@ -351,11 +360,12 @@ class Replica:
             with self.store.transaction():
                 take_in(batch, self.store, ledger, self.dataset, now_ms)
                 if batch.events:
-                    self.view.applied(batch.touched, ledger.horizon_ms)
+                    self._refold(ledger, batch.touched, batch.arrived)
                     ledger.save(self.store)
                 feeds = (self.control_feed, self.data_feed)
                 if own != [ledger.frontier.get(feed, ()) for feed in feeds]:
                     life = self._write_life(ledger, now_ms)
+                    self._refold(ledger, ())
         except StoreError as error:
             self.trouble = str(error)
             self.refused[Verdict.BUSY] += len(segments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
@@ -25,6 +25,15 @@ _RUN_OF = "SELECT position, seq, base FROM run WHERE position <= ? ORDER BY posi
 
 _TOUCHED = """
     SELECT DISTINCT record_id FROM event JOIN record USING (record) WHERE stamp > ? AND stamp <= ?
+"""
+
+_RECORDS_OF = """
+    SELECT DISTINCT record_id
+    FROM run
+    CROSS JOIN event ON event.position >= run.position AND event.position < coalesce(
+        (SELECT min(position) FROM run AS next WHERE next.position > run.position), 1 << 62)
+    CROSS JOIN record ON record.record = event.record
+    WHERE feed = ?
 """
 
 Stretch = tuple[int, int, int]
@@ -111,6 +120,14 @@ class EventTable:
             sql += " AND delay_ms < 0 AND record IS NOT NULL"
         stamps = (_last_stamp(after_ms), _last_stamp(until_ms))
         return sorted(row[0] for row in self._file.run(sql, stamps))
+
+    def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
+        """See LogIndex.records_of. O(events of the feeds)."""
+        found: set[str] = set()
+        for feed in feeds:
+            number = self._log.feeds.find(feed)
+            found.update(row[0] for row in self._file.run(_RECORDS_OF, (number,)))
+        return sorted(found)
 
     # ── Places ──
 

@@ -19,6 +19,8 @@ _PUT = """
         conflicts = excluded.conflicts, state = excluded.state
 """
 
+_NO_ROW = "UPDATE record SET form = NULL, visible = NULL, conflicts = NULL, state = NULL"
+
 
 class RecordRows:
     """RecordTable over a store's file. A record's name outlives its row: events refer to it."""
@@ -46,10 +48,13 @@ class RecordRows:
             yield from map(_record_row, rows)
             rows = self._file.run(sql.format(">"), (rows[-1][0], *values))
 
+    def drop_record(self, record_id: str) -> None:
+        """See RecordTable.drop_record."""
+        self._file.write(f"{_NO_ROW} WHERE record_id = ?", (record_id,))
+
     def clear_records(self) -> None:
         """See RecordTable.clear_records. O(records)."""
-        sql = "UPDATE record SET form = NULL, visible = NULL, conflicts = NULL, state = NULL"
-        self._file.write(sql)
+        self._file.write(_NO_ROW)
 
 
 class MetaValues:

@@ -9,16 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from meshlog.core.decrees import DecreeLog
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.roster import Roster, fold
+from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
 from meshlog.ports import Store
+from meshlog.replica.ledger import Ledger
 from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
 from meshlog.views.changes import unreadable
-from meshlog.views.live import LiveView
-from meshlog.views.standing import Standing, standing
+from meshlog.views.live import LiveView, StoreLineage
+from meshlog.views.standing import Standing, Standings
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -57,6 +60,8 @@ class FsckReport:
     """Feeds with more than one branch: reported, no problem; both branches are kept."""
     held: int
     """Events stamped beyond the horizon."""
+    excluded: int
+    """Events that membership keeps out of the view."""
     unsigned: int
     """Our own latest events that no cut covers yet: they are signed when they leave."""
     unreadable: tuple[UnreadableEvent, ...]
@@ -97,14 +102,17 @@ class Problems:
 class _Seen:
     """Events that no view shows, or not yet."""
 
-    horizon_ms: int
+    standings: Standings
     held: int = 0
+    excluded: int = 0
     unreadable: list[UnreadableEvent] = field(default_factory=list)
     unreadable_count: int = 0
 
     def take(self, event: Event) -> None:
         """Count one event."""
-        self.held += standing(event, self.horizon_ms) is Standing.HELD
+        stands = self.standings.of(event)
+        self.held += stands is Standing.HELD
+        self.excluded += stands is Standing.EXCLUDED
         reason = unreadable(event)
         if reason is not None:
             self.unreadable_count += 1
@@ -128,12 +136,13 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     tell = progress or _quiet
     steps = max(store.event_count(), 1) * 3
     _check_file(store, problems)
-    roster = _roster(store, dataset, problems, lambda done: tell(done, steps))
+    roster, log = _roster(store, dataset, problems, lambda done: tell(done, steps))
     if not (roster.is_open or roster.founder):
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
     horizon_ms = _number(store, "horizon", problems)
-    seen = _Seen(horizon_ms)
+    standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms)
+    seen = _Seen(standings)
     try:
         for arrival in store.scan():
             check.take(arrival.event, arrival.position)
@@ -144,7 +153,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
     check.finish()
     _check_clock(check, store, problems)
-    _check_view(store, horizon_ms, problems)
+    _check_view(store, standings, problems)
     records, conflicts = _counts(store, problems)
     tell(steps, steps)
     return FsckReport(
@@ -155,6 +164,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         conflicts,
         check.forks(),
         seen.held,
+        seen.excluded,
         check.unsigned,
         tuple(seen.unreadable),
         seen.unreadable_count,
@@ -163,15 +173,19 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     )
 
 
-def rebuild_view(store: Store) -> None:
+def rebuild_view(store: Store, dataset: DatasetId) -> None:
     """Make every row of the live view again from the events, in one transaction.
+
+    Args:
+        store: Open for writing.
+        dataset: The store's dataset, as its seat says.
 
     Raises:
         StoreError: The store is read-only or the disk refused; nothing was changed.
     """
-    horizon_ms = int.from_bytes(store.get_meta("horizon") or b"", "big")
+    standings = Ledger.load(store, dataset).standings(store)
     with store.transaction():
-        LiveView(store).rebuild(horizon_ms)
+        LiveView(store).rebuild(standings)
 
 
 def _quiet(_done: int, _steps: int) -> None:
@@ -189,8 +203,11 @@ def _check_file(store: Store, problems: Problems) -> None:
 
 def _roster(
     store: Store, dataset: DatasetId, problems: Problems, tell: Callable[[int], None]
-) -> Roster:
-    """Return who belongs, by the control events whose ids hold; they may stand anywhere."""
+) -> tuple[Roster, DecreeLog]:
+    """Return who belongs and what was decreed, by the control events whose ids hold.
+
+    They may stand anywhere.
+    """
     control = []
     try:
         for count, arrival in enumerate(store.scan()):
@@ -203,7 +220,7 @@ def _roster(
                 tell(count)
     except _DAMAGE as error:
         problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
-    return fold(dataset, control)
+    return fold(dataset, control), DecreeLog().put(control)
 
 
 def _no_genesis(store: Store, problems: Problems) -> None:
@@ -231,10 +248,10 @@ def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
         )
 
 
-def _check_view(store: Store, horizon_ms: int, problems: Problems) -> None:
+def _check_view(store: Store, standings: Standings, problems: Problems) -> None:
     mend = "`meshlog fsck --rebuild` makes the rows again from the events"
     try:
-        problems.add(*(f"{what}: {mend}" for what in LiveView(store).check(horizon_ms)))
+        problems.add(*(f"{what}: {mend}" for what in LiveView(store).check(standings)))
     except _DAMAGE as error:
         problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
 

@@ -18,7 +18,7 @@ from meshlog.tools.oldlog import Origin, origin_of
 from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
 from meshlog.views.records import Record
-from meshlog.views.standing import Standing, standing
+from meshlog.views.standing import Standing, Standings
 
 Label = Callable[[AuthorId], str]
 """What people call an author: ``lambda author: label(roster, author)``."""
@@ -65,6 +65,8 @@ class Entry:
     arrived_ms: int
     """Wall time of this device when the event was stored here."""
     standing: Standing
+    why: str
+    """Why it does not count, in plain words; empty where it does."""
     wrote: tuple[Wrote, ...]
     """Sorted by field; empty for events that write none."""
     form: str | None
@@ -74,14 +76,14 @@ class Entry:
     """Which event of an old log this was; None for all others."""
 
 
-def history(store: ViewStore, record_id: str, label: Label, horizon_ms: int) -> list[Entry]:
+def history(store: ViewStore, record_id: str, label: Label, standings: Standings) -> list[Entry]:
     """Return every event that touches a record, held ones too, in total order.
 
     Args:
         store: Read only.
         record_id: A record; an unknown one has no history.
         label: Names authors.
-        horizon_ms: The view's horizon, ms since 1970 UTC.
+        standings: What counts.
 
     Cost: O(events of the record · fields they write).
     """
@@ -92,9 +94,9 @@ def history(store: ViewStore, record_id: str, label: Label, horizon_ms: int) -> 
         if isinstance(change, Change):
             told.append((event, change))
     told.sort(key=lambda item: item[0].order)
-    counted = [item for item in told if standing(item[0], horizon_ms) is Standing.COUNTS]
+    counted = [item for item in told if standings.counts(item[0])]
     return [
-        _entry(store, event, change, label, horizon_ms, record, counted) for event, change in told
+        _entry(store, event, change, label, standings, record, counted) for event, change in told
     ]
 
 
@@ -103,14 +105,14 @@ def _entry(
     event: Event,
     change: Change,
     label: Label,
-    horizon_ms: int,
+    standings: Standings,
     record: Record | None,
     counted: list[tuple[Event, Change]],
 ) -> Entry:
     content = event.content or Content("", {})
     arrival = store.get(event.id)
     assert arrival is not None, "an event that the index names is held"
-    stands = standing(event, horizon_ms)
+    stands = standings.of(event)
     return Entry(
         event.id,
         content.kind,
@@ -120,6 +122,7 @@ def _entry(
         event.stamp,
         arrival.arrived_ms,
         stands,
+        standings.why(event),
         tuple(
             Wrote(name, change.fields[name], *_fate(event, name, stands, record, counted))
             for name in sorted(change.fields)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from meshlog.core.event import Event
-from meshlog.core.feed import FeedKey
+from meshlog.core.event import Event, EventId
+from meshlog.core.feed import FeedKey, Head
 from meshlog.views.changes import Change, read_change
 from meshlog.views.records import Note, Origin, Record, Write
 
@@ -26,6 +26,9 @@ class Lineage(Protocol):
 
     def prev(self, event_id: bytes) -> bytes | None:
         """Return the id before this one on its branch; None where the event is not held."""
+
+    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
+        """See Ancestry.ancestor."""
 
 
 class HeldEvents:
@@ -44,6 +47,8 @@ class HeldEvents:
         self._prev: dict[bytes, bytes] = {
             event.id: event.prev for event in by_id.values() if event.feed in self._forked
         }
+        self._by_id = by_id
+        self._branches: dict[bytes, dict[int, bytes]] = {}
 
     def is_forked(self, feed: FeedKey) -> bool:
         """See Lineage.is_forked."""
@@ -52,6 +57,20 @@ class HeldEvents:
     def prev(self, event_id: bytes) -> bytes | None:
         """See Lineage.prev."""
         return self._prev.get(event_id)
+
+    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
+        """See Ancestry.ancestor. Cost: O(branch), once per tip."""
+        end = self._by_id.get(EventId(tip.id))
+        if end is None or (end.feed, end.seq) != (feed, tip.seq):
+            return None
+        branch = self._branches.get(tip.id)
+        if branch is None:
+            branch = self._branches[tip.id] = {}
+            at: Event | None = end
+            while at is not None:
+                branch[at.seq] = at.id
+                at = self._by_id.get(EventId(at.prev))
+        return branch.get(seq)
 
 
 class Told(NamedTuple):

@@ -9,24 +9,28 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from meshlog.core.feed import FeedKey
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey, Head
+from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.ports import EventLog, LogIndex, RecordTable
 from meshlog.views.changes import record_of
 from meshlog.views.fold import fold_record
 from meshlog.views.records import Record, decode, encode
-from meshlog.views.standing import Standing, standing
+from meshlog.views.standing import Standings
 
 
 class ViewStore(EventLog, LogIndex, RecordTable, Protocol):
     """What the live view needs of a store."""
 
 
-class _Branches:
-    """The lineage in a store; heads are read once, and only when somebody asks."""
+class StoreLineage:
+    """The lineage in a store at one moment; heads are read once, and only when somebody asks."""
 
     def __init__(self, store: ViewStore) -> None:
+        """Answer for what ``store`` holds now: make a new one after every change."""
         self._store = store
         self._forked: set[FeedKey] | None = None
+        self._held: dict[tuple[FeedKey, Head], bool] = {}
 
     def is_forked(self, feed: FeedKey) -> bool:
         """See Lineage.is_forked."""
@@ -40,6 +44,21 @@ class _Branches:
         arrival = self._store.get(event_id)
         return arrival.event.prev if arrival else None
 
+    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
+        """See Ancestry.ancestor. Cost: see EventLog.at; in a fork, EventLog.branch."""
+        held = self._held.get((feed, tip))
+        if held is None:
+            arrival = self._store.get(tip.id)
+            held = arrival is not None and arrival.event.feed == feed
+            held = held and arrival is not None and arrival.event.seq == tip.seq
+            self._held[feed, tip] = held
+        if not held:
+            return None
+        events = self._store.at(feed, seq)
+        if len(events) > 1:
+            events = self._store.branch(tip, feed, seq - 1, 1)
+        return events[0].id if events else None
+
 
 class LiveView:
     """The records view over a store; always equal to the pure fold of what counts."""
@@ -48,28 +67,32 @@ class LiveView:
         """Serve the rows of ``store``, which stays the caller's."""
         self._store = store
 
-    def applied(self, record_ids: Iterable[str], horizon_ms: int) -> None:
+    def applied(self, record_ids: Iterable[str], standings: Standings) -> None:
         """Bring the rows of these records up to date with the log.
 
         Args:
-            record_ids: Records that the events just added touch; repeats are harmless.
-            horizon_ms: The view's horizon, ms since 1970 UTC.
+            record_ids: Records that the events just added touch, or whose events stand
+                otherwise now; repeats are harmless.
+            standings: What counts, by all that is held now.
 
         Cost: O(events of these records).
         """
-        branches = _Branches(self._store)
+        lineage = StoreLineage(self._store)
         for record_id in dict.fromkeys(record_ids):
-            record = self._fold(record_id, horizon_ms, branches)
-            if record is not None:
+            record = self._fold(record_id, standings, lineage)
+            if record is None:
+                self._store.drop_record(record_id)
+            else:
                 self._store.put_record(encode(record))
 
-    def advance(self, from_ms: int, to_ms: int) -> None:
-        """Count what a horizon releases that moved from ``from_ms`` to ``to_ms``.
+    def advance(self, from_ms: int, standings: Standings) -> None:
+        """Count what a horizon releases that moved from ``from_ms`` to that of ``standings``.
 
         A horizon that moves back takes ``rebuild``.
         """
-        if to_ms > from_ms:
-            self.applied(self._store.touched_between(from_ms, to_ms), to_ms)
+        if standings.horizon_ms > from_ms:
+            touched = self._store.touched_between(from_ms, standings.horizon_ms)
+            self.applied(touched, standings)
 
     def get(self, record_id: str) -> Record | None:
         """Return a record, hidden ones included; None where no counted event touches it."""
@@ -81,12 +104,12 @@ class LiveView:
         rows = self._store.records()
         return {row.record_id: decode(row).public() for row in rows if row.visible}
 
-    def rebuild(self, horizon_ms: int) -> None:
+    def rebuild(self, standings: Standings) -> None:
         """Drop every row and fold all of them again. Cost: O(events)."""
         self._store.clear_records()
-        self.applied(self._store.touched_between(-1, horizon_ms), horizon_ms)
+        self.applied(self._store.touched_between(-1, WALL_MS_MAX), standings)
 
-    def check(self, horizon_ms: int) -> list[str]:
+    def check(self, standings: Standings) -> list[str]:
         """Return what is wrong with the rows, one sentence each; empty when nothing is.
 
         Reads the whole log, trusts neither the index of touched records nor a row.
@@ -96,7 +119,7 @@ class LiveView:
         for arrival in self._store.scan():
             event = arrival.event
             record_id = record_of(event)
-            if record_id is not None and standing(event, horizon_ms) is Standing.COUNTS:
+            if record_id is not None and standings.counts(event):
                 count, mixed = counted[record_id]
                 counted[record_id] = (count + 1, mixed ^ int.from_bytes(event.id, "big"))
         wrong = [
@@ -104,21 +127,23 @@ class LiveView:
             for row in self._store.records()
             if row.record_id not in counted
         ]
-        branches = _Branches(self._store)
+        lineage = StoreLineage(self._store)
         for record_id in sorted(counted):
-            indexed = self._store.touching(record_id, horizon_ms)
+            indexed = self._counted(record_id, standings)
             mixed = 0
             for event in indexed:
                 mixed ^= int.from_bytes(event.id, "big")
             if (len(indexed), mixed) != counted[record_id]:
                 wrong.append(f"record {record_id!r}: the index of its events is wrong")
                 continue
-            record = self._fold(record_id, horizon_ms, branches)
+            record = self._fold(record_id, standings, lineage)
             if record is None or self._store.get_record(record_id) != encode(record):
                 wrong.append(f"record {record_id!r}: its row differs from what its events make")
         return wrong
 
-    def _fold(self, record_id: str, horizon_ms: int, branches: _Branches) -> Record | None:
-        touching = self._store.touching(record_id, horizon_ms)
-        counted = [e for e in touching if standing(e, horizon_ms) is Standing.COUNTS]
-        return fold_record(record_id, counted, branches) if counted else None
+    def _counted(self, record_id: str, standings: Standings) -> list[Event]:
+        return [e for e in self._store.touching(record_id, WALL_MS_MAX) if standings.counts(e)]
+
+    def _fold(self, record_id: str, standings: Standings, lineage: StoreLineage) -> Record | None:
+        counted = self._counted(record_id, standings)
+        return fold_record(record_id, counted, lineage) if counted else None

@@ -6,9 +6,33 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from meshlog.core.event import Event
+from meshlog.core.event import DatasetId, Event
+from meshlog.core.feed import FeedKind
+from meshlog.core.roster import fold
+from meshlog.core.seniority import fold_decrees
 from meshlog.views.changes import Change, read_change
-from meshlog.views.fold import HeldEvents, Told, fold_told
+from meshlog.views.fold import HeldEvents, Lineage, Told, fold_told
+from meshlog.views.standing import Standings
+
+
+def shown(
+    events: Iterable[Event], dataset: DatasetId, horizon_ms: int
+) -> dict[str, dict[str, Any]]:
+    """Return the records that a set of events makes, counting what the control events let count.
+
+    Pure, and the same for any order: what every live view must equal.
+
+    Args:
+        events: All events that are held, control events included.
+        dataset: Whose genesis says who founded it.
+        horizon_ms: The view's horizon, ms since 1970 UTC, inclusive.
+    """
+    events = list(events)
+    control = [event for event in events if event.feed.kind is FeedKind.CONTROL]
+    roster = fold(dataset, control)
+    lineage = HeldEvents(events)
+    standings = Standings(fold_decrees(roster, control), roster, lineage, horizon_ms)
+    return _records(filter(standings.counts, events), lineage)
 
 
 def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
@@ -33,11 +57,14 @@ def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
         {'name': 'Nia'}
     """
     events = list(events)
+    return _records(events, HeldEvents(events))
+
+
+def _records(counted: Iterable[Event], lineage: Lineage) -> dict[str, dict[str, Any]]:
     touched: dict[str, list[Told]] = defaultdict(list)
-    for event in events:
+    for event in counted:
         change = read_change(event)
         if isinstance(change, Change):
             touched[change.record_id].append(Told(event, change))
-    lineage = HeldEvents(events)
     records = (fold_told(record_id, touched[record_id], lineage) for record_id in sorted(touched))
     return {record.record_id: record.public() for record in records if record.visible}

@@ -1,11 +1,16 @@
-"""What counts in a view, and why: the one place that knows the horizon."""
+"""What counts in a view, and why: the one place that knows horizon, membership and decrees."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
+from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKind
+from meshlog.core.grant import Role
+from meshlog.core.hlc import Stamp
+from meshlog.core.roster import Roster, label
+from meshlog.views.fold import Lineage
 
 
 class Standing(StrEnum):
@@ -16,18 +21,102 @@ class Standing(StrEnum):
     HELD = "held"
     """Stamped beyond the horizon; counts as soon as the horizon passes it."""
     EXCLUDED = "excluded"
-    """After a revocation's cut, or quarantined."""
+    """After a revocation's cut, of nobody who belongs, or quarantined."""
     PARKED = "parked"
     """Waits for a form or a base."""
 
 
-def standing(event: Event, horizon_ms: int) -> Standing:
-    """Return how ``event`` stands in a view with this horizon.
+class Standings:
+    """How every event of a dataset stands: a pure function of the events held and the horizon."""
 
-    Args:
-        event: Any event of the dataset; control events are never held.
-        horizon_ms: The latest wall time that the view counts, ms since 1970 UTC, inclusive.
-    """
-    if event.feed.kind is not FeedKind.CONTROL and event.stamp.wall_ms > horizon_ms:
-        return Standing.HELD
-    return Standing.COUNTS
+    def __init__(self, decrees: Decrees, roster: Roster, lineage: Lineage, horizon_ms: int) -> None:
+        """Judge with what is held now.
+
+        Args:
+            decrees: What counts of the decrees; of ``roster``.
+            roster: Who belongs. Before the genesis is held there is nobody to compare with,
+                so whatever is held counts: only what this device wrote can be.
+            lineage: Answers for the whole dataset.
+            horizon_ms: The latest wall time that the view counts, ms since 1970 UTC, inclusive.
+        """
+        self.horizon_ms = horizon_ms
+        self._decrees = decrees
+        self._roster = roster
+        self._lineage = lineage
+        self._has_members = not roster.is_open and bool(roster.founder)
+
+    def of(self, event: Event) -> Standing:
+        """Return how ``event`` stands; control events are never held."""
+        if self._has_members and self._exclusion(event):
+            return Standing.EXCLUDED
+        if event.feed.kind is FeedKind.DATA and self.stamp(event).wall_ms > self.horizon_ms:
+            return Standing.HELD
+        return Standing.COUNTS
+
+    def counts(self, event: Event) -> bool:
+        """Say whether the view shows ``event``."""
+        return self.of(event) is Standing.COUNTS
+
+    def why(self, event: Event) -> str:
+        """Return in plain words why ``event`` stands as it does; empty where it counts."""
+        match self.of(event):
+            case Standing.EXCLUDED:
+                return self._exclusion(event)
+            case Standing.HELD:
+                return "its clock is ahead: it counts when that time has come"
+        return ""
+
+    def stamp(self, event: Event) -> Stamp:
+        """Return the stamp by which ``event`` is ordered and held."""
+        return event.stamp
+
+    def is_reviewable(self, event: Event) -> bool:
+        """Say whether ``event`` lies in a review queue: only soft revocations exclude it."""
+        if not self._has_members or event.author in self._decrees.lapsed:
+            return False
+        barring = self._barring(event)
+        return bool(barring) and all(removal.mode is Mode.SOFT for removal in barring)
+
+    def _exclusion(self, event: Event) -> str:
+        """Return why an event does not belong to what counts; empty where it does."""
+        member = self._roster.members.get(event.author)
+        if member is None:
+            return "its author holds no invite"
+        if event.feed.kind is FeedKind.DATA:
+            if event.feed.incarnation not in member.feeds:
+                return "its author never opened this feed"
+            if member.role < Role.WRITER:
+                return f"its author joined as {member.role.name.lower()}, which writes no data"
+        lapse = self._decrees.lapsed.get(event.author)
+        if lapse:
+            return lapse
+        for removal in self._barring(event):
+            who = label(self._roster, removal.by)
+            after = (
+                f"its author has new keys since {event.author.hex()[:8]} was rotated"
+                if removal.successor
+                else f"after the cut at which {who} revoked its author"
+            )
+            review = ": waits for a review" if removal.mode is Mode.SOFT else ""
+            return after + review
+        return ""
+
+    def _barring(self, event: Event) -> list[Removal]:
+        """Return the removals that bar an event and that no readmission answers for it."""
+        removals = self._decrees.removals.get(event.author)
+        if not removals:
+            return []
+        place = place_of(event)
+        barring = []
+        for removal in removals:
+            soft = removal.mode is Mode.SOFT
+            if is_within(place, removal.cuts, self._lineage, lenient=soft):
+                continue
+            answered = soft and any(
+                removal.place.id in back.answers
+                and is_within(place, back.cuts, self._lineage, lenient=True)
+                for back in self._decrees.readmissions.get(event.author, ())
+            )
+            if not answered and removal.place.id != event.id:
+                barring.append(removal)
+        return barring

@@ -1,0 +1,311 @@
+"""What control events decree beside openings and forms: removals, readmissions.
+
+A decree is read strictly: anything else is kept, relayed and ignored. Which decrees count is the
+matter of ``core.seniority``; what that means for an event is the matter of ``views.standing``.
+docs/protocol.md §7.6 is normative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from meshlog.core.event import ID_SIZE, SEQ_MAX, Event
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
+
+CUTS_MAX = 256
+"""Branches that one decree may name. A choice: a device has two feeds per life."""
+
+KEEPS_MAX = 1_024
+"""Members that one decree may name: 16 KiB. A choice."""
+
+ANSWERS_MAX = 64
+"""Revocations that one readmission may answer. A choice."""
+
+Cuts: TypeAlias = Mapping[FeedKey, tuple[Head, ...]]
+"""Per feed, the last event that counts of each branch; a feed that is not named counts nowhere."""
+
+Order: TypeAlias = tuple[int, bytes, int, int, bytes]
+"""Place in the total order of events."""
+
+
+class Ancestry(Protocol):
+    """Who descends from whom."""
+
+    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
+        """Return the id at ``seq`` (1 … ``tip.seq``) on the branch that ends in ``tip``.
+
+        None where ``tip`` is not held in ``feed`` at its seq.
+        """
+
+
+class Place(NamedTuple):
+    """Where an event stands."""
+
+    feed: FeedKey
+    seq: int
+    id: bytes
+
+
+def place_of(event: Event) -> Place:
+    """Return where ``event`` stands."""
+    return Place(event.feed, event.seq, event.id)
+
+
+def is_within(place: Place, cuts: Cuts, ancestry: Ancestry, *, lenient: bool) -> bool:
+    """Say whether an event lies on a branch up to one of its cuts.
+
+    Args:
+        place: The event's.
+        cuts: Of the event's author.
+        ancestry: Answers for all events that are held.
+        lenient: Whether, as long as a cut's own event is not held, what stands before it counts
+            without proof of its branch. Never for a hostile author: it could forge a branch.
+    """
+    for tip in cuts.get(place.feed, ()):
+        if place.seq <= tip.seq:
+            found = ancestry.ancestor(place.feed, tip, place.seq)
+            if found == place.id or (found is None and lenient):
+                return True
+    return False
+
+
+# ── Decrees, as read ────────────────────────────────────────────────────────────────
+
+
+class Mode(StrEnum):
+    """Why a member was removed."""
+
+    SOFT = "soft"
+    """Lost or retired: what comes after the cut waits for a review."""
+    HARD = "hard"
+    """Stolen or hostile: what comes after the cut is not offered for review."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decree:
+    """A readable control event that decides about an author."""
+
+    place: Place
+    order: Order
+    author: AuthorId
+    """About whom."""
+
+    @property
+    def by(self) -> AuthorId:
+        """Who said it."""
+        return self.place.feed.author
+
+
+@dataclass(frozen=True, slots=True)
+class Removal(Decree):
+    """``member.revoke``, or the half of ``member.rotate`` that ends the old keys."""
+
+    cuts: Cuts
+    mode: Mode
+    keeps: frozenset[AuthorId]
+    """Whom it let in, and who stays."""
+    successor: AuthorId | None = None
+    """Who has its seat now; of a rotation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readmission(Decree):
+    """``member.readmit``: takes events, or members, back in that a removal put aside."""
+
+    answers: frozenset[bytes]
+    """Ids of the removals that it softens."""
+    cuts: Cuts
+    keeps: frozenset[AuthorId]
+
+
+class _WrongError(Exception):
+    """A payload breaks a rule; never leaves this module."""
+
+
+def _sequence(value: object, most: int) -> Sequence[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) > most:
+        raise _WrongError
+    return value
+
+
+def _bytes(value: object, size: int) -> bytes:
+    if type(value) is not bytes or len(value) != size:
+        raise _WrongError
+    return value
+
+
+def _number(value: object, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise _WrongError
+    return value
+
+
+def _author(value: object) -> AuthorId:
+    return AuthorId(_bytes(value, AUTHOR_ID_SIZE))
+
+
+def _authors(value: object) -> frozenset[AuthorId]:
+    return frozenset(_author(item) for item in _sequence(value, KEEPS_MAX))
+
+
+def _cuts(value: object, author: AuthorId) -> Cuts:
+    found: dict[FeedKey, tuple[Head, ...]] = {}
+    for item in _sequence(value, CUTS_MAX):
+        match item:
+            case (kind, life, seq, event_id):
+                pass
+            case _:
+                raise _WrongError
+        feed = FeedKey(author, FeedKind(_number(kind, 0, 1)), _number(life, 0, 2**32 - 1))
+        head = Head(_number(seq, 1, SEQ_MAX), _bytes(event_id, ID_SIZE))
+        found[feed] = (*found.get(feed, ()), head)
+    return MappingProxyType(found)
+
+
+def cut_list(heads: Mapping[FeedKey, Iterable[Head]]) -> list[list[Any]]:
+    """Return cuts as a decree's payload carries them."""
+    return [
+        [int(feed.kind), feed.incarnation, head.seq, head.id]
+        for feed, tips in sorted(heads.items())
+        for head in tips
+    ]
+
+
+def _read_revoke(event: Event, said: Mapping[str, Any]) -> Removal:
+    author = _author(said.get("author"))
+    mode = said.get("mode")
+    if mode not in (Mode.SOFT, Mode.HARD):
+        raise _WrongError
+    cuts, keeps = _cuts(said.get("cuts"), author), _authors(said.get("keeps", ()))
+    return Removal(place_of(event), event.order, author, cuts, Mode(mode), keeps)
+
+
+def _read_rotate(event: Event, said: Mapping[str, Any]) -> Removal:
+    heir, cuts = _author(said.get("to")), _cuts(said.get("cuts"), event.author)
+    keeps = _authors(said.get("keeps", ())) | {heir}
+    return Removal(place_of(event), event.order, event.author, cuts, Mode.SOFT, keeps, heir)
+
+
+def _read_readmit(event: Event, said: Mapping[str, Any]) -> Readmission:
+    author = _author(said.get("author"))
+    answers = frozenset(
+        _bytes(item, ID_SIZE) for item in _sequence(said.get("answers"), ANSWERS_MAX)
+    )
+    cuts, keeps = _cuts(said.get("cuts", ()), author), _authors(said.get("keeps", ()))
+    return Readmission(place_of(event), event.order, author, answers, cuts, keeps)
+
+
+_READERS: Mapping[str, Callable[[Event, Mapping[str, Any]], Decree]] = {
+    "member.revoke": _read_revoke,
+    "member.rotate": _read_rotate,
+    "member.readmit": _read_readmit,
+}
+"""A new kind of decree: a reader here, a field of ``Decrees``, a rule in ``views.standing``."""
+
+DECREE_KINDS = frozenset(_READERS)
+
+
+def read_decree(event: Event) -> Decree | None:
+    """Return what a control event decrees; None where it is no decree or unreadable."""
+    if event.feed.kind is not FeedKind.CONTROL:
+        return None
+    content = event.content
+    read = _READERS.get(content.kind) if content else None
+    if content is None or read is None:
+        return None
+    try:
+        return read(event, content.payload)
+    except (_WrongError, TypeError):
+        return None
+
+
+# ── The log of them ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class DecreeLog:
+    """Every decree seen, whoever said it, and the chains of the control feeds. Only grows."""
+
+    said: Mapping[bytes, Decree] = field(default_factory=dict)
+    """By event id."""
+    chain: Mapping[bytes, tuple[FeedKey, int, bytes]] = field(default_factory=dict)
+    """Feed, seq and prev of every control event."""
+
+    def put(self, events: Iterable[Event]) -> DecreeLog:
+        """Return the log after more control events. Cost: O(control events held)."""
+        said, chain = dict(self.said), dict(self.chain)
+        for event in events:
+            chain[event.id] = (event.feed, event.seq, event.prev)
+            decree = read_decree(event)
+            if decree is not None:
+                said[event.id] = decree
+        return DecreeLog(said, chain)
+
+    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
+        """See Ancestry.ancestor."""
+        branch = self._branches.get(tip.id)
+        if branch is None:
+            branch = self._branches[tip.id] = self._climb(tip.id)
+        link = self.chain.get(tip.id)
+        if link is None or link[:2] != (feed, tip.seq):
+            return None
+        return branch.get(seq)
+
+    @cached_property
+    def _branches(self) -> dict[bytes, dict[int, bytes]]:
+        return {}
+
+    def _climb(self, event_id: bytes) -> dict[int, bytes]:
+        branch = {}
+        while (link := self.chain.get(event_id)) is not None:
+            branch[link[1]] = event_id
+            event_id = link[2]
+        return branch
+
+
+# ── What counts ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Decrees:
+    """What counts of all that was decreed. A pure function of the control events."""
+
+    removals: Mapping[AuthorId, tuple[Removal, ...]] = field(default_factory=dict)
+    """By whom they remove; in total order."""
+    readmissions: Mapping[AuthorId, tuple[Readmission, ...]] = field(default_factory=dict)
+    lapsed: Mapping[AuthorId, str] = field(default_factory=dict)
+    """Members of whom nothing counts, and why, in plain words."""
+
+    @cached_property
+    def tips(self) -> frozenset[bytes]:
+        """Ids of the data events that cuts name: their arrival decides about their branch."""
+        named = [decree.cuts for said in self.removals.values() for decree in said]
+        named += [decree.cuts for said in self.readmissions.values() for decree in said]
+        return frozenset(
+            head.id
+            for cuts in named
+            for feed, heads in cuts.items()
+            if feed.kind is FeedKind.DATA
+            for head in heads
+        )
+
+    def about(self, author: AuthorId) -> tuple[object, ...]:
+        """Return all that bears on an author's events: alike, alike standing."""
+        return (
+            self.removals.get(author),
+            self.readmissions.get(author),
+            self.lapsed.get(author),
+        )
+
+    def changed_authors(self, old: Decrees) -> set[AuthorId]:
+        """Return whose events may stand otherwise than under ``old``."""
+        named: set[AuthorId] = set()
+        for decrees in (self, old):
+            named.update(decrees.removals, decrees.readmissions, decrees.lapsed)
+        return {author for author in named if self.about(author) != old.about(author)}

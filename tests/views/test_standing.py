@@ -1,0 +1,109 @@
+"""Late decrees re-evaluate old data: the live view equals the pure fold in every order."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshlog.core.codec import encode_cbor
+from meshlog.core.event import NO_PREV, Event
+from meshlog.core.feed import FeedKind
+from meshlog.core.grant import Role
+from meshlog.ports import LogEntry
+from meshlog.replica.ledger import Ledger
+from meshlog.replica.refold import stale_records
+from meshlog.store.sqlite import SqliteStore
+from meshlog.views.changes import record_of
+from meshlog.views.live import LiveView
+from meshlog.views.materialize import shown
+from tests.views.members import Person, found, invited
+
+FAR_MS = 2**47 - 1
+NAMES = ("base", "cora", "carl", "wim", "wes")
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[Event]:
+    """Draw what a founder, two coordinators and two writers did to each other."""
+    base = found()
+    cora, carl = (invited(base, name, Role.COORDINATOR) for name in ("cora", "carl"))
+    wim, wes = invited(cora, "wim"), invited(carl, "wes")
+    people = [base, cora, carl, wim, wes]
+    who = st.sampled_from(people)
+    for _ in range(draw(st.integers(2, 14))):
+        person, wall_ms = draw(who), draw(st.integers(1, 20))
+        match draw(st.sampled_from(["set", "set", "fork", "revoke", "revoke", "readmit"])):
+            case "set":
+                person.set(draw(st.sampled_from(["r1", "r2"])), draw(st.integers(0, 9)), wall_ms)
+            case "fork":
+                earlier = [e for e in person.said if e.feed.kind is FeedKind.DATA]
+                if earlier:
+                    after = draw(st.sampled_from(earlier))
+                    person.set("r1", draw(st.integers(10, 19)), wall_ms, after)
+            case "revoke":
+                other = draw(who)
+                at = {kind: draw(st.integers(0, last.seq)) for kind, last in other.last.items()}
+                keeps = [p.author for p in people if draw(st.booleans())]
+                person.revoke(other, wall_ms, draw(st.sampled_from(["soft", "hard"])), at, keeps)
+            case "readmit":
+                _readmit(draw, people, person, wall_ms)
+    return [event for person in people for event in person.said]
+
+
+def _readmit(draw: st.DrawFn, people: list[Person], person: Person, wall_ms: int) -> None:
+    revoked = [e for p in people for e in p.said if e.kind == "member.revoke"]
+    if not revoked:
+        return
+    answered = draw(st.sampled_from(revoked))
+    other = next(p for p in people if p.author == answered.payload["author"])
+    cuts = [
+        [int(f.kind), f.incarnation, h.seq, h.id] for f, hs in other.heads().items() for h in hs
+    ]
+    payload: dict[str, Any] = {"author": other.author, "answers": [answered.id], "cuts": cuts}
+    person.decree("member.readmit", payload, wall_ms)
+
+
+def arrive(events: list[Event], rng: Random) -> list[Event]:
+    """Return the events in some order that a store accepts."""
+    waiting, held, out = list(events), {NO_PREV}, []
+    while waiting:
+        event = rng.choice([event for event in waiting if event.prev in held])
+        waiting.remove(event)
+        held.add(event.id)
+        out.append(event)
+    return out
+
+
+@given(stories(), st.integers(0, 2**32), st.integers(1, 5))
+def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
+    events: list[Event], seed: int, batch: int
+):
+    dataset = next(e.id for e in events if e.kind == "dataset.genesis")
+    arrived = arrive(events, Random(seed))
+    with closing(SqliteStore(":memory:")) as store:
+        view = LiveView(store)
+        ledger = Ledger.load(store, dataset)  # type: ignore[arg-type]
+        ledger.horizon_ms = FAR_MS
+        for start in range(0, len(arrived), batch):
+            some = arrived[start : start + batch]
+            after = ledger.copy()
+            with store.transaction():
+                touched = []
+                for event in some:
+                    record_id = record_of(event)
+                    store.add([LogEntry(event, record_id)], 0)
+                    after.advance([event], store)
+                    touched += [record_id] if record_id is not None else []
+                new = [(e.id, e.feed) for e in some if e.feed.kind is FeedKind.DATA]
+                stale = stale_records(store, ledger, after, touched, new)
+                view.applied(stale, after.standings(store))
+            ledger = after
+            if ledger.roster.founder:
+                pure = shown(arrived[: start + batch], dataset, FAR_MS)  # type: ignore[arg-type]
+                assert encode_cbor(view.snapshot()) == encode_cbor(pure)
+        assert view.check(ledger.standings(store)) == []
+        assert Ledger.load(store, dataset).decrees == ledger.decrees  # type: ignore[arg-type]
