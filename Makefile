@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo bench-air test prove nightly lint format types contracts wheel docs coverage check lock clean made-elsewhere
+.PHONY: help venv demo bench-air test prove nightly fuzz lint format types contracts wheel docs coverage check lock clean made-elsewhere
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,10 +46,22 @@ bench-air: $(STAMP) ## bytes on the air, ours and the predecessor's, in one tabl
 test: $(STAMP) ## every quick test, doctests of src, docs and README included
 	$(BIN)/pytest -m 'not prove'
 
-prove: $(STAMP) ## the promises under fire: power cuts, kill -9, full disks, storms, real Reticulum
+FUZZED := .venv/.fuzz
+SECONDS ?= 60
+PROVE_FUZZ_SECONDS ?= 4
+fuzz: $(FUZZED) ## garbage into every decoder, with atheris (SECONDS=60 for each; TARGETS="bundle form")
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(TARGETS)
+
+$(FUZZED): requirements/fuzz.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+prove: $(FUZZED) ## the promises under fire: power cuts, kill -9, full disks, storms, real Reticulum
+	$(BIN)/python -m fuzz --seconds $(PROVE_FUZZ_SECONDS) --seed 1
 	$(BIN)/pytest -m prove
 
 nightly: export MESHLOG_NIGHTLY = 1
+nightly: PROVE_FUZZ_SECONDS = 120
 nightly: prove ## the same with far more trials: an hour and more
 
 lint: $(STAMP) ## ruff: rules and format

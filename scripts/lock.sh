@@ -2,6 +2,7 @@
 # Write the locks anew from pyproject.toml (`make lock`); `make lock UPGRADE=1` takes newer versions.
 #
 #   requirements/dev.txt      all that development needs: build backend, tools, radio, runtime
+#   requirements/fuzz.txt     atheris, for `make fuzz`
 #   requirements/runtime.txt  what `pip install meshlog` needs, the same versions; for the wheel check
 #
 # Versions and hashes only: which registry or mirror serves them is the reader's setting, and
@@ -21,10 +22,11 @@ fi
 compile() {
     "$UV" pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
         --generate-hashes --custom-compile-command "make lock" --no-emit-index-url \
-        ${UPGRADE:+--upgrade} "$@" pyproject.toml >/dev/null
+        ${UPGRADE:+--upgrade} "$@" >/dev/null
 }
-compile --extra radio --group build --group dev -o requirements/dev.txt
-UPGRADE='' compile --constraint requirements/dev.txt -o requirements/runtime.txt
+compile --extra radio --group build --group dev -o requirements/dev.txt pyproject.toml
+UPGRADE='' compile --constraint requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+compile --constraint requirements/dev.txt --group fuzz -o requirements/fuzz.txt
 
 if grep -n '://' requirements/*.txt; then
     echo "lock: an address got into the lock; resolve from a registry, not from a URL" >&2
