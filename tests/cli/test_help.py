@@ -10,6 +10,7 @@ from meshlog.cli.app import program
 WRITING = ["init", "join", "invite", "run", "put", "set", "note", "delete", "import"]
 READING = [
     "export",
+    "bundle",
     "forms",
     "view",
     "conflicts",

@@ -26,6 +26,7 @@ _COMMANDS = {
     "delete": "write",
     "import": "transfer",
     "export": "transfer",
+    "bundle": "bundle",
     "forms": "forms",
     "view": "read",
     "conflicts": "conflicts",

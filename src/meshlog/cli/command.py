@@ -40,14 +40,36 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
         super().format_epilog(ctx, formatter)
-        with formatter.section("Example"):
-            for line in self._example.strip().splitlines():
-                formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+        _write_example(self._example, formatter)
+
+
+class Family(click.Group):
+    """A command that has commands of its own; its help ends with an example, too."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        super().format_epilog(ctx, formatter)
+        _write_example(self._example, formatter)
+
+
+def _write_example(example: str, formatter: click.HelpFormatter) -> None:
+    with formatter.section("Example"):
+        for line in example.strip().splitlines():
+            formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
 
 
 def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of the function below; ``example`` is one line or a few."""
     return click.command(name, cls=Command, example=example, context_settings=CONTEXT)
+
+
+def family(name: str, *, example: str) -> Callable[[Callable[..., Any]], Family]:
+    """Make a command that has commands of its own; see ``command``."""
+    return click.group(name, cls=Family, example=example, context_settings=CONTEXT)
 
 
 class Place(NamedTuple):

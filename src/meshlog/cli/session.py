@@ -16,6 +16,8 @@ from meshlog.errors import InputError, StoreBusyError, StoreError
 from meshlog.ports import Arrival
 from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
+from meshlog.sync.holdings import Verdict
+from meshlog.tools.taking import Taken
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record
 
@@ -43,6 +45,12 @@ class Writer(Protocol):
 
     def forms(self) -> FormBook:
         """Return the forms that are pinned."""
+
+    def ingest(self, segments: Sequence[bytes]) -> Taken:
+        """Verify and store segments from a file, as if a peer had sent them."""
+
+    def sign(self) -> None:
+        """Sign what was written, so that it may leave this device."""
 
     def record(self, record_id: str) -> Record | None:
         """Return a record, hidden ones included; sees every ``emit`` that returned."""
@@ -129,6 +137,15 @@ class _Local:
         """See Writer.put_form."""
         return self._node.put_form(definition)
 
+    def ingest(self, segments: Sequence[bytes]) -> Taken:
+        """See Writer.ingest."""
+        taken = self._node.take_in(segments)
+        return Taken(taken.events, taken.verdicts)
+
+    def sign(self) -> None:
+        """See Writer.sign."""
+        self._node.sign()
+
     def forms(self) -> FormBook:
         """See Writer.forms."""
         return self._node.replica.ledger.forms
@@ -167,6 +184,17 @@ class _Remote:
         pinned = self._client.put_form(definition)
         self._look_again()
         return pinned
+
+    def ingest(self, segments: Sequence[bytes]) -> Taken:
+        """See Writer.ingest."""
+        events, verdicts = self._client.ingest(segments)
+        self._look_again()
+        return Taken(events, [Verdict(verdict) for verdict in verdicts])
+
+    def sign(self) -> None:
+        """See Writer.sign."""
+        self._client.sign()
+        self._look_again()
 
     def forms(self) -> FormBook:
         """See Writer.forms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
@@ -66,6 +67,16 @@ class ControlClient:
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """Pin a form; False where it was pinned before. See ``emit`` for what it raises."""
         return bool(self.ask("put_form", definition=plain(definition))["pinned"])
+
+    def ingest(self, segments: Sequence[bytes]) -> tuple[int, list[str]]:
+        """Bring in segments; return new events and a verdict for each. See ``emit``."""
+        texts = [base64.b64encode(data).decode() for data in segments]
+        answer = self.ask("ingest", segments=texts)
+        return int(answer["events"]), [str(verdict) for verdict in answer["verdicts"]]
+
+    def sign(self) -> None:
+        """Let the node sign what it wrote, so that it may leave the device. See ``emit``."""
+        self.ask("sign")
 
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """Send one request and return its answer. See ``emit`` for what it raises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from meshlog.node import Node
 
 ITEMS_MAX = 100_000
 """Events that one request may write, in one transaction."""
+
+SEGMENTS_MAX = 4_096
+"""Segments that one request may bring: as many as one exchange with a peer."""
 
 INVITE_DAYS_MAX = 3_650
 """Ten years; a grant has 32 bits for its seconds, so they end in 2106."""
@@ -79,6 +83,23 @@ def _put_form(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"pinned": node.put_form(definition)}
 
 
+def _ingest(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Take in ``segments``, a list of base64, in one transaction; answered when durable."""
+    segments = request.get("segments")
+    if not isinstance(segments, list) or len(segments) > SEGMENTS_MAX:
+        raise InputError(f"segments is a list of at most {SEGMENTS_MAX}")
+    try:
+        taken = node.take_in([base64.b64decode(text, validate=True) for text in segments])
+    except (ValueError, TypeError) as error:
+        raise InputError("a segment is text in base64") from error
+    return {"events": taken.events, "verdicts": [str(verdict) for verdict in taken.verdicts]}
+
+
+def _sign(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    node.sign()
+    return {}
+
+
 def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make an invite: ``role`` by its name, ``days`` until it expires (0 never)."""
     role, days = request.get("role"), request.get("days", 0)
@@ -108,4 +129,6 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "view": _view,
     "invite": _invite,
     "put_form": _put_form,
+    "ingest": _ingest,
+    "sign": _sign,
 }

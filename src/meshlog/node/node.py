@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
 from meshlog.core.identity import Identity
-from meshlog.errors import InputError
+from meshlog.errors import InputError, StoreError
 from meshlog.node.clock import HLC
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
@@ -21,6 +21,7 @@ from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import clock_status, node_status
 from meshlog.ports import Links, Store, Transport
 from meshlog.sync.effects import Changed, Poke
+from meshlog.sync.holdings import Ingested
 from meshlog.sync.policy import Policy
 from meshlog.views.records import Record
 
@@ -234,6 +235,29 @@ class Node:
         if self._loop is not None:
             self._loop.tell(Changed())
         return event is not None
+
+    def take_in(self, segments: Sequence[bytes]) -> Ingested:
+        """Verify and store segments from a file, in one transaction, as if a peer had sent them.
+
+        Nothing of them is trusted. Where the disk refuses, every verdict is ``busy``.
+        """
+        with self.lock:
+            taken = self.replica.ingest(segments, self.now_ms())
+            self._hlc.latest = max(self._hlc.latest, self.replica.ledger.clock)
+        if taken.events and self._loop is not None:
+            self._loop.tell(Changed())
+        return taken
+
+    def sign(self) -> None:
+        """Sign what was written and is not signed yet, so that it may leave this device.
+
+        Raises:
+            StoreError: The disk refused; nothing was signed.
+        """
+        with self.lock:
+            self.replica.root()
+            if self.replica.trouble:
+                raise StoreError(self.replica.trouble)
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 
