@@ -18,6 +18,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from meshlog.core import bundlefile as carried
 from meshlog.core import grant as grants
 from meshlog.core.codec import encode_cbor, varint
 from meshlog.core.compact.memory import PRIMED
@@ -833,6 +834,49 @@ def roots() -> dict[str, Any]:
     }
 
 
+def bundle_files() -> dict[str, Any]:
+    """§12: bundle files."""
+    salt, file_key = bytes_of("bundle salt", 16), bytes_of("bundle file key", 32)
+    lock = carried.lock_for(KEY, DATASET, salt, file_key)
+    head = carried.BundleHead(carried.dataset_tag(DATASET), salt, (lock,))
+    later = carried.BundleHead(head.tag, salt, (carried.Lock(9, b"later"), lock))
+    frontier = {ANN_DATA: (Head(3, bytes_of("three", 32)),)}
+    contents = (
+        (carried.Frame.ABOUT, carried.About(ANN.author, T0_MS, 4, is_whole=True).encode()),
+        (carried.Frame.HOLDS, next(carried.holds_frames(frontier))),
+        (carried.Frame.SEGMENT, cut([GENESIS], FOUNDER)),
+        (carried.Frame.END, b""),
+    )
+    sealer = carried.FrameSealer(file_key, salt)
+    frames = [sealer.seal(type_, number, data) for number, (type_, data) in enumerate(contents)]
+    data = head.encode()
+    return {
+        "dataset": DATASET.hex(),
+        "key": KEY.hex(),
+        "salt": salt.hex(),
+        "file_key": file_key.hex(),
+        "heads": [
+            {"name": "one lock", "hex": data.hex(), "foot": head.foot().hex()},
+            {
+                "name": "a lock of an unknown type first",
+                "hex": later.encode().hex(),
+                "foot": later.foot().hex(),
+            },
+        ],
+        "frames": [
+            {"type": int(type_), "number": number, "content": content.hex(), "hex": frame.hex()}
+            for number, ((type_, content), frame) in enumerate(zip(contents, frames, strict=True))
+        ],
+        "refused_heads": refused(
+            ("empty", b"", "not a bundle file"),
+            ("another file", b"SQLite format 3\x00", "not a bundle file"),
+            ("newer", data[:14] + b"\x02" + data[15:], "newer version"),
+            ("cut short", data[:-1], "truncated"),
+            ("flipped", data[:20] + bytes((data[20] ^ 1,)) + data[21:], "damaged head"),
+        ),
+    }
+
+
 FILES = {
     "varint": varints,
     "body": bodies,
@@ -846,6 +890,7 @@ FILES = {
     "hello": hellos,
     "grant": grant_cases,
     "root": roots,
+    "bundle": bundle_files,
 }
 
 

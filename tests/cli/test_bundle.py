@@ -11,6 +11,24 @@ from tests.cli.processes import Device
 from tests.cli.test_bad_input import is_one_line_error
 
 
+@pytest.fixture
+def base(tmp_path: Path) -> Device:
+    """A device that founded a dataset where it is: a copy of one would go on as a new life."""
+    device = Device(tmp_path / "base")
+    device.ok("init", "Survey", "--name", "base")
+    device.ok("put", "W-1", "--form", "well", "depth_m=30", "works=true")
+    return device
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """A device for what changes nothing."""
+    device = Device(tmp_path_factory.mktemp("lasting"))
+    device.ok("init", "Survey", "--name", "base")
+    (device.home / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" * 100)
+    return device
+
+
 def joined(base: Device, home: Path, name: str = "team") -> Device:
     invite = json.loads(base.ok("invite", "--json"))["invite"]
     device = Device(home)
@@ -101,10 +119,8 @@ def test_an_export_never_writes_over_something_else(base: Device) -> None:
         (["bundle", "import", "photo.jpg", "--data", "none.db"], "does not exist"),
     ],
 )
-def test_bad_input_is_one_line(base: Device, words: list[str], says: str) -> None:
-    (base.home / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" * 100)
-
-    result = base(*words)
+def test_bad_input_is_one_line(lasting: Device, words: list[str], says: str) -> None:
+    result = lasting(*words)
 
     assert is_one_line_error(result), result
     assert says.lower() in result.err.lower()

@@ -9,6 +9,14 @@ from typing import Any
 
 import pytest
 
+from meshlog.core.bundlefile import (
+    FRAME_HEAD_SIZE,
+    FrameSealer,
+    dataset_tag,
+    read_frame_head,
+    read_head,
+    unlock,
+)
 from meshlog.core.codec import Reader, decode_cbor, encode_cbor, plain, varint
 from meshlog.core.event import (
     CUT_DOMAIN,
@@ -410,3 +418,42 @@ def test_root_and_roster_digest(case: Any):
     assert digest(ROSTER_DOMAIN, frontier).hex() == case["roster_digest"]
     assert wire.root_hint(1_750_000_000, root).hex() == case["root_hint_at_1750000000"]
     assert digest(ROOT_DOMAIN, frontier[::-1]) == root
+
+
+# ── §12 Bundle files ──
+
+
+@cases("bundle", "heads")
+def test_bundle_head_both_ways_and_its_lock(case: Any):
+    vectors = load("bundle")
+    data = bytes.fromhex(case["hex"])
+
+    head, size = read_head(data + b"what follows")
+
+    assert size == len(data)
+    assert head.encode() == data
+    assert head.foot().hex() == case["foot"]
+    assert head.tag == dataset_tag(dataset(vectors["dataset"]))
+    found = unlock(head, [bytes(16), bytes.fromhex(vectors["key"])], dataset(vectors["dataset"]))
+    assert found == bytes.fromhex(vectors["file_key"])
+
+
+@cases("bundle", "refused_heads")
+def test_bundle_head_refused(case: Any):
+    with pytest.raises(MalformedError) as refused:
+        read_head(bytes.fromhex(case["hex"]))
+
+    assert refused.value.reason == case["reason"]
+
+
+@cases("bundle", "frames")
+def test_bundle_frame_both_ways(case: Any):
+    vectors = load("bundle")
+    salt = bytes.fromhex(vectors["salt"])
+    sealer = FrameSealer(bytes.fromhex(vectors["file_key"]), salt)
+    data, content = bytes.fromhex(case["hex"]), bytes.fromhex(case["content"])
+
+    assert sealer.seal(case["type"], case["number"], content) == data
+    head = read_frame_head(data, salt)
+    assert head == (case["type"], case["number"], len(data) - FRAME_HEAD_SIZE)
+    assert sealer.open(case["type"], case["number"], data[FRAME_HEAD_SIZE:]) == content
