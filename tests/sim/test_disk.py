@@ -80,7 +80,7 @@ def test_a_removed_file_may_come_back_until_its_folder_is_synced(disk: Disk):
 def test_a_failed_sync_may_lose_what_a_later_one_seems_to_save(disk: Disk):
     """As Linux does it: the pages are clean after the error, whatever became of them."""
     found = set()
-    for seed in range(20):
+    for seed in range(8):
         file = disk.adopt("a")
         write(disk, file, 0, b"new" if seed % 2 else b"old")
         file.lose(random.Random(seed))
@@ -182,3 +182,20 @@ def test_a_full_disk_takes_no_more_until_there_is_room(crash_disk: CrashDisk, st
     add(store, chain(ANN, 1))
 
     assert store.event_count() == 1
+
+
+def test_a_store_that_a_cut_left_half_made_is_made_anew(tmp_path: Path):
+    """Its first page may be anything, and its journal says that there was nothing before."""
+    for after in range(40):
+        (folder := tmp_path / str(after)).mkdir()
+        path = folder / "ann.meshlog"
+        for seed in range(8):
+            with CrashDisk(folder, random.Random(seed)) as disk:
+                disk.cut_power(after=after)
+                with suppress(StoreError):
+                    SqliteStore(path, vfs=disk.vfs).close()
+                disk.power_on()
+                with closing(SqliteStore(path, vfs=disk.vfs)) as store:
+                    assert store.event_count() == 0
+            for file in folder.iterdir():
+                file.unlink()

@@ -32,8 +32,9 @@ _WRITE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)
 _TRUNCATE = CFUNCTYPE(c_int, c_void_p, c_int64)
 _SYNC = CFUNCTYPE(c_int, c_void_p, c_int)
 _CLOSE = CFUNCTYPE(c_int, c_void_p)
-_OPEN = CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int, POINTER(c_int))
-_DELETE = CFUNCTYPE(c_int, c_void_p, c_char_p, c_int)
+# Paths are addresses: SQLite keeps a URI's parameters around the bytes of the path.
+_OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_int))
+_DELETE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
 
 
 class _Methods(ctypes.Structure):
@@ -67,6 +68,8 @@ class _Vfs(ctypes.Structure):
 
 
 _numbers = itertools.count(1)
+_left_open: list[_Vfs] = []
+"""A store that outlives its disk still looks at the VFS: about 200 bytes each."""
 
 
 class CrashDisk(Disk):
@@ -126,6 +129,10 @@ class CrashDisk(Disk):
     def close(self) -> None:
         """Take the VFS away; every store on it must be closed."""
         self._library.sqlite3_vfs_unregister(ctypes.byref(self._ours))
+        self._ours.open, self._ours.delete = self._real.contents.open, self._real.contents.delete
+        for handle, (_, real) in self._handles.items():  # of stores that were left open
+            c_void_p.from_address(handle).value = ctypes.addressof(real)
+        _left_open.append(self._ours)
         if self.broken is not None:
             raise self.broken
 
@@ -161,9 +168,9 @@ class CrashDisk(Disk):
 
     # ── What SQLite calls ──
 
-    def _on_open(self, _vfs: int, path: bytes | None, handle: int, flags: int, out: Any) -> int:
+    def _on_open(self, _vfs: int, path: int | None, handle: int, flags: int, out: Any) -> int:
         is_ours = path is not None and flags & (_MAIN_DB | _MAIN_JOURNAL | _WAL)
-        name = Path(path.decode()).name if path else ""
+        name = _name(path)
         is_new = bool(is_ours) and not (self.folder / name).exists()
         if is_new and self.begin():
             return _CANTOPEN
@@ -238,17 +245,22 @@ class CrashDisk(Disk):
             self.sync(file)
         return _OK
 
-    def _on_delete(self, _vfs: int, path: bytes, sync: int) -> int:
+    def _on_delete(self, _vfs: int, path: int, sync: int) -> int:
         if self.begin():
             return _IOERR_DELETE
         real_delete = ctypes.cast(self._real.contents.delete, _DELETE)
         failed: int = real_delete(ctypes.addressof(self._real.contents), path, sync)
-        name = Path(path.decode()).name
+        name = _name(path)
         if not failed and name in self.names:
             self.name((name, None))
             if sync:
                 self.sync_folder()
         return failed
+
+
+def _name(path: int | None) -> str:
+    """Return the name at the end of the path at an address; temporary files have none."""
+    return Path(ctypes.string_at(path).decode()).name if path else ""
 
 
 def _library() -> Any:

@@ -24,7 +24,8 @@ def check_first_bytes(path: Path) -> None:
     """Refuse, before anything is touched, a file that SQLite cannot have written.
 
     Args:
-        path: May be missing or empty: that is a store to be.
+        path: May be missing or empty: that is a store to be. With a journal beside it, a power
+            cut came while it was made, and SQLite takes back what was half written.
 
     Raises:
         StoreError: Another kind of file, or it cannot be read.
@@ -40,7 +41,7 @@ def check_first_bytes(path: Path) -> None:
         raise StoreError(f"{path} cannot be read ({error.strerror}): check who owns it") from error
     if first.startswith(b"{"):
         raise StoreError(f"{path} is an old meshlogd log: bring it in with `meshlog import {path}`")
-    if first not in (b"", _MAGIC):
+    if first not in (b"", _MAGIC) and not path.with_name(f"{path.name}-journal").exists():
         raise StoreError(f"{path} is not a meshlog store: name another file")
 
 
