@@ -252,6 +252,12 @@ class LogIndex(Protocol):
     def event_count(self) -> int:
         """Return how many events are held. O(1)."""
 
+    def fork_seq(self, feed: FeedKey) -> int | None:
+        """Return the seq of the last event before the first fork of a feed; None without one.
+
+        0 where its first events differ already. Cost: O(the feed's length / 64).
+        """
+
     def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
         """Return the events that touch a record and whose stamp is not past ``horizon_ms``."""
 

@@ -380,7 +380,7 @@ def test_a_full_disk_in_the_face_of_a_twin_changes_nothing(tmp_path: Path):
     note(one, "future " * 9_000, T0_MS + 1)
     one.root()
     pieces, _ = one.segments(one.data_feed, one.ledger.frontier[one.data_feed][0], 0, 10**6)
-    whole_card = CardGuard(Mark(two.data_feed.incarnation, 0, "card"))
+    whole_card = CardGuard(Mark(two.data_feed.incarnation, "card"))
     with closing(SqliteStore(path, guard=whole_card)) as store:
         two = Replica(store, identity("ann"), T0_MS, Random("clone"))
         two.root()

@@ -11,7 +11,9 @@ from meshlog.cli.output import ago, count, duration, printable, say, say_json, s
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.credible import incredible
 from meshlog.core.hlc import WALL_MS_MAX
+from meshlog.core.identity import AuthorId
 from meshlog.daemon.client import connect
+from meshlog.replica.twins import twins_status
 
 _REFUSED = {
     "malformed": "not in our format",
@@ -64,6 +66,7 @@ def stored_status(read: Reading) -> dict[str, Any]:
         "interfaces": [],
         "refused": {},
         "clock": stored_clock(read),
+        "twins": twins_status(read.ledger, AuthorId(read.store.get_meta("author") or b"")),
     }
 
 
@@ -96,6 +99,8 @@ def show_status(status: Mapping[str, Any]) -> None:
             say(f"clock      {trouble}: see `meshlog clock`")
     for reason, number in sorted(status["refused"].items()):
         say(f"refused    {count(number, 'segment')} {_REFUSED.get(reason, reason)}")
+    for twin in status["twins"]:
+        say(f"twins      {printable(twin['words'])}")
     if not status.get("running", True):
         say("node       none is running: `meshlog run` brings this device in step")
         return

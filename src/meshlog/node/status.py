@@ -11,6 +11,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.ports import Links, Peer
 from meshlog.replica import Replica
+from meshlog.replica.twins import twins_status
 from meshlog.sync.peers import Contact, PeerState
 
 
@@ -41,6 +42,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "air": _air(replica, links, now_ms),
         "interfaces": _interfaces(links),
         "refused": dict(replica.refused),
+        "twins": twins_status(ledger, replica.identity.author),
         "clock": clock_status(replica, now_ms),
     }
 

@@ -14,6 +14,8 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
+from meshlog.core.identity import AuthorId
+from meshlog.core.lives import Seals, Twin, fold_seals, sealed, twins
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
 from meshlog.ports import Store
@@ -36,6 +38,10 @@ class Ledger:
     """Every form that a control event pins."""
     decree_log: DecreeLog = field(default_factory=DecreeLog)
     """Every decree that a control event says, counted or not."""
+    seals: Seals = field(default_factory=dict)
+    """Lives that ended."""
+    forks: dict[FeedKey, int] = field(default_factory=dict)
+    """Feeds with several branches: seq of the last event before the first fork."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -55,17 +61,24 @@ class Ledger:
             int.from_bytes(horizon, "big") if horizon else 0,
             fold_forms(_control_events(store, frontier)),
             DecreeLog().put(_control_events(store, frontier)),
+            seals=fold_seals(_control_events(store, frontier)),
+            forks={
+                feed: store.fork_seq(feed) or 0 for feed, tips in frontier.items() if len(tips) > 1
+            },
         )
 
     def copy(self) -> Ledger:
         """Return a copy whose changes do not show here."""
-        return replace(self, frontier=dict(self.frontier))
+        return replace(self, frontier=dict(self.frontier), forks=dict(self.forks))
 
     def advance(self, events: Sequence[Event], store: Store) -> None:
         """Take in events of one branch that were written to ``store``, in order."""
         self._root = None
         first, last = events[0], events[-1]
-        heads = [head for head in self.frontier.get(last.feed, ()) if head.id != first.prev]
+        before = self.frontier.get(last.feed, ())
+        heads = [head for head in before if head.id != first.prev]
+        if before and len(heads) == len(before):
+            self.forks[last.feed] = min(self.forks.get(last.feed, first.seq), first.seq - 1)
         self.frontier[last.feed] = tuple(sorted([*heads, Head(last.seq, last.id)]))
         if last.feed.kind is _CONTROL:
             self.decree_log = self.decree_log.put(events)
@@ -74,6 +87,7 @@ class Ledger:
             if event.feed.kind is _CONTROL:
                 self.roster = enrol(self.roster, event)
                 self.form_log = self.form_log.put(event)
+                self.seals = sealed(self.seals, event)
                 self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
@@ -104,6 +118,10 @@ class Ledger:
         if self._indexed is None:
             self._indexed = data_feeds(self.roster)
         return self._indexed
+
+    def twins(self) -> dict[AuthorId, Twin]:
+        """Return whose identity lived on two devices at once. Cost: O(members + forks)."""
+        return twins(self.roster, self.seals, self.frontier, self.forks)
 
     @property
     def codebook(self) -> Codebook:

@@ -12,6 +12,7 @@ from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import Identity
+from meshlog.core.lives import SEAL_KIND, seal_payload
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Store
 from meshlog.replica import pen, serving
@@ -20,6 +21,7 @@ from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
+from meshlog.replica.twins import in_words, report, unreported
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Changed, Effect, Input
 from meshlog.sync.engine import Engine, announce_hint
@@ -84,6 +86,7 @@ class Replica:
             self._begin_life(now_ms)
             if life:
                 self.news.append(COPIED)
+        self._say_new_twins()
         self.advance_horizon(now_ms)
         air = AirKey(seat.dataset, seat.key)
         self._policy = policy or Policy()
@@ -105,6 +108,10 @@ class Replica:
     def control_feed(self) -> FeedKey:
         """The feed that says who we are."""
         return FeedKey(self.identity.author, FeedKind.CONTROL, self._life or 0)
+
+    @property
+    def _own_feeds(self) -> tuple[FeedKey, FeedKey]:
+        return (self.control_feed, self.data_feed)
 
     def append(self, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
         """Write one event; it is durable when this returns. See ``append_many``."""
@@ -216,12 +223,17 @@ class Replica:
     def _begin_life(self, now_ms: int) -> None:
         ledger = self._ledger.copy()
         with self.store.transaction():
+            if self._life is not None:  # a copy: what it wrote last may wait for a signature
+                self._sign_tails(ledger)
             life = self._write_life(ledger, now_ms)
             self._refold(ledger, ())
         self._ledger, self._life = ledger, life
 
     def _write_life(self, ledger: Ledger, now_ms: int) -> int:
-        """Open a control and a data feed under a new random incarnation, in a transaction."""
+        """Open feeds under a new random incarnation and seal the last, in a transaction.
+
+        A seal that our twin wrote is as good as ours.
+        """
         life = self._rng.getrandbits(32)
         opening = {"keys": self.identity.keys, "name": self.seat.name, "data": life}
         if self.seat.admission:
@@ -232,8 +244,28 @@ class Replica:
         if self.seat.genesis and not ledger.roster.founder:
             genesis = self.seat.genesis_event().signed(self.identity)
             pen.add(self.store, ledger, [genesis], now_ms)
-        pen.write(self.store, ledger, feed, self.dataset, [("feed.open", opening)], now_ms)
+        items: list[tuple[str, Mapping[str, Any]]] = [("feed.open", opening)]
+        if self._life is not None and not self._is_sealed(ledger):
+            heads = (ledger.frontier.get(own, ()) for own in (self.control_feed, self.data_feed))
+            items.append((SEAL_KIND, seal_payload(self._life, *heads)))
+        pen.write(self.store, ledger, feed, self.dataset, items, now_ms)
         return life
+
+    def _is_sealed(self, ledger: Ledger) -> bool:
+        """Say whether we, or a twin of ours, ended the life that we live."""
+        return self._life in ledger.seals.get(self.identity.author, frozenset())
+
+    def _say_new_twins(self) -> None:
+        """Tell our owner of identities that live twice, each once, restarts included."""
+        news = unreported(self._ledger, self.store)
+        if not news:
+            return
+        try:
+            with self.store.transaction():
+                report(news, self.store)
+        except StoreError as error:
+            self.trouble = str(error)  # said again at the next start
+        self.news.extend(in_words(self._ledger.roster, twin, self.identity.author) for twin in news)
 
     # ── syncing ─────────────────────────────────────────────────────────────────────
 
@@ -286,15 +318,14 @@ class Replica:
         return self._ledger.root
 
     def _sign_cuts(self) -> None:
-        feeds = [
-            feed
-            for feed in (self.control_feed, self.data_feed)
-            if pen.is_unsigned(self.store, self._ledger, feed)
-        ]
-        if feeds:
+        if any(pen.is_unsigned(self.store, self._ledger, feed) for feed in self._own_feeds):
             with self.store.transaction():
-                for feed in feeds:
-                    pen.sign_cuts(self.store, self._ledger, self.identity, feed)
+                self._sign_tails(self._ledger)
+
+    def _sign_tails(self, ledger: Ledger) -> None:
+        for feed in self._own_feeds:
+            if pen.is_unsigned(self.store, ledger, feed):
+                pen.sign_cuts(self.store, ledger, self.identity, feed)
 
     def announce_hint(self) -> bytes:
         """Return the 8 bytes by which an announce says where we stand."""
@@ -350,11 +381,16 @@ class Replica:
         )
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
-        """See Holdings.ingest. Our own future, shown by a peer, starts a new life of ours."""
+        """See Holdings.ingest. Our own future, or the end of our life, starts a new one of ours.
+
+        A peer shows us either where this device was cloned, or restored without our noticing.
+        """
         self.root()  # signs what we wrote: a twin's branch must not keep ours from leaving
+        if self._signed_root != self._ledger.root:
+            return self._too_busy(segments)
         batch = begin_batch(segments)
         ledger = self._ledger.copy()
-        own = [ledger.frontier.get(feed, ()) for feed in (self.control_feed, self.data_feed)]
+        own = [ledger.frontier.get(feed, ()) for feed in self._own_feeds]
         life = self._life
         try:
             with self.store.transaction():
@@ -362,15 +398,16 @@ class Replica:
                 if batch.events:
                     self._refold(ledger, batch.touched, batch.arrived)
                     ledger.save(self.store)
-                feeds = (self.control_feed, self.data_feed)
-                if own != [ledger.frontier.get(feed, ()) for feed in feeds]:
+                after = [ledger.frontier.get(feed, ()) for feed in self._own_feeds]
+                if own != after or self._is_sealed(ledger):
                     life = self._write_life(ledger, now_ms)
                     self._refold(ledger, ())
         except StoreError as error:
             self.trouble = str(error)
-            self.refused[Verdict.BUSY] += len(segments)
-            return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
+            return self._too_busy(segments)
         self._ledger, self._life, self.trouble = ledger, life, ""
+        if batch.events:
+            self._say_new_twins()
         self.refused.update(
             verdict
             for verdict in batch.verdicts
@@ -381,6 +418,10 @@ class Replica:
             for segment in batch.segments
         )
         return Ingested(batch.events, tuple(batch.verdicts), frozenset(batch.gaps), runs)
+
+    def _too_busy(self, segments: Sequence[bytes]) -> Ingested:
+        self.refused[Verdict.BUSY] += len(segments)
+        return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 

@@ -29,9 +29,10 @@ class CardGuard:
         """See Guard.here."""
         return self.name
 
-    def bind(self, mark: Mark) -> None:
+    def bind(self, mark: Mark) -> Mark:
         """See Guard.bind."""
         self.mark = mark
+        return mark
 
     def note(self, mark: Mark) -> None:
         """See Guard.note."""

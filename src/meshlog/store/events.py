@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshlog.core.event import Event, EventId
+from meshlog.core.event import SEQ_MAX, Event, EventId
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.ports import Arrival, LogEntry
@@ -101,6 +101,15 @@ class EventTable:
     def event_count(self) -> int:
         """See LogIndex.event_count."""
         return self._log.tail.position
+
+    def fork_seq(self, feed: FeedKey) -> int | None:
+        """See LogIndex.fork_seq. Where two runs stand at one seq, the feed has forked."""
+        last_seq = 0
+        for seq, _, length in self._stretches(feed, 1, SEQ_MAX):
+            if seq <= last_seq:
+                return seq - 1
+            last_seq = max(last_seq, seq + length - 1)
+        return None
 
     def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
         """See LogIndex.touching; in arrival order. O(result)."""

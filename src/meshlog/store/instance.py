@@ -1,8 +1,8 @@
-"""The instance guard: a small file beside the store that tells a copy from the original.
+"""The instance guard: two small files beside the store that tell a copy from the original.
 
-It says which life of the device wrote the store last, how many events the store held, and
-which file that was. A store that does not bear it out was copied, restored or set back, and
-goes on as a new life (docs/adr/0016). Whoever copies the store alone leaves the guard behind.
+``<store>.instance`` is written once in the life of a device: which life it is, and which file the
+store is. ``<store>.instance-note`` says how many events the store held. A store that they do
+not bear out was copied, restored or set back, and goes on as a new life (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Protocol
 from meshlog.errors import StoreError
 
 SUFFIX = ".instance"
+NOTE_SUFFIX = ".instance-note"
 MODE = 0o600
+ANYWHERE = "-"
+"""Stands for a file that cannot be told from its copies."""
 
 _SIZE_MAX = 512
-"""Within one sector, so that a write in place tears on no disk that keeps its own promise."""
+"""More than either file has."""
 
-_FORM = "meshlog instance 1\nlife {life:08x}\nevents {events:010d}\nfile {file:>33}\n"
-_PATTERN = re.compile(
-    rb"(meshlog instance 1\nlife ([0-9a-f]{8})\nevents (\d{10})\nfile +([0-9a-f:-]+)\n)"
-    rb"check ([0-9a-f]{32})\n"
+_GUARD = re.compile(
+    rb"(meshlog instance 1\nlife ([0-9a-f]{8})\nfile ([0-9a-f:-]+)\n)check ([0-9a-f]{32})\n"
 )
+_NOTE = re.compile(rb"(life ([0-9a-f]{8})\nevents (\d{10})\n)check ([0-9a-f]{32})\n")
 
 _UNSTEADY = frozenset({"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "9p"})
 """File systems that make up a file's number anew at every mount: there it proves nothing."""
@@ -39,10 +41,12 @@ class Mark:
 
     life: int
     """Incarnation of the device's own feeds, 32 bits."""
-    events: int
-    """Events that the store held, at least; a store that holds fewer was set back."""
     file: str
-    """Names the store's file on this disk; ``-`` where the file system cannot."""
+    """Names the store's file on this disk, or ``ANYWHERE``."""
+    witness: str = ANYWHERE
+    """When the guard's own file was last changed in any way: the store keeps it, too."""
+    events: int = 0
+    """Events that the store held, at least; a store that holds fewer was set back."""
 
 
 class Guard(Protocol):
@@ -54,64 +58,76 @@ class Guard(Protocol):
     def here(self) -> str:
         """Return the name of the store's file now, as a mark tells it."""
 
-    def bind(self, mark: Mark) -> None:
-        """Keep a mark, durably.
+    def bind(self, mark: Mark) -> Mark:
+        """Keep a mark, durably; return it with its witness.
 
         Raises:
             StoreError: The disk refused.
         """
 
     def note(self, mark: Mark) -> None:
-        """Keep a mark soon; never raises: a mark that stays behind harms nothing."""
+        """Keep how many events a life holds, soon; never raises: what is behind harms nothing."""
 
     def close(self) -> None:
         """Make the latest note durable. Idempotent."""
 
 
 class FileGuard:
-    """The guard of a store in a file: ``<store>.instance``, 0600, with a checksum."""
+    """The guard of a store in a file; both of its files are 0600 and have a checksum."""
 
     def __init__(self, store: str | Path) -> None:
         """Guard the store in this file; nothing is read or written yet."""
         self._store = Path(store).resolve()  # a link to the store is the same store
         self.path = self._store.with_name(self._store.name + SUFFIX)
-        self._fd: int | None = None
+        self._note_path = self._store.with_name(self._store.name + NOTE_SUFFIX)
+        self._note: int | None = None
 
     def read(self) -> Mark | None:
         """See Guard.read."""
         try:
-            with self.path.open("rb") as file:
-                return decode(file.read(_SIZE_MAX))
+            mark = decode(_read(self.path))
+            if mark is None:
+                return None
+            mark = replace(mark, witness=self._witness())
         except OSError:
             return None
+        with contextlib.suppress(OSError):
+            noted = decode_note(_read(self._note_path))
+            if noted is not None and noted[0] == mark.life:
+                mark = replace(mark, events=noted[1])
+        return mark
 
     def here(self) -> str:
         """See Guard.here: id of the file system and number of the file; steady over ``mv``."""
         try:
-            if _kind_of_file_system(self._store) in _UNSTEADY:
-                return "-"
+            if not _is_steady(self._store):
+                return ANYWHERE
             disk = os.statvfs(self._store).f_fsid & (2**64 - 1)
-            return f"{disk:016x}:{self._store.stat().st_ino:016x}"
+            return f"{disk:x}:{self._store.stat().st_ino:x}"
         except OSError:
-            return "-"
+            return ANYWHERE
 
-    def bind(self, mark: Mark) -> None:
+    def _witness(self) -> str:
+        """Return when the guard was written: nobody can copy a file and keep its ctime."""
+        return str(self.path.stat().st_ctime_ns) if _is_steady(self._store) else ANYWHERE
+
+    def bind(self, mark: Mark) -> Mark:
         """See Guard.bind. Written whole beside, then put in place: a crash leaves old or new."""
         self.close()
         temporary = self.path.with_name(self.path.name + ".tmp")
         try:
             temporary.unlink(missing_ok=True)  # of a crash; opened anew for the sake of its mode
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, MODE)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
             try:
                 os.write(fd, encode(mark))
                 os.fsync(fd)
                 temporary.replace(self.path)
-                _sync_folder(self.path.parent)
-            except OSError:
+                os.fsync(fd)  # the ctime that ``replace`` gave it
+            finally:
                 os.close(fd)
                 temporary.unlink(missing_ok=True)
-                raise
-            self._fd = fd
+            _sync_folder(self.path.parent)
+            return replace(mark, witness=self._witness())
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written ({error.strerror}): check its folder and the disk"
@@ -120,13 +136,13 @@ class FileGuard:
     def note(self, mark: Mark) -> None:
         """See Guard.note. One small write in place, left to the kernel to flush."""
         with contextlib.suppress(OSError):
-            if self._fd is None:
-                self._fd = os.open(self.path, os.O_RDWR)
-            os.pwrite(self._fd, encode(mark), 0)
+            if self._note is None:
+                self._note = os.open(self._note_path, os.O_RDWR | os.O_CREAT, MODE)
+            os.pwrite(self._note, encode_note(mark.life, mark.events), 0)
 
     def close(self) -> None:
         """See Guard.close."""
-        fd, self._fd = self._fd, None
+        fd, self._note = self._note, None
         if fd is not None:
             with contextlib.suppress(OSError):
                 os.fsync(fd)
@@ -142,26 +158,36 @@ class Instance:
         self._kept: Mark | None = None
         self._new: Mark | None = None
 
-    def continues(self, life: int, events: int) -> bool:
-        """Say whether the store is as this life left it here: not copied, not set back."""
+    def continues(self, life: int, events: int, witness: str) -> bool:
+        """Say whether the store is as this life left it here: not copied, not set back.
+
+        Args:
+            life: Which the store says it is.
+            events: How many it holds.
+            witness: What ``bind`` returned when that life began.
+        """
         if self._guard is None:
             return True
         mark = self._guard.read()
         if mark is None or mark.life != life or mark.events > events:
             return False
-        if "-" not in (mark.file, here := self._guard.here()) and mark.file != here:
+        if not (_is_same(mark.witness, witness) and _is_same(mark.file, self._guard.here())):
             return False
         self._kept = mark
         return True
 
-    def bind(self, life: int, events: int) -> None:
+    def bind(self, life: int, events: int) -> str:
         """Let the guard name a new life, before the transaction that begins it is durable.
 
         A crash in between leaves a guard that the store does not bear out: one more new life.
+
+        Returns:
+            The witness, which the store keeps within that transaction.
         """
-        if self._guard is not None:
-            self._new = Mark(life, events, self._guard.here())
-            self._guard.bind(self._new)
+        if self._guard is None:
+            return ANYWHERE
+        self._new = self._guard.bind(Mark(life, self._guard.here(), events=events))
+        return self._new.witness
 
     def accept(self, events: int) -> None:
         """Note how many events are durable now."""
@@ -173,10 +199,7 @@ class Instance:
         self._kept = kept
 
     def restore(self) -> None:
-        """Let the guard say what it said: the transaction never was."""
-        if self._new is not None and self._kept is not None:
-            assert self._guard is not None, "a mark stands in a guard"
-            self._guard.note(self._kept)
+        """Forget a life that never began: the guard names it, so the next start is a new one."""
         self._new = None
 
     def close(self) -> None:
@@ -186,17 +209,44 @@ class Instance:
 
 
 def encode(mark: Mark) -> bytes:
-    """Return the guard file's bytes, as many for every mark."""
-    text = _FORM.format(life=mark.life, events=mark.events, file=mark.file).encode()
+    """Return the guard file's bytes."""
+    text = f"meshlog instance 1\nlife {mark.life:08x}\nfile {mark.file}\n".encode()
     return text + f"check {_checksum(text)}\n".encode()
 
 
 def decode(data: bytes) -> Mark | None:
     """Return what a guard file says; None where it is torn or damaged."""
-    found = _PATTERN.fullmatch(data)
-    if found is None or found[5].decode() != _checksum(found[1]):
+    found = _GUARD.fullmatch(data)
+    if found is None or found[4].decode() != _checksum(found[1]):
         return None
-    return Mark(int(found[2], 16), int(found[3]), found[4].decode())
+    return Mark(int(found[2], 16), found[3].decode())
+
+
+def encode_note(life: int, events: int) -> bytes:
+    """Return the note's bytes, as many for every note, so that it is written in place."""
+    text = f"life {life:08x}\nevents {events:010d}\n".encode()
+    return text + f"check {_checksum(text)}\n".encode()
+
+
+def decode_note(data: bytes) -> tuple[int, int] | None:
+    """Return the life and the number of events that a note tells; None where it is torn."""
+    found = _NOTE.fullmatch(data)
+    if found is None or found[4].decode() != _checksum(found[1]):
+        return None
+    return int(found[2], 16), int(found[3])
+
+
+def _is_same(one: str, other: str) -> bool:
+    return ANYWHERE in (one, other) or one == other
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_SIZE_MAX)
+
+
+def _is_steady(path: Path) -> bool:
+    return _kind_of_file_system(path) not in _UNSTEADY
 
 
 def _checksum(text: bytes) -> str:

@@ -11,6 +11,9 @@ from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.instance import FileGuard, Guard, Instance
 from meshlog.store.records import MetaValues, RecordRows
 
+WITNESS_KEY = "store.guard"
+"""Meta key, the store's own: see ``instance.Mark.witness``."""
+
 
 class SqliteStore(EventTable, RecordRows, MetaValues):
     """A replica in one SQLite file (WAL, synchronous=FULL), or in memory.
@@ -85,11 +88,14 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
 
     def continues(self, life: int) -> bool:
         """See Continuity.continues."""
-        return self._instance.continues(life, self.event_count())
+        row = self._file.first("SELECT value FROM meta WHERE key = ?", (WITNESS_KEY,))
+        witness = row[0].decode(errors="replace") if row else ""
+        return self._instance.continues(life, self.event_count(), witness)
 
     def begin_life(self, life: int) -> None:
         """See Continuity.begin_life."""
-        self._instance.bind(life, self.event_count())
+        witness = self._instance.bind(life, self.event_count()).encode()
+        self._file.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (WITNESS_KEY, witness))
 
     def integrity(self) -> list[str]:
         """Return what SQLite finds wrong with the file, a sentence each; empty where nothing.
