@@ -1,0 +1,78 @@
+"""A device's storage: a store that can be copied, put back, filled up, and lose power.
+
+In memory, because a swarm opens tens of thousands; the file's own disk is ``sim/disk``'s to break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from meshlog.store.events import EventTable
+from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.sqlite import SqliteStore
+
+ROOM_PAGES = 1 << 30
+
+
+class PowerLostError(BaseException):
+    """The device lost its power in the middle of an operation; nothing of ours may catch it."""
+
+
+class CardFile(StoreFile):
+    """A store's file in memory whose power can go at any statement, or whose room can end."""
+
+    def __init__(self, image: bytes | None = None) -> None:
+        """Begin empty, or with what an ``image`` holds."""
+        super().__init__(MEMORY, read_only=False)
+        self.operations = 0
+        """Statements and commits so far."""
+        self.power_lasts: int | None = None
+        """Operations until the power goes; None for ever."""
+        self.lost_after_commit = False
+        """Whether a commit that power goes at is on the card by then."""
+        if image is not None:
+            self._open.deserialize(image)
+
+    def write(self, sql: str, values: Sequence[object] = ()) -> int:
+        """See StoreFile.write."""
+        self._spend()
+        return super().write(sql, values)
+
+    def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """See StoreFile.write_many."""
+        self._spend()
+        super().write_many(sql, rows)
+
+    def commit(self) -> None:
+        """See StoreFile.commit."""
+        if self.lost_after_commit:
+            super().commit()
+            self._spend()
+        else:
+            self._spend()
+            super().commit()
+
+    def image(self) -> bytes:
+        """Return every byte of the file, as a copy of the card has them."""
+        return self._open.serialize()
+
+    def set_room(self, *, is_full: bool) -> None:
+        """Let the disk be full from now on, or have room."""
+        pages = self.run("PRAGMA page_count")[0][0] if is_full else ROOM_PAGES
+        self.run(f"PRAGMA max_page_count = {pages}")
+
+    def _spend(self) -> None:
+        self.operations += 1
+        if self.power_lasts is not None:
+            self.power_lasts -= 1
+            if self.power_lasts < 0:
+                raise PowerLostError
+
+
+class Card(SqliteStore):
+    """The store of a simulated device."""
+
+    def __init__(self, image: bytes | None = None) -> None:
+        """See CardFile."""
+        self.file = CardFile(image)
+        EventTable.__init__(self, self.file)

@@ -1,0 +1,27 @@
+"""One file per promise; each says in sentences what does not hold, and nothing where all does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshlog.sim.storm.checks.authentic import check_authentic
+from meshlog.sim.storm.checks.bounded import check_bounded
+from meshlog.sim.storm.checks.converged import check_converged
+from meshlog.sim.storm.checks.durable import check_durable
+from meshlog.sim.storm.checks.folded import check_folded
+from meshlog.sim.storm.checks.forks import check_forks
+from meshlog.sim.storm.checks.membership import check_membership
+from meshlog.sim.storm.world import World
+
+Check = Callable[[World], list[str]]
+
+AT_THE_END: dict[str, Check] = {
+    "converged": check_converged,
+    "durable": check_durable,
+    "folded": check_folded,
+    "authentic": check_authentic,
+    "membership": check_membership,
+    "forks": check_forks,
+    "bounded": check_bounded,
+}
+"""Checks of a world that healed and agreed; ``silent`` and ``escapes`` are the run's own."""
