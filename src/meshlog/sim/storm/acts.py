@@ -169,17 +169,18 @@ def _set_clock(world: World, device: Device, luck: random.Random) -> None:
     world.agenda.later(luck.randint(60_000, 4 * HOUR_MS), correct)
 
 
-def _clone(world: World, device: Device, _luck: random.Random) -> None:
-    world.clone(device)
+def _clone(world: World, device: Device, luck: random.Random) -> None:
+    world.clone(device, whole=luck.random() < 0.5)
 
 
 def _restore(world: World, device: Device, luck: random.Random) -> None:
     """Take a backup now, put it back later."""
     world.back_up(device)
+    whole = luck.random() < 0.5
 
     def put_back() -> None:
         if not world.healed:
-            world.restore(device)
+            world.restore(device, whole=whole)
 
     world.agenda.later(luck.randint(60_000, 3 * HOUR_MS), put_back)
 

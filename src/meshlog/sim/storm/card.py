@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from meshlog.sim.card import CardGuard
 from meshlog.store.events import EventTable
 from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.instance import Instance
 from meshlog.store.sqlite import SqliteStore
 
 ROOM_PAGES = 1 << 30
@@ -72,7 +74,9 @@ class CardFile(StoreFile):
 class Card(SqliteStore):
     """The store of a simulated device."""
 
-    def __init__(self, image: bytes | None = None) -> None:
-        """See CardFile."""
+    def __init__(self, image: bytes | None = None, guard: CardGuard | None = None) -> None:
+        """Take what an ``image`` holds; the guard is what stands beside the store."""
         self.file = CardFile(image)
+        self.guard = guard or CardGuard()
+        self._instance = Instance(self.guard)
         EventTable.__init__(self, self.file)

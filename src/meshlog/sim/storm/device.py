@@ -9,6 +9,7 @@ from meshlog.core.identity import Identity
 from meshlog.ports import Peer
 from meshlog.replica import Replica
 from meshlog.sim.agenda import EPOCH_MS
+from meshlog.sim.card import CardGuard
 from meshlog.sim.storm.card import Card
 from meshlog.sync.effects import Effect, Input
 
@@ -48,8 +49,8 @@ class Device:
     """What reacts in the replica's place: a hostile member's own ideas."""
     peers: set[str] = field(default_factory=set)
     """Whom it could reach in clear air."""
-    backup: bytes | None = None
-    """An image of the card taken some time ago."""
+    backup: tuple[bytes, CardGuard] | None = None
+    """An image of the card taken some time ago, and of the guard beside the store."""
     floor: int = 0
     """Events that its card held when it last said so: a restart never shows fewer."""
     open: dict[int, Peer] = field(default_factory=dict)

@@ -144,9 +144,9 @@ class World:
         """Forget everything in a device's memory; its card keeps what was committed."""
         self.trace.fault("crash", device.name, device.card.file.operations)
         self.stop(device)
-        image = device.card.file.image()
+        image, guard = device.card.file.image(), device.card.guard
         device.card.close()
-        device.card = Card(image)
+        device.card = Card(image, guard)
         wait_ms = self.rng.randint(1_000, OFF_MS_MAX)
         boots = device.boots
         self.agenda.later(wait_ms, lambda: self._boot_again(device, boots))
@@ -158,32 +158,47 @@ class World:
         self.ether.switch_off(device)
         device.replica = None
 
-    def clone(self, device: Device) -> Device:
-        """Copy a card and run the copy in another device, under the same identity."""
+    def clone(self, device: Device, *, whole: bool) -> Device:
+        """Run a copy of a card in another device, under the same identity.
+
+        Args:
+            device: Whose card.
+            whole: Bit by bit, guard and all: then nothing tells the two apart. Otherwise the
+                store alone.
+        """
         self.trace.fault("clone", device.name)
         name = f"{device.name}+{len(self.devices)}"
-        copy = Device(name, device.identity, Card(device.card.file.image()))
+        guard = device.card.guard.image() if whole else None
+        copy = Device(name, device.identity, Card(device.card.file.image(), guard))
         copy.clock.offset_ms = device.clock.offset_ms
         copy.peers = {device.name, *device.peers}
         for peer in copy.peers:
             self.devices[peer].peers.add(name)
         self.devices[name] = copy
-        self.book.doubled.add(device.identity.author)
+        if whole:
+            self.book.doubled.add(device.identity.author)
         self.boot(copy)
         return copy
 
     def back_up(self, device: Device) -> None:
         """Keep an image of a device's card."""
-        device.backup = device.card.file.image()
-        self.trace.note(device.name, "backs up", len(device.backup))
+        device.backup = device.card.file.image(), device.card.guard.image()
+        self.trace.note(device.name, "backs up", len(device.backup[0]))
 
-    def restore(self, device: Device) -> None:
-        """Write an older image over a device's card, as people do after a fault."""
+    def restore(self, device: Device, *, whole: bool) -> None:
+        """Write an older image over a device's card, as people do after a fault.
+
+        Args:
+            device: Which has a backup.
+            whole: Guard and all; otherwise the store alone, beside a guard that knows better.
+        """
         if device.backup is None:
             return
         self.trace.fault("restore", device.name)
         self.stop(device)
-        old, device.card = device.card, Card(device.backup)
+        image, guard = device.backup
+        old = device.card
+        device.card = Card(image, guard.image() if whole else old.guard)
         device.floor = 0
         others = [other.card for other in self.devices.values()]
         for arrival in old.scan():
@@ -191,7 +206,8 @@ class World:
             if all(card.get(event_id) is None for card in others):
                 self.book.forgiven.add(event_id)
         old.close()
-        self.book.doubled.add(device.identity.author)
+        if whole:
+            self.book.doubled.add(device.identity.author)
         self.boot(device)
 
     def set_clock(self, device: Device, wall_ms: int) -> None:

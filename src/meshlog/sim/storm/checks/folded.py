@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from meshlog.sim.storm.device import Device
 from meshlog.sim.storm.world import World
-from meshlog.views.materialize import materialize
-from meshlog.views.standing import Standing, standing
+from meshlog.views.materialize import shown
 
 
 def check_folded(world: World) -> list[str]:
@@ -24,6 +23,6 @@ def check_folded(world: World) -> list[str]:
 
 def fold(device: Device) -> dict[str, dict[str, object]]:
     """Return what the pure fold makes of a device's log under its own horizon."""
-    horizon_ms = device.running.ledger.horizon_ms
-    events = [arrival.event for arrival in device.card.scan()]
-    return materialize(e for e in events if standing(e, horizon_ms) is Standing.COUNTS)
+    replica = device.running
+    events = (arrival.event for arrival in device.card.scan())
+    return shown(events, replica.dataset, replica.ledger.horizon_ms)
