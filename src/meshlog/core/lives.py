@@ -6,6 +6,7 @@ seal. It takes nothing out of a view, and a twin that has not heard of it may st
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -146,3 +147,22 @@ def quarantine(frontier: Frontier, forks: Mapping[FeedKey, int]) -> dict[FeedKey
         for feed, seq in forks.items()
         if feed.kind is FeedKind.DATA and len(frontier[feed]) > BRANCHES_MAX
     }
+
+
+def fold_quarantine(events: Iterable[Event]) -> dict[FeedKey, int]:
+    """Return what is quarantined where all of these events, and no others, are held.
+
+    The same as ``quarantine`` of a replica that holds them; needs no store. O(events).
+    """
+    by_feed: dict[FeedKey, dict[bytes, Event]] = {}
+    for event in events:
+        by_feed.setdefault(event.feed, {})[event.id] = event
+    frontier: dict[FeedKey, tuple[Head, ...]] = {}
+    forks: dict[FeedKey, int] = {}
+    for feed, held in by_feed.items():
+        children = Counter(event.prev for event in held.values())
+        frontier[feed] = tuple(Head(e.seq, e.id) for e in held.values() if e.id not in children)
+        forked = [event.seq - 1 for event in held.values() if children[event.prev] > 1]
+        if forked:
+            forks[feed] = min(forked)
+    return quarantine(frontier, forks)

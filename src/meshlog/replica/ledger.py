@@ -11,11 +11,19 @@ from dataclasses import dataclass, field, replace
 from meshlog.core.compact.names import Codebook
 from meshlog.core.decrees import DecreeLog, Decrees
 from meshlog.core.event import DatasetId, Event
-from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.feed import (
+    ROOT_DOMAIN,
+    ROSTER_DOMAIN,
+    FeedKey,
+    FeedKind,
+    Frontier,
+    Head,
+    digest,
+)
 from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.identity import AuthorId
-from meshlog.core.lives import Seals, Twin, fold_seals, sealed, twins
+from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
 from meshlog.ports import Store
@@ -62,9 +70,7 @@ class Ledger:
             fold_forms(_control_events(store, frontier)),
             DecreeLog().put(_control_events(store, frontier)),
             seals=fold_seals(_control_events(store, frontier)),
-            forks={
-                feed: store.fork_seq(feed) or 0 for feed, tips in frontier.items() if len(tips) > 1
-            },
+            forks=first_forks(store, frontier),
         )
 
     def copy(self) -> Ledger:
@@ -119,6 +125,11 @@ class Ledger:
             self._indexed = data_feeds(self.roster)
         return self._indexed
 
+    @property
+    def quarantine(self) -> dict[FeedKey, int]:
+        """Feeds with too many branches, and the last seq that counts there. O(forks)."""
+        return quarantine(self.frontier, self.forks)
+
     def twins(self) -> dict[AuthorId, Twin]:
         """Return whose identity lived on two devices at once. Cost: O(members + forks)."""
         return twins(self.roster, self.seals, self.frontier, self.forks)
@@ -144,12 +155,19 @@ class Ledger:
 
     def standings(self, store: Store) -> Standings:
         """Return what counts in the view that ``store`` keeps."""
-        return Standings(self.decrees, self.roster, StoreLineage(store), self.horizon_ms)
+        return Standings(
+            self.decrees, self.roster, StoreLineage(store), self.horizon_ms, self.quarantine
+        )
 
     def save(self, store: Store) -> None:
         """Write clock and horizon, inside the caller's transaction."""
         store.set_meta("clock", self.clock.packed().to_bytes(8, "big"))
         store.set_meta("horizon", self.horizon_ms.to_bytes(8, "big"))
+
+
+def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:
+    """Return each forked feed with the seq of the last event before its first fork."""
+    return {feed: store.fork_seq(feed) or 0 for feed, tips in frontier.items() if len(tips) > 1}
 
 
 def horizon_for(now_ms: int) -> int:

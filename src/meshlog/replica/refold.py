@@ -21,6 +21,8 @@ def changed_feeds(
     """
     tips = after.decrees.tips
     changed = {feed for event_id, feed in arrived if event_id in tips} if tips else set()
+    if after.forks:
+        changed |= {feed for feed, _ in before.quarantine.items() ^ after.quarantine.items()}
     if before.roster is after.roster and before.decree_log is after.decree_log:
         return changed
     held = {feed for feed in after.frontier if feed.kind is FeedKind.DATA}

@@ -13,11 +13,12 @@ from meshlog.core.decrees import DecreeLog
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import Stamp
+from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
 from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
 from meshlog.ports import Store
-from meshlog.replica.ledger import Ledger
+from meshlog.replica.ledger import Ledger, first_forks
 from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
 from meshlog.views.changes import unreadable
 from meshlog.views.live import LiveView, StoreLineage
@@ -141,7 +142,9 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
     horizon_ms = _number(store, "horizon", problems)
-    standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms)
+    heads = store.heads()
+    barred = quarantine(heads, first_forks(store, heads))
+    standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms, barred)
     seen = _Seen(standings)
     try:
         for arrival in store.scan():

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKind
+from meshlog.core.lives import fold_quarantine
 from meshlog.core.roster import fold
 from meshlog.core.seniority import fold_decrees
 from meshlog.views.changes import Change, read_change
@@ -31,7 +32,8 @@ def shown(
     control = [event for event in events if event.feed.kind is FeedKind.CONTROL]
     roster = fold(dataset, control)
     lineage = HeldEvents(events)
-    standings = Standings(fold_decrees(roster, control), roster, lineage, horizon_ms)
+    decrees, quarantine = fold_decrees(roster, control), fold_quarantine(events)
+    standings = Standings(decrees, roster, lineage, horizon_ms, quarantine)
     return _records(filter(standings.counts, events), lineage)
 
 

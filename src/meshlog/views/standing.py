@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of
 from meshlog.core.event import Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.roster import Roster, label
@@ -29,7 +31,14 @@ class Standing(StrEnum):
 class Standings:
     """How every event of a dataset stands: a pure function of the events held and the horizon."""
 
-    def __init__(self, decrees: Decrees, roster: Roster, lineage: Lineage, horizon_ms: int) -> None:
+    def __init__(
+        self,
+        decrees: Decrees,
+        roster: Roster,
+        lineage: Lineage,
+        horizon_ms: int,
+        quarantine: Mapping[FeedKey, int] = MappingProxyType({}),
+    ) -> None:
         """Judge with what is held now.
 
         Args:
@@ -38,7 +47,10 @@ class Standings:
                 so whatever is held counts: only what this device wrote can be.
             lineage: Answers for the whole dataset.
             horizon_ms: The latest wall time that the view counts, ms since 1970 UTC, inclusive.
+            quarantine: Feeds with too many branches, and the last seq that counts there: see
+                ``core.lives.quarantine``.
         """
+        self._quarantine = quarantine
         self.horizon_ms = horizon_ms
         self._decrees = decrees
         self._roster = roster
@@ -47,7 +59,7 @@ class Standings:
 
     def of(self, event: Event) -> Standing:
         """Return how ``event`` stands; control events are never held."""
-        if self._has_members and self._exclusion(event):
+        if self._exclusion(event):
             return Standing.EXCLUDED
         if event.feed.kind is FeedKind.DATA and self.stamp(event).wall_ms > self.horizon_ms:
             return Standing.HELD
@@ -79,6 +91,13 @@ class Standings:
 
     def _exclusion(self, event: Event) -> str:
         """Return why an event does not belong to what counts; empty where it does."""
+        if event.feed in self._quarantine and event.seq > self._quarantine[event.feed]:
+            return (
+                "after the first fork of a feed with more branches than copies of a device make:"
+                " kept, and quarantined"
+            )
+        if not self._has_members:
+            return ""
         member = self._roster.members.get(event.author)
         if member is None:
             return "its author holds no invite"
