@@ -86,7 +86,7 @@ class Trial:
 
     def run(self) -> Totals:
         """Work, cut, look; return the sums. Fails where anything acknowledged is lost."""
-        folder = Path(tempfile.mkdtemp(prefix="cut", dir=_fast_folder()))
+        folder = Path(tempfile.mkdtemp(prefix="cut", dir=fast_folder()))
         try:
             (disk_folder := folder / "disk").mkdir()
             self.luck, self.cut_luck = random.Random(self.seed), random.Random(self.seed + 1)
@@ -270,6 +270,7 @@ class Peer:
         ]
 
 
-def _fast_folder() -> str | None:
+def fast_folder() -> Path | None:
     """Return a folder in memory: what a cut leaves is computed, so no real disk is needed."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else None
