@@ -11,6 +11,7 @@ WRITING = ["init", "join", "invite", "run", "put", "set", "note", "delete", "imp
 READING = [
     "export",
     "bundle",
+    "backup",
     "forms",
     "view",
     "conflicts",

@@ -27,6 +27,7 @@ _COMMANDS = {
     "import": "transfer",
     "export": "transfer",
     "bundle": "bundle",
+    "backup": "backup",
     "forms": "forms",
     "view": "read",
     "conflicts": "conflicts",

@@ -21,8 +21,8 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file of mode 0600 that replaces ``path`` when the block ends without an error.
+def made_whole(path: Path) -> Iterator[Path]:
+    """Yield an empty file of mode 0600 that replaces ``path`` when the block ends without error.
 
     Raises:
         InputError: ``path`` is a folder, or stands in none.
@@ -32,11 +32,10 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     temporary = temporary_beside(path)
     try:
         temporary.unlink(missing_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
-        with os.fdopen(fd, "wb") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE))
+        yield temporary
+        with temporary.open("rb+") as made:
+            os.fsync(made.fileno())
         temporary.replace(path)
         sync_folder(path)
     except OSError as error:
@@ -45,6 +44,13 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write that is at ``path`` when the block ends; see ``made_whole``."""
+    with made_whole(path) as temporary, temporary.open("wb") as out:
+        yield out
 
 
 def check_target(path: Path) -> None:
