@@ -103,7 +103,7 @@ def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -
                 store.sign(event.signed(identity))
                 run = None
         signed = events[-1].seq
-    store.set_meta(_cut_key(feed), head.seq.to_bytes(4, "big"))
+    note_cut(store, feed, head.seq)
 
 
 def is_unsigned(store: Store, ledger: Ledger, feed: FeedKey) -> bool:
@@ -115,6 +115,11 @@ def last_cut(store: Store, feed: FeedKey) -> int:
     """Return the seq of our last cut in a feed; 0 before the first."""
     value = store.get_meta(_cut_key(feed))
     return int.from_bytes(value, "big") if value else 0
+
+
+def note_cut(store: Store, feed: FeedKey, seq: int) -> None:
+    """Remember up to where one of our feeds is signed, inside the caller's transaction."""
+    store.set_meta(_cut_key(feed), seq.to_bytes(4, "big"))
 
 
 def _cut_key(feed: FeedKey) -> str:

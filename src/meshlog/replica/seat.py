@@ -32,6 +32,9 @@ from meshlog.ports import Store
 
 SALT_SIZE = 16
 
+FIELDS = ("dataset", "key", "author", "name", "admission", "genesis", "genesis_ms")
+"""Names in the store's meta under which a seat is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:

@@ -1,0 +1,216 @@
+"""From the shards of a store to segments: every event whose hash still holds, in its place.
+
+An event's hash covers its feed, seq and predecessor, so a guess at these is proved or
+disproved by 32 bytes. Rows that say where an event stands are hints and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, DatasetId, Event
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.identity import AuthorId, Identity, verify
+from meshlog.core.roster import read_opening
+from meshlog.core.segment import SEGMENT_EVENTS_MAX, encode_segment
+from meshlog.tools.shards import RunRow, Shard, Shards
+
+LOOSE_MAX = 1_000
+"""Events kept in memory that no guess placed; each is tried on every gap."""
+
+LOST_KEPT_MAX = 100
+
+
+class Place(NamedTuple):
+    """Where an event may stand."""
+
+    feed: FeedKey
+    seq: int
+    prev: bytes
+    position: int
+
+
+@dataclass(slots=True)
+class Salvage:
+    """Puts shards together: ``sort`` first, then ``segments`` as often as it takes."""
+
+    shards: Shards
+    dataset: DatasetId
+    identity: Identity | None
+    """The store's own, where it is here: signs what its device had not signed yet."""
+    events: int = 0
+    """Sound, and in their place."""
+    lost: int = 0
+    """Events that were there and cannot be read."""
+    lost_places: list[str] = field(default_factory=list)
+    unsigned: int = 0
+    """Sound events that no signature covers and that we may not sign: others have them."""
+    own_heads: dict[FeedKey, int] = field(default_factory=dict)
+    """Seq of the last event in each of our feeds, signed by us."""
+    _last: Event | None = None
+    _maybe: tuple[Shard, Event] | None = None
+    """The event before, had its own id been what is damaged."""
+    _loose: list[Shard] = field(default_factory=list)
+    _tips: dict[bytes, tuple[FeedKey, int, int]] = field(default_factory=dict)
+    """Feed, seq and position of events that nothing followed yet."""
+    _keys: dict[AuthorId, bytes] = field(default_factory=dict)
+
+    def sort(self) -> None:
+        """Find every shard's place. Cost: a hash or a few per event."""
+        for shard in self.shards.events():
+            self._take(shard)
+        self._settle_maybe(None)
+        for position in list(self._gaps()):
+            if not self._fill(position):
+                self.lost += 1
+                if len(self.lost_places) < LOST_KEPT_MAX:
+                    self.lost_places.append(self._name(position))
+
+    def _gaps(self) -> Iterator[int]:
+        for count, position in enumerate(self.shards.gaps()):
+            if count >= LOOSE_MAX * LOOSE_MAX:
+                return
+            yield position
+
+    # ── places ──
+
+    def _take(self, shard: Shard) -> None:
+        for place in self._places(shard.position):
+            event = self._event(shard, place)
+            if event.id == shard.id:
+                self._settle_maybe(event)
+                self._keep(shard, event, place.position)
+                return
+        self._settle_maybe(None)
+        for run in self.shards.run_at(shard.position):
+            for place in self._in_run(run, shard.position):
+                self._maybe = (shard, self._event(shard, place))
+                return
+        self._loosen(shard)
+
+    def _loosen(self, shard: Shard) -> None:
+        if len(self._loose) < LOOSE_MAX:
+            self._loose.append(shard)
+
+    def _settle_maybe(self, following: Event | None) -> None:
+        """Decide about an event whose id did not fit: what else names it proves it."""
+        if self._maybe is None:
+            return
+        shard, event = self._maybe
+        self._maybe = None
+        proven = following is not None and following.prev == event.id
+        proven = proven or self.shards.is_head(event.id)
+        if proven or self._signatures(event, shard.position):
+            self._keep(shard, event, shard.position)
+        else:
+            self._loosen(shard)
+
+    def _keep(self, shard: Shard, event: Event, position: int) -> None:
+        self.events += 1
+        self._last = event
+        self._tips.pop(event.prev, None)
+        self._tips[event.id] = (event.feed, event.seq, position)
+        self.shards.place(shard, event, position)
+        if event.feed.kind is FeedKind.CONTROL and event.seq == 1:
+            opening = read_opening(event)
+            if opening is not None:
+                self._keys[event.author] = opening.keys
+
+    def _event(self, shard: Shard, place: Place) -> Event:
+        event = Event.make(place.feed, place.seq, shard.stamp, place.prev, shard.body, self.dataset)
+        if place.seq == 1 and place.feed.kind is FeedKind.CONTROL and event.id != shard.id:
+            genesis = Event.make(place.feed, 1, shard.stamp, place.prev, shard.body, NO_DATASET)
+            event = genesis if genesis.id == self.dataset else event
+        return event
+
+    def _places(self, position: int) -> Iterator[Place]:
+        """Yield where the event at a position may stand, the likeliest first."""
+        for run in self.shards.run_at(position):
+            yield from self._in_run(run, position)
+        if self._last is not None:
+            yield Place(self._last.feed, self._last.seq + 1, self._last.id, position)
+        yield from self._after_tips()
+        for feed in self.shards.feeds.values():
+            yield Place(feed, 1, NO_PREV, position)
+
+    def _after_tips(self) -> Iterator[Place]:
+        for tip, (feed, seq, at) in list(self._tips.items()):
+            yield Place(feed, seq + 1, tip, at + 1)
+
+    def _in_run(self, run: RunRow, position: int) -> Iterator[Place]:
+        seq = run.seq + position - run.position
+        if position == run.position and run.base is None:
+            yield Place(run.feed, seq, NO_PREV, position)
+            return
+        before = run.base if position == run.position else position - 1
+        assert before is not None, "a run without a base was handled"
+        ids: list[bytes] = []
+        if self._last is not None and self._last.seq == seq - 1:
+            ids.append(self._last.id)
+        if self._maybe is not None:
+            ids.append(self._maybe[1].id)
+        ids += [id_ for id_ in self.shards.ids_at(before) if id_ not in ids]
+        for prev in ids:
+            yield Place(run.feed, seq, prev, position)
+
+    def _fill(self, position: int) -> bool:
+        """Try loose events on a place that stayed empty: a row may have lost its position."""
+        for shard in self._loose:
+            places = [
+                place
+                for run in self.shards.run_at(position)
+                for place in self._in_run(run, position)
+            ]
+            for place in (*places, *self._after_tips()):
+                event = self._event(shard, place)
+                if event.id == shard.id:
+                    self._loose.remove(shard)
+                    self._keep(shard, event, position)
+                    return True
+        return False
+
+    def _name(self, position: int) -> str:
+        for run in self.shards.run_at(position):
+            kind = "data" if run.feed.kind is FeedKind.DATA else "control"
+            seq = run.seq + position - run.position
+            feed = f"the {kind} feed {run.feed.incarnation:08x} of <{run.feed.author.hex()[:8]}>"
+            return f"event {seq} of {feed}"
+        return f"the event at position {position}"
+
+    # ── segments ──
+
+    def segments(self) -> Iterator[bytes]:
+        """Yield segments, each up to a cut, mostly in the order in which the store took them."""
+        self.unsigned = 0
+        runs: dict[bytes, list[Event]] = {}
+        for position, event in self.shards.placed():
+            run = [*runs.pop(event.prev, []), event]
+            signatures = self._signatures(event, position)
+            if not signatures and len(run) < SEGMENT_EVENTS_MAX:
+                runs[event.id] = run
+            else:
+                yield from self._cut(run, signatures)
+        for run in runs.values():
+            yield from self._cut(run, [])
+
+    def _cut(self, run: Sequence[Event], signatures: Sequence[bytes]) -> Iterator[bytes]:
+        last = run[-1]
+        own = self.identity is not None and last.author == self.identity.author
+        if own and self.identity is not None:
+            signatures = signatures or [last.signed(self.identity).signature]
+            self.own_heads[last.feed] = max(self.own_heads.get(last.feed, 0), last.seq)
+        if not signatures:
+            self.unsigned += len(run)
+        for signature in signatures:
+            yield encode_segment([*run[:-1], replace(last, signature=signature)])
+
+    def _signatures(self, event: Event, position: int) -> list[bytes]:
+        """Return a signature that holds at a position; of somebody unknown, what rows say."""
+        found = self.shards.cuts_at(position)
+        keys = self._keys.get(event.author)
+        if keys is None:
+            return found[:1]
+        message = CUT_DOMAIN + event.id
+        return [signature for signature in found if verify(keys, signature, message)][:1]

@@ -1,0 +1,287 @@
+"""A store with damage anywhere is written anew from all in it that holds; nothing is made up."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from meshlog.core.identity import Identity
+from meshlog.errors import MeshlogError, StoreBusyError, StoreError
+from meshlog.replica import Replica
+from meshlog.store import SqliteStore
+from meshlog.tools import repair as repairs
+from meshlog.tools.fsck import fsck
+from meshlog.tools.repair import RepairReport, repair, take_from
+from meshlog.tools.taking import Taken
+from tests.tools.camp import T0_MS, Device
+
+NOW_MS = T0_MS + 10_000_000
+PAGE = 4096
+
+
+def quiet(_done: int, _total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Identity]:
+    """A store of base's: what it and ann wrote, the latest not signed yet; closed."""
+    path = tmp_path_factory.mktemp("template") / "base.db"
+    base = Device("base", 1, path)
+    ann = Device("ann", 2, at=base)
+    for number in range(40):
+        base.write("record.put", record_id=f"W-{number}", form="well", fields={"depth": number})
+        if number % 8 == 7:
+            base.give(ann)
+            ann.write("note.add", record_id=f"W-{number}", text="seen" * 40)
+            ann.write("field.set", record_id=f"W-{number}", field="depth", value=-number)
+            ann.give(base)
+    base.write("note.add", record_id="W-0", text="x" * 9_000)
+    base.write("note.add", record_id="W-0", text="the last word, unsigned")
+    base.store.close()
+    return path, base.replica.identity
+
+
+@pytest.fixture
+def damaged(template: tuple[Path, Identity], tmp_path: Path) -> Path:
+    return Path(shutil.copyfile(template[0], tmp_path / "base.db"))
+
+
+def ids(path: Path) -> set[bytes]:
+    store = SqliteStore(path, read_only=True)
+    try:
+        return {arrival.event.id for arrival in store.scan()}
+    finally:
+        store.close()
+
+
+def clean(path: Path) -> bool:
+    store = SqliteStore(path, read_only=True)
+    try:
+        return fsck(store, store.get_meta("dataset") or b"").is_clean  # type: ignore[arg-type]
+    finally:
+        store.close()
+
+
+def mend(path: Path, identity: Identity) -> RepairReport:
+    return repair(path, identity, NOW_MS, quiet)
+
+
+def test_a_sound_store_comes_out_with_every_event(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    before = ids(template[0])
+
+    report = mend(damaged, template[1])
+
+    beside = sorted(path.name for path in damaged.parent.iterdir())
+    assert beside == ["base.db", "base.db.damaged", "base.db.lock"]
+    assert (report.lost, report.waiting, report.refused) == (0, 0, 0)
+    assert ids(damaged) == before
+    assert ids(Path(report.kept_as)) == before
+
+
+def test_the_repaired_store_goes_on_as_a_new_life_and_keeps_seat_and_view(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    before = SqliteStore(damaged, read_only=True)
+    key, life = before.get_meta("key"), before.get_meta("incarnation")
+    before.close()
+
+    mend(damaged, template[1])
+    store = SqliteStore(damaged)
+    replica = Replica(store, template[1], NOW_MS, random.Random(3))
+
+    assert (replica.seat.key, replica.seat.name) == (key, "base")
+    assert store.get_meta("incarnation") != life
+    assert len(replica.view.snapshot()) == 40
+    replica.append("note.add", {"record_id": "W-1", "text": "after"}, NOW_MS)
+    assert fsck(store, replica.dataset).is_clean
+    store.close()
+
+
+def says_to_join_again(path: Path, identity: Identity) -> bool:
+    """Repair; return whether it could not be done because the seat is what was lost."""
+    try:
+        mend(path, identity)
+    except StoreError as error:
+        if "join again" in str(error):
+            return True
+        raise
+    return False
+
+
+def flips(size: int, count: int, seed: int) -> list[int]:
+    luck = random.Random(seed)
+    return [luck.randrange(size * 8) for _ in range(count)]
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(4))
+def test_one_flipped_bit_anywhere_costs_at_most_one_event(
+    template: tuple[Path, Identity], tmp_path: Path, seed: int
+) -> None:
+    whole = template[0].read_bytes()
+    before = ids(template[0])
+    unrepaired = 0
+    for number, bit in enumerate(flips(len(whole), 60, seed)):
+        path = tmp_path / f"{number}.db"
+        bad = bytearray(whole)
+        bad[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bad)
+        if says_to_join_again(path, template[1]):
+            assert path.read_bytes() == bytes(bad)
+            unrepaired += 1
+            continue
+        after = ids(path)
+        assert after <= before, (seed, bit)
+        assert clean(path), (seed, bit)
+        lost = before - after
+        assert len(lost) <= 33, (seed, bit, len(lost))
+    assert unrepaired <= 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_zeroed_page_costs_what_stood_on_it(
+    template: tuple[Path, Identity], tmp_path: Path, seed: int
+) -> None:
+    whole = template[0].read_bytes()
+    before = ids(template[0])
+    page = random.Random(seed).randrange(1, len(whole) // PAGE)
+    path = tmp_path / "torn.db"
+    path.write_bytes(whole[: page * PAGE] + bytes(PAGE) + whole[(page + 1) * PAGE :])
+
+    if not says_to_join_again(path, template[1]):
+        assert ids(path) <= before
+        assert clean(path)
+
+
+def test_what_was_lost_comes_from_a_backup(
+    template: tuple[Path, Identity], damaged: Path, tmp_path: Path
+) -> None:
+    before = ids(damaged)
+    body = b"seen" * 40
+    data = damaged.read_bytes()
+    at = data.index(body, len(data) // 4)
+    damaged.write_bytes(data[:at] + b"S" + data[at + 1 :])
+
+    report = mend(damaged, template[1])
+    assert report.lost == 1
+    assert "of the data feed" in report.lost_places[0]
+    brought = bring(damaged, template[1], template[0])
+
+    assert before <= ids(damaged)
+    assert brought.events >= 1
+    assert clean(damaged)
+
+
+def bring(path: Path, identity: Identity, source: Path) -> RepairReport:
+    store = SqliteStore(path)
+    replica = Replica(store, identity, NOW_MS, random.Random(4))
+
+    def ingest(segments: Sequence[bytes]) -> Taken:
+        taken = replica.ingest(segments, NOW_MS)
+        return Taken(taken.events, taken.verdicts)
+
+    try:
+        return take_from(source, replica.dataset, ingest, bytes.hex, path.parent, quiet)
+    finally:
+        store.close()
+
+
+def test_events_after_a_lost_one_wait_in_the_damaged_file_until_it_has_come(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    """First the lost event from somebody who has it, then the rest from the old file."""
+    before = ids(damaged)
+    data = damaged.read_bytes()
+    at = data.index(b"x" * 2_000)
+    damaged.write_bytes(data[:at] + b"y" + data[at + 1 :])
+
+    report = mend(damaged, template[1])
+    assert len(before - ids(damaged)) == 2
+    assert (report.lost, report.waiting) == (1, 1)
+
+
+def test_a_store_that_has_forgotten_its_seat_says_what_to_do(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    connection = sqlite3.connect(damaged)
+    connection.execute("DELETE FROM meta")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.commit()
+    connection.execute("VACUUM")
+    connection.close()
+    before = damaged.read_bytes()
+
+    with pytest.raises(StoreError, match="join again in a new store"):
+        mend(damaged, template[1])
+
+    assert damaged.read_bytes() == before
+
+
+def test_nothing_is_repaired_while_somebody_works_with_it(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    store = SqliteStore(damaged)
+
+    with pytest.raises(StoreBusyError):
+        mend(damaged, template[1])
+
+    store.close()
+
+
+@pytest.mark.parametrize("step", ["link", "fold", "unlink", "replace"])
+def test_interrupted_at_any_step_the_old_store_or_the_new_is_there(
+    template: tuple[Path, Identity],
+    damaged: Path,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = ids(damaged)
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    target: tuple[object, str] = {
+        "link": (repairs.os, "link"),
+        "fold": (repairs, "_fold_wal"),
+        "unlink": (repairs, "sync_folder"),
+        "replace": (Path, "replace"),
+    }[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(*target, crash)
+        with pytest.raises(KeyboardInterrupt):
+            mend(damaged, template[1])
+
+    assert ids(damaged) == before
+    mend(damaged, template[1])
+    assert ids(damaged) == before
+
+
+def test_what_no_store_is_gives_one_sentence(
+    tmp_path: Path, template: tuple[Path, Identity]
+) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(random.Random(1).randbytes(20_000))
+    store_path = Path(shutil.copyfile(template[0], tmp_path / "base.db"))
+
+    with pytest.raises(MeshlogError, match="nothing of a store"):
+        bring(store_path, template[1], photo)
+
+
+def test_a_store_of_another_dataset_is_refused(
+    tmp_path: Path, template: tuple[Path, Identity]
+) -> None:
+    other = Device("other", 9, tmp_path / "other.db")
+    other.store.close()
+    store_path = Path(shutil.copyfile(template[0], tmp_path / "base.db"))
+
+    with pytest.raises(MeshlogError, match="another dataset"):
+        bring(store_path, template[1], tmp_path / "other.db")
