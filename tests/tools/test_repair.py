@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -250,7 +251,7 @@ def test_interrupted_at_any_step_the_old_store_or_the_new_is_there(
         raise KeyboardInterrupt
 
     target: tuple[object, str] = {
-        "link": (repairs.os, "link"),
+        "link": (os, "link"),
         "fold": (repairs, "_fold_wal"),
         "unlink": (repairs, "sync_folder"),
         "replace": (Path, "replace"),

@@ -119,7 +119,7 @@ def import_command(place: Place, file: Path, as_json: bool) -> int:
     """
     _check_file(file)
     with reading(place) as read:
-        dataset, keys, name_of = read.roster.dataset, keys_of(read), _names(read)
+        dataset, keys, name_of = read.roster.dataset, keys_of(read), names_of(read)
     with (
         writing(stampless(place)) as writer,
         progress(f"importing {file.name}, bytes") as advance,
@@ -131,7 +131,7 @@ def import_command(place: Place, file: Path, as_json: bool) -> int:
     else:
         parts = [f"{count(report.events, 'new event')}", f"{report.known:,} segments known before"]
         say(f"{file}: {', '.join(parts)}")
-        _show_faults(file, report)
+        show_faults(file, report)
     return 0 if report.is_clean else 1
 
 
@@ -147,7 +147,7 @@ def show_command(place: Place, file: Path, as_json: bool) -> int:
     _check_file(file)
     with reading(place) as read:
         report = check_bundle(file, read.roster.dataset, keys_of(read))
-        name_of = _names(read)
+        name_of = names_of(read)
     if as_json:
         say_json(_public(report))
         return 0 if report.is_clean else 1
@@ -158,7 +158,7 @@ def show_command(place: Place, file: Path, as_json: bool) -> int:
         say(f"who held   {count(about.events, 'event')} then")
         say(f"carries    {'all of them' if about.is_whole else 'what was new since a point'}")
     say(f"segments   {report.segments:,}")
-    _show_faults(file, report)
+    show_faults(file, report)
     if report.is_clean:
         say("It is whole.")
     return 0 if report.is_clean else 1
@@ -181,7 +181,8 @@ def keys_of(read: Reading) -> list[bytes]:
     return [key]
 
 
-def _names(read: Reading) -> NameOf:
+def names_of(read: Reading) -> NameOf:
+    """Return what says what people call an author."""
     roster = read.roster
     return lambda author: label(roster, author)
 
@@ -194,7 +195,8 @@ def _public(report: BundleReport) -> dict[str, object]:
     }
 
 
-def _show_faults(file: Path, report: BundleReport) -> None:
+def show_faults(file: Path, report: BundleReport) -> None:
+    """Say what was wrong with a bundle file."""
     for damage in report.damages[:FAULTS_SHOWN]:
         hint(f"{file}, from byte {damage.at_bytes:,}: {damage.what}")
     if report.damage_count > FAULTS_SHOWN:

@@ -3,36 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from meshlog.cli.command import Place, command, json_option, store_options
 from meshlog.cli.output import count, hint, say, say_json, shown
 from meshlog.cli.progress import progress
+from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
 from meshlog.errors import StoreError
 from meshlog.store import SqliteStore
 from meshlog.tools.fsck import FsckReport, fsck, rebuild_view
 
-_NO_STORE = (
-    "put a backup in its place, or join again in a new store: the others still have the data"
+_NO_STORE = "`meshlog fsck --repair` writes it anew from all in it that holds"
+
+
+@command(
+    "fsck",
+    example="""
+        meshlog fsck
+        meshlog fsck --repair
+        meshlog fsck --repair-from /media/stick/backup.db
+    """,
 )
-
-
-@command("fsck", example="meshlog fsck\nmeshlog fsck --rebuild")
 @click.option(
     "--rebuild",
     is_flag=True,
     help="First make the view again from the events; needs the node stopped.",
 )
+@click.option(
+    "--repair",
+    "mend",
+    is_flag=True,
+    help="Write a damaged store anew from all in it that holds; needs the node stopped.",
+)
+@click.option(
+    "--repair-from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Repair where that is needed, then take what is lacking from a bundle, a backup, or"
+    " another store, damaged or not.",
+)
 @json_option("Print the report as JSON.")
 @store_options
-def fsck_command(place: Place, rebuild: bool, as_json: bool) -> int:
+def fsck_command(
+    place: Place, rebuild: bool, mend: bool, source: Path | None, as_json: bool
+) -> int:
     """Check the whole store.
 
     Reads the file, every hash and signature, and holds the view against the events.
-    Changes nothing without --rebuild. The exit code is 1 where something is wrong.
+    Changes nothing without an option. The exit code is 1 where something is wrong.
     """
+    if source is not None:
+        check_source(source)
+    if (mend or source is not None) and not place.data.exists():
+        raise StoreError(f"{place.data} does not exist: name another file with --data")
+    if (mend or source is not None) and not _is_clean(place):
+        mend_store(place)
+    elif mend and source is None:
+        say(f"{place.data} holds: there is nothing to repair")
+    if source is not None:
+        take_lacking(place, source)
     if rebuild:
         if not place.data.exists():
             raise StoreError(f"{place.data} does not exist: name another file with --data")
@@ -41,12 +74,7 @@ def fsck_command(place: Place, rebuild: bool, as_json: bool) -> int:
             rebuild_view(own, dataset_of(own, place.data))
         finally:
             own.close()
-    store = _opened(place)
-    try:
-        with progress("checking, steps") as advance:
-            report = fsck(store, dataset_of(store, place.data), advance)
-    finally:
-        store.close()
+    report = _checked(place)
     if as_json:
         skipped = [
             {"event": event_id.hex(), "reason": reason} for event_id, reason in report.unreadable
@@ -55,6 +83,22 @@ def fsck_command(place: Place, rebuild: bool, as_json: bool) -> int:
     else:
         _show(report)
     return 0 if report.is_clean else 1
+
+
+def _checked(place: Place) -> FsckReport:
+    store = _opened(place)
+    try:
+        with progress("checking, steps") as advance:
+            return fsck(store, dataset_of(store, place.data), advance)
+    finally:
+        store.close()
+
+
+def _is_clean(place: Place) -> bool:
+    try:
+        return _checked(place).is_clean
+    except StoreError:
+        return False
 
 
 def _opened(place: Place) -> SqliteStore:

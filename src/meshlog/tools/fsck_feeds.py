@@ -13,11 +13,8 @@ from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
 from meshlog.ports import Store
 
-RESTORE = (
-    "Keep a copy of this file, join again in a new store, and bring in by export and import"
-    " what only this one has"
-)
-REFETCH = "Join again in a new store; the others still have it"
+RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
+REFETCH = f"{RESTORE}; the others still have the rest"
 
 _BEFORE_ALL = Stamp(-1, 0)
 

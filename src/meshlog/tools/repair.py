@@ -23,7 +23,7 @@ from meshlog.errors import InputError, StoreError
 from meshlog.replica import Replica, pen, seat
 from meshlog.store import SqliteStore
 from meshlog.store.file import sync_folder
-from meshlog.store.instance import SUFFIX
+from meshlog.store.instance import NOTE_SUFFIX, SUFFIX
 from meshlog.store.lock import ProcessLock
 from meshlog.sync.holdings import Verdict
 from meshlog.tools.fsck import fsck
@@ -286,7 +286,8 @@ def _swap(path: Path, new: Path) -> Path:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     sync_folder(path)
     new.replace(path)
-    path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+    for suffix in (SUFFIX, NOTE_SUFFIX):  # the guard of the old file
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     sync_folder(path)
     return kept
 
@@ -314,5 +315,5 @@ def _sync(path: Path) -> None:
 
 
 def _remove(new: Path) -> None:
-    for suffix in ("", "-wal", "-shm", ".lock", SUFFIX):
+    for suffix in ("", "-wal", "-shm", ".lock", SUFFIX, NOTE_SUFFIX):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
