@@ -19,6 +19,7 @@ READING = [
     "log",
     "status",
     "fsck",
+    "doctor",
     "sim",
     "demo",
 ]

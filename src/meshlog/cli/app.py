@@ -35,6 +35,7 @@ _COMMANDS = {
     "log": "trace",
     "status": "status",
     "fsck": "check",
+    "doctor": "doctor",
     "demo": "demo",
     "sim": "sim",
 }

@@ -246,14 +246,14 @@ def _read(path: Path) -> bytes:
 
 
 def _is_steady(path: Path) -> bool:
-    return _kind_of_file_system(path) not in _UNSTEADY
+    return kind_of_file_system(path) not in _UNSTEADY
 
 
 def _checksum(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def _kind_of_file_system(path: Path) -> str:
+def kind_of_file_system(path: Path) -> str:
     """Return e.g. ``ext4``, as Linux says it; empty where it does not."""
     device = path.stat().st_dev
     name = f"{os.major(device)}:{os.minor(device)}"
