@@ -16,7 +16,7 @@ from meshlog.tools.checkup import Finding, bad, ok, warn
 
 
 def check_store(path: Path) -> Iterator[Finding]:
-    """Look into the store, beside whoever has it. Reads no events but those that say who belongs."""
+    """Look into the store, beside whoever has it. Reads only the events that say who belongs."""
     if not path.exists():
         advice = "meshlog init NAME makes one, meshlog join INVITE joins one; --data names another"
         yield bad("store", f"{path} does not exist", advice)
