@@ -22,7 +22,7 @@ def test_alone_it_lists_the_scenarios() -> None:
     result = sim()
 
     assert result.return_value == 0
-    for name in ("pair", "cell20", "chain5", "basecamp", "convoy", "storm"):
+    for name in ("pair", "cell20", "chain5", "basecamp", "convoy", "gale"):
         assert f"\n{name} " in result.output
 
 

@@ -6,11 +6,11 @@ import difflib
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshlog.cli.command import PERCENT, Whole, command
+from meshlog.cli.command import CONTEXT, PERCENT, Command, Whole
 
 if TYPE_CHECKING:
     from meshlog.sim.runner import Report
@@ -19,7 +19,31 @@ if TYPE_CHECKING:
 SEED_MAX = 2**32 - 1
 
 
-@command("sim", example="meshlog sim cell20 --seed 7\nmeshlog sim storm --sf 10 --svg storm.svg")
+class _Sim(Command):
+    """Plays scenarios; the word ``storm`` leads to a command of its own."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the command that the first word names."""
+        if args[:1] == ["storm"]:
+            from meshlog.cli.storm import storm_command
+
+            return storm_command.make_context("sim storm", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(
+    "sim",
+    cls=_Sim,
+    example="meshlog sim cell20 --seed 7\nmeshlog sim gale --sf 10 --svg gale.svg\n"
+    "meshlog sim storm --seeds 1000",
+    context_settings=CONTEXT,
+)
 @click.argument("scenario", required=False)
 @click.option("--seed", type=Whole(0, SEED_MAX), default=1, show_default=True,
     help="Decides everything: same seed, same run.")  # fmt: skip
@@ -42,7 +66,8 @@ def sim_command(
     """Play a day on the air in seconds.
 
     Real replicas on simulated LoRa radios: half duplex, collisions, loss, duty cycle.
-    Without a SCENARIO, lists them. The exit code is 1 where devices did not agree in the
+    Without a SCENARIO, lists them. `meshlog sim storm` breaks everything at once, a thousand
+    times: see `meshlog sim storm --help`. The exit code is 1 where devices did not agree in the
     end, or a check failed.
     """
     from meshlog.sim.scenarios import SCENARIOS
@@ -79,7 +104,7 @@ def _list(scenarios: list[Scenario]) -> None:
 
     rows = [[one.name, f"{one.hours:g} h", one.about] for one in scenarios]
     show_table(["scenario", "plays", "what happens"], rows, width_max=60)
-    hint("\nplay one: meshlog sim cell20 --seed 1")
+    hint("\nplay one: meshlog sim cell20 --seed 1; break everything: meshlog sim storm")
 
 
 def _check_place(path: Path | None) -> None:

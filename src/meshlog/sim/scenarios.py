@@ -156,7 +156,7 @@ STORM_LOSS = 0.3
 STORM_SKEW_MS = 5 * MINUTE_MS
 
 
-def _storm(stage: Stage) -> None:
+def _gale(stage: Stage) -> None:
     """30 % loss, flipped bits, clocks minutes off, islands that change, two cloned cards."""
     names = ["base", "team_a", "team_b", "team_c", "team_d"]
     stage.weather(Weather(loss=STORM_LOSS, corruption=0.01))
@@ -217,7 +217,7 @@ SCENARIOS = {
         Scenario("chain5", "5 devices, each hears the next only", _chain5, 1.5),
         Scenario("basecamp", "base and 4 teams that come and go over 24 hours", _basecamp, 24),
         Scenario("convoy", "5 vehicles out a 60 km road and back, base at its start", _convoy, 8),
-        Scenario("storm", "30 % loss, 2 cloned devices, skewed clocks, islands", _storm, 5),
+        Scenario("gale", "30 % loss, 2 cloned devices, skewed clocks, islands", _gale, 5),
     )
 }
 """By name, in the order in which people meet them."""

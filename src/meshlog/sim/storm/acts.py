@@ -16,8 +16,8 @@ from meshlog.sim.storm.writing import Items, some_items
 
 YEAR_2099_MS = 4_070_908_800_000
 DRIFT_MS_MAX = 900_000
-CLONES_MAX, RESTORES_MAX = 2, 3
-OPERATIONS_MAX = 12
+CLONES_MAX, RESTORES_MAX = 2, 6
+OPERATIONS_MAX = 20
 """The power goes within so many operations of the disk, or after a while."""
 
 Act = Callable[[World, Device, random.Random], None]
@@ -182,16 +182,16 @@ def _restore(world: World, device: Device, luck: random.Random) -> None:
         if not world.healed:
             world.restore(device, whole=whole)
 
-    world.agenda.later(luck.randint(60_000, 3 * HOUR_MS), put_back)
+    world.agenda.later(luck.randint(60_000, HOUR_MS), put_back)
 
 
 _MISHAPS: dict[str, tuple[float, int, Act]] = {
-    "partition": (3.0, 100, _part),
-    "crash": (2.0, 100, _crash),
-    "full_disk": (0.5, 20, _fill),
-    "clock": (0.5, 20, _set_clock),
-    "clone": (0.4, CLONES_MAX, _clone),
-    "restore": (0.6, RESTORES_MAX, _restore),
+    "partition": (5.0, 100, _part),
+    "crash": (6.0, 100, _crash),
+    "full_disk": (1.5, 20, _fill),
+    "clock": (1.5, 20, _set_clock),
+    "clone": (0.6, CLONES_MAX, _clone),
+    "restore": (2.0, RESTORES_MAX, _restore),
 }
 """Kind: how many an hour, how many at most, and what happens."""
 
