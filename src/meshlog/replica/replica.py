@@ -421,7 +421,8 @@ class Replica:
 
     def _too_busy(self, segments: Sequence[bytes]) -> Ingested:
         self.refused[Verdict.BUSY] += len(segments)
-        return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset())
+        unread = (None,) * len(segments)
+        return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset(), unread)
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 

@@ -177,6 +177,8 @@ class World:
         self.devices[name] = copy
         if whole:
             self.book.doubled.add(device.identity.author)
+        if device.name in self.book.ahead:
+            self.book.ahead.add(name)
         self.boot(copy)
         return copy
 

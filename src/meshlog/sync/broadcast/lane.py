@@ -248,6 +248,7 @@ class Lane:
             self._settle()
             return []
         self._asking.said(now_ms)
+        self._loose.asked()
         if not messages:
             return [self._beacon(now_ms)]
         room = CARGO_SIZE_MAX - sum(len(encode_message(message)) for message in messages)

@@ -16,6 +16,10 @@ READY_MAX = 16
 LOOSE_BYTES_MAX = 65_536
 """What may wait, of all feeds together: about 150 packets. The oldest goes first."""
 
+ASKED_MAX = 8
+"""Statements in a row that ask for holes in vain; then nobody near has what fills them, and a
+segment that a hostile member made up is not asked about for ever. A choice."""
+
 
 class _Piece(NamedTuple):
     run: Run
@@ -29,6 +33,7 @@ class Loose:
         """Keep nothing yet."""
         self._pieces: list[_Piece] = []
         self._size_bytes = 0
+        self._asked = 0
 
     def __len__(self) -> int:
         """Return how many segments wait."""
@@ -38,16 +43,25 @@ class Loose:
         """Keep a segment that nothing could be done with yet."""
         if any(piece.data == data for piece in self._pieces):
             return
+        if not self._pieces:
+            self._asked = 0
         self._pieces.append(_Piece(run, data))
         self._size_bytes += len(data)
         while self._size_bytes > LOOSE_BYTES_MAX:
             self._size_bytes -= len(self._pieces.pop(0).data)
+
+    def asked(self) -> None:
+        """Count a statement that asked for what lacks; too many in vain end the wait."""
+        self._asked += 1
+        if self._asked > ASKED_MAX:
+            self._pieces, self._size_bytes, self._asked = [], 0, 0
 
     def take_ready(self, frontier: Frontier) -> list[bytes]:
         """Return the segments that may be linked now, and keep them no more."""
         ready = [piece for piece in self._pieces if piece.run.first <= _reach(frontier, piece) + 1]
         ready = sorted(ready, key=lambda piece: piece.run.first)[:READY_MAX]
         if ready:
+            self._asked = 0
             self._pieces = [piece for piece in self._pieces if piece not in ready]
             self._size_bytes = sum(len(piece.data) for piece in self._pieces)
         return [piece.data for piece in ready]
