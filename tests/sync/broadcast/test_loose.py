@@ -88,7 +88,7 @@ def test_two_neighbours_with_other_holes_get_what_either_lacks():
 
 
 def test_what_nobody_can_link_is_not_asked_about_for_ever() -> None:
-    """One segment of a hostile member, whose base exists nowhere, cost a cell 60 packets an hour."""
+    """A hostile member's segment, whose base exists nowhere, cost a cell 60 packets an hour."""
     loose = Loose()
     loose.keep(Run(FEED, 21, 30), b"made up")
 
