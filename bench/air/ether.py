@@ -49,7 +49,7 @@ class Ether:
         self._agenda = Agenda(EPOCH_MS + HOUR_MS)
         self._replicas = replicas
         self._wake_ms: dict[int, int] = {}
-        self._air = AirKey(replicas[0].dataset, replicas[0].seat.key)
+        self._air = AirKey(replicas[0].dataset, replicas[0].ring)
 
     @property
     def now_ms(self) -> int:

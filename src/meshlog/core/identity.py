@@ -12,7 +12,7 @@ from typing import NewType
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from meshlog.errors import IdentityError
 
@@ -78,7 +78,7 @@ def verify_bare(public: bytes, signature: bytes, message: bytes) -> bool:
 class Identity:
     """A key pair that can sign. Made from 64 private bytes; never prints them."""
 
-    __slots__ = ("_private", "_signer", "author", "keys")
+    __slots__ = ("_exchange", "_private", "_signer", "author", "keys")
 
     def __init__(self, private: bytes) -> None:
         """Load X25519 ‖ Ed25519 private bytes.
@@ -90,9 +90,10 @@ class Identity:
             raise IdentityError(f"an identity is {KEYS_SIZE} bytes, this is {len(private)}")
         self._private = private
         self._signer = Ed25519PrivateKey.from_private_bytes(private[32:])
-        exchange = X25519PrivateKey.from_private_bytes(private[:32]).public_key()
+        self._exchange = X25519PrivateKey.from_private_bytes(private[:32])
         self.keys: bytes = (
-            exchange.public_bytes_raw() + self._signer.public_key().public_bytes_raw()
+            self._exchange.public_key().public_bytes_raw()
+            + self._signer.public_key().public_bytes_raw()
         )
         self.author: AuthorId = author_id(self.keys)
 
@@ -104,6 +105,14 @@ class Identity:
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature (RFC 8032; deterministic)."""
         return self._signer.sign(message)
+
+    def agree(self, public: bytes) -> bytes:
+        """Return the 32 bytes that we share with the holder of an X25519 public key (RFC 7748).
+
+        Raises:
+            ValueError: The key is of small order.
+        """
+        return self._exchange.exchange(X25519PublicKey.from_public_bytes(public))
 
     def __repr__(self) -> str:
         """Show the author id only."""

@@ -137,7 +137,7 @@ class SeamExchange:
         self._closed = False
         self._open: dict[int, tuple[Peer, int]] = {}
         self._round = 0
-        self._asked: dict[int, tuple[Peer, int]] = {}
+        self._asked: dict[int, tuple[Peer, int, bytes]] = {}
         self._tokens = 0
         self.refused = 0
         """Messages that were not of this dataset."""
@@ -169,8 +169,9 @@ class SeamExchange:
                 del self._open[frame.exchange]
                 self._put(Answered(Peer(src), frame.exchange, frame.bundle))
             return
+        self._gate.ring.prove(Peer(src), frame.key)
         self._tokens += 1
-        self._asked[self._tokens] = (Peer(src), frame.exchange)
+        self._asked[self._tokens] = (Peer(src), frame.exchange, frame.key)
         self._put(Asked(Peer(src), self._tokens, frame.bundle))
 
     def _put(self, happened: Input) -> None:
@@ -198,7 +199,7 @@ class SeamExchange:
                 self._open[exchange] = (peer, self._round)
                 self._transport.send(peer, encode_frame(self._gate, ASK, exchange, request))
             case Answer(token, answer):
-                peer, exchange = self._asked.pop(token)
-                self._transport.send(peer, encode_frame(self._gate, ANSWER, exchange, answer))
+                peer, exchange, key = self._asked.pop(token)
+                self._transport.send(peer, encode_frame(self._gate, ANSWER, exchange, answer, key))
             case Shout() | WakeAt():
                 pass

@@ -99,7 +99,7 @@ class RadioWorld:
         self.devices: dict[str, Device] = {}
         self.known: set[bytes] = set()
         """Ids of all events that any device held when ``lacking`` looked."""
-        self._labels: Labels | None = None
+        self._labels: dict[str, Labels] = {}
         self._cards: tempfile.TemporaryDirectory[str] | None = None
         self._guards: dict[str, CardGuard] = {}
 
@@ -258,7 +258,7 @@ class RadioWorld:
 
     def _switch_on(self, device: Device) -> None:
         replica = device.replica
-        self._labels = self._labels or Labels(replica.dataset, replica.seat.key)
+        self._labels[device.name] = Labels(replica.dataset, replica.ring)
         lane = device.lane = LinkLane(
             device.station,
             self.agenda,
@@ -311,8 +311,7 @@ class RadioWorld:
             case Answer(token, answer):
                 lane.answer(token, answer)
             case Shout(packet):
-                assert self._labels is not None, "whoever shouts was switched on"
-                lane.shout(packet, self._labels.of(packet))
+                lane.shout(packet, self._labels[device.name].of(packet))
             case WakeAt(when_ms):
                 self._wake_at(device, lane, when_ms)
             case _:

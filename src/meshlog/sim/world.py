@@ -51,7 +51,7 @@ class SimNode:
     """How far its wall clock is ahead of the world's."""
     wake_ms: int | None = None
     open: dict[int, Peer] = field(default_factory=dict)
-    asked: dict[int, tuple[Peer, int]] = field(default_factory=dict)
+    asked: dict[int, tuple[Peer, int, bytes]] = field(default_factory=dict)
 
 
 class World:
@@ -195,8 +195,8 @@ class World:
                 self._later(TIMEOUT_MS, lambda: self._time_out(node, peer, exchange))
                 self._send(node, peer, encode_frame(gate, ASK, exchange, request))
             case Answer(token, answer):
-                peer, exchange = node.asked.pop(token)
-                self._send(node, peer, encode_frame(gate, ANSWER, exchange, answer))
+                peer, exchange, key = node.asked.pop(token)
+                self._send(node, peer, encode_frame(gate, ANSWER, exchange, answer, key))
             case Shout():
                 pass  # this world has links only; sim.radio has the air
             case WakeAt(when_ms):
@@ -241,7 +241,8 @@ class World:
         return lambda: self._arrive(Peer(src), self.nodes[dst], frame)
 
     def _arrive(self, src: Peer, node: SimNode, data: bytes) -> None:
-        frame = decode_frame(node.replica.gate(), data)
+        gate = node.replica.gate()
+        frame = decode_frame(gate, data)
         if frame is None:
             return
         if frame.kind == ANSWER:
@@ -249,6 +250,7 @@ class World:
                 del node.open[frame.exchange]
                 self._handle(node, Answered(src, frame.exchange, frame.bundle))
             return
+        gate.ring.prove(src, frame.key)
         token = next(self._ticket)
-        node.asked[token] = (src, frame.exchange)
+        node.asked[token] = (src, frame.exchange, frame.key)
         self._handle(node, Asked(src, token, frame.bundle))

@@ -210,6 +210,7 @@ class Engine:
         self._note_time(peer, messages, now_ms)
         before = self._holdings.root()
         session = state.session
+        session.control_only = not self._holdings.may_hear(peer)
         request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
         if session.beacon is not None:
             state.held_count = session.beacon.event_count
@@ -262,7 +263,10 @@ class Engine:
         ):  # of two syncs that cross, the lesser name's goes on
             state.session, state.exchange, crossing = None, 0, False
         budget_bytes = 0 if crossing else state.batch_size_bytes
-        answer, heard, settled = reply(self._holdings, messages, budget_bytes, now_ms)
+        control_only = not self._holdings.may_hear(state.peer)
+        answer, heard, settled = reply(
+            self._holdings, messages, budget_bytes, now_ms, control_only=control_only
+        )
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
         state.driven_until_ms = now_ms + self._driven_ms(state)

@@ -1,7 +1,7 @@
 """Exchanges carried in plain messages, each with a MAC: the seed's transport seam, the simulator.
 
-A message is a type byte, four bytes of exchange number, eight bytes of MAC under the
-dataset's key, and a bundle: whoever does not hold the key is not heard.
+A message is a type byte, four bytes of exchange number, eight bytes of MAC under a key of
+the dataset's, and a bundle: whoever holds none is not heard.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ class Frame(NamedTuple):
     kind: int
     exchange: int
     bundle: bytes
+    key: bytes
+    """The dataset's key that its sender holds: an answer is made with the same."""
 
 
-def encode_frame(gate: KeyGate, kind: int, exchange: int, bundle: bytes) -> bytes:
-    """Return the message that carries ``bundle``."""
+def encode_frame(
+    gate: KeyGate, kind: int, exchange: int, bundle: bytes, key: bytes | None = None
+) -> bytes:
+    """Return the message that carries ``bundle``, under ``key`` or the current one."""
     head = bytes((kind,)) + exchange.to_bytes(4, "big")
-    return head + gate.mac(FRAME_DOMAIN + head + bundle) + bundle
+    return head + gate.mac(FRAME_DOMAIN + head + bundle, key) + bundle
 
 
 def decode_frame(gate: KeyGate, message: bytes) -> Frame | None:
@@ -39,6 +43,7 @@ def decode_frame(gate: KeyGate, message: bytes) -> Frame | None:
     except (MalformedError, TypeError):
         return None
     bundle = message[13:]
-    if kind not in (ASK, ANSWER) or not gate.is_mac(mac, FRAME_DOMAIN + message[:5] + bundle):
+    if kind not in (ASK, ANSWER):
         return None
-    return Frame(kind, exchange, bundle)
+    key = gate.key_of(mac, FRAME_DOMAIN + message[:5] + bundle)
+    return None if key is None else Frame(kind, exchange, bundle, key)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from meshlog.core.feed import FeedKey, Frontier, Head
+from meshlog.ports import Peer
 from meshlog.sync.messages import Run
 
 
@@ -51,6 +52,9 @@ class Ingested:
 
 class Holdings(Protocol):
     """A replica, as the engine sees it."""
+
+    def may_hear(self, peer: Peer) -> bool:
+        """Say whether ``peer`` is told data; who holds an older key only, control events alone."""
 
     def root(self) -> bytes:
         """Return the 32-byte root over every event held, own cuts signed first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.sync.difference import (
     Difference,
     Push,
@@ -114,6 +115,19 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
             pass  # segments are stored by now; the others belong to the broadcast lane
 
 
+def keep_control(heard: Heard) -> None:
+    """Forget what was heard that data would answer: the peer holds an older key only."""
+    difference = heard.difference
+    difference.pushes = [push for push in difference.pushes if is_control(push.feed)]
+    difference.locate = [feed for feed in difference.locate if is_control(feed)]
+    heard.locs = [loc for loc in heard.locs if is_control(loc.feed)]
+
+
+def is_control(feed: FeedKey) -> bool:
+    """Say whether a feed is one of those that everybody is told."""
+    return feed.kind is FeedKind.CONTROL
+
+
 def pack(
     holdings: Holdings, pushes: list[Push], budget_bytes: int
 ) -> tuple[list[Message], list[Push]]:
@@ -146,7 +160,12 @@ def estimate(packed: list[Message], pushes: list[Push], owed: list[Push]) -> Sum
 
 
 def reply(
-    holdings: Holdings, messages: Iterable[Message], budget_bytes: int, now_ms: int
+    holdings: Holdings,
+    messages: Iterable[Message],
+    budget_bytes: int,
+    now_ms: int,
+    *,
+    control_only: bool = False,
 ) -> tuple[list[Message], Heard, bool]:
     """Return the answer, what was heard, and whether the peer will then stand where we do.
 
@@ -158,8 +177,11 @@ def reply(
         budget_bytes: The most that the answer may hold; 0 says only where we stand, because a
             sync of ours with the same peer is under way.
         now_ms: Wall time.
+        control_only: Whether the peer is told control feeds and nothing else.
     """
     heard = hear(holdings, messages, now_ms)
+    if control_only:
+        keep_control(heard)
     answer: list[Message] = []
     if heard.ingested.verdicts:
         answer.append(
@@ -182,12 +204,14 @@ def reply(
         answer.append(
             state(
                 holdings,
-                control=heard.other_roster or not _same_roster(holdings, heard),
+                control=control_only or heard.other_roster or not _same_roster(holdings, heard),
                 hashed=False,
             )
         )
     theirs = {loc.feed: loc for loc in heard.locs}
     forked = {*heard.difference.locate, *heard.ingested.gaps, *theirs}
+    if control_only:
+        forked = set(filter(is_control, forked))
     answer += [locate(holdings, feed, theirs.get(feed)) for feed in sorted(forked)[:LOCATORS_MAX]]
     if heard.difference.wants:
         answer.append(Want(budget_bytes, tuple(heard.difference.wants)))

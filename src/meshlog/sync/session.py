@@ -12,7 +12,16 @@ from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import LOCATORS_MAX, Beacon, Message, Run, Sum, Want
-from meshlog.sync.reply import agrees, hear, make_beacon, pack, same_roster, state
+from meshlog.sync.reply import (
+    agrees,
+    hear,
+    is_control,
+    keep_control,
+    make_beacon,
+    pack,
+    same_roster,
+    state,
+)
 from meshlog.sync.statements import Loc
 
 IDLE_ROUNDS_MAX = 8
@@ -28,6 +37,8 @@ LOCATED_MAX = 5
 class Session:
     """What one sync has learned so far."""
 
+    control_only: bool = False
+    """Whether the peer is told control feeds and nothing else."""
     beacon: Beacon | None = None
     """Where the peer stood at its last answer."""
     owed: list[Push] = field(default_factory=list)
@@ -60,6 +71,8 @@ class Session:
         Ask ``agreed`` afterwards whether that is because both hold the same.
         """
         heard = hear(holdings, answer, now_ms)
+        if self.control_only:
+            keep_control(heard)
         self.beacon = heard.beacon or self.beacon
         taken = min(heard.accepted, self.offered)
         if 2 * taken < self.offered:
@@ -81,6 +94,8 @@ class Session:
         self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
         self.theirs.update((loc.feed, loc) for loc in heard.locs)
         forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
+        if self.control_only:
+            forked = set(filter(is_control, forked))
         tired = {feed for feed, times in self.located.items() if times >= LOCATED_MAX}
         self.to_locate = sorted({*self.to_locate, *forked} - tired)
         if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
@@ -105,7 +120,9 @@ class Session:
             return (
                 [make_beacon(holdings, now_ms), *request] if packed and not self.owed else request
             )
-        if self.beacon is not None and not same_roster(holdings, self.beacon):
+        if self.control_only or (
+            self.beacon is not None and not same_roster(holdings, self.beacon)
+        ):
             return [state(holdings, control=True, hashed=True)]
         hashed, self.stated = self.stated, True
         return [state(holdings, control=False, hashed=hashed)]

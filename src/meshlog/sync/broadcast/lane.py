@@ -29,16 +29,17 @@ from meshlog.sync.broadcast.recall import (
     stated_vec,
 )
 from meshlog.sync.broadcast.repairs import PART_REST_SLOTS, Repairs
+from meshlog.sync.broadcast.stragglers import Stragglers
 from meshlog.sync.broadcast.trickle import Trickle
 from meshlog.sync.broadcast.turns import Turns
 from meshlog.sync.broadcast.wording import Wording
 from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed, newly
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
-from meshlog.sync.messages import Beacon, Message, Part, Seg, encode_message
+from meshlog.sync.messages import Beacon, Message, Part, Run, Seg, encode_message
 from meshlog.sync.offsets import Offsets
 from meshlog.sync.policy import Policy
-from meshlog.sync.reply import agrees, make_beacon
+from meshlog.sync.reply import agrees, is_control, make_beacon
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
     Delta,
@@ -96,6 +97,11 @@ class Lane:
         self._loose = Loose()
         self._parts = Parts()
         self._wording = Wording(holdings, self._loose, self._recall, policy.credit_packets, rng)
+        self._stragglers = Stragglers(
+            author, holdings, self._turns, air.ring, self._wording.digests
+        )
+        self._key = air.ring.current
+        """With what we sealed so far."""
         self._frontier: Frontier = {}
         self._root = b""
         self._free_ms = 0
@@ -150,7 +156,7 @@ class Lane:
         """Owe the neighbourhood what we just wrote."""
         if self.active:
             wait_ms = 0 if urgent else self._turns.slots(*NAGLE_SLOTS)
-            news = newly(self._frontier, self._holdings.frontier())
+            news = self._turn_key(newly(self._frontier, self._holdings.frontier()), now_ms)
             self._repairs.owe_news(news, now_ms + wait_ms, urgent=urgent)
 
     def set_back(self, by_ms: int) -> None:
@@ -160,6 +166,7 @@ class Lane:
         self._trickle.set_back(by_ms)
         self._asking.set_back(by_ms)
         self._repairs.set_back(by_ms)
+        self._stragglers.set_back(by_ms)
         if self._heard_ms is not None:
             self._heard_ms -= by_ms
         if self._agreed_ms is not None:
@@ -181,9 +188,8 @@ class Lane:
         if not self.active:
             return None
         times = [max(self._trickle.next_ms, self._quiet_ms)]
-        times += [
-            when for when in (self._asking.due_ms, self._repairs.next_ms()) if when is not None
-        ]
+        others = (self._asking.due_ms, self._repairs.next_ms(), self._stragglers.next_ms())
+        times += [when for when in others if when is not None]
         return max(min(times), self._free_ms)
 
     # ── sending ─────────────────────────────────────────────────────────────────────
@@ -202,16 +208,27 @@ class Lane:
             return self._say(now_ms)
         if owed is not None:
             return self._serve(owed.urgency, now_ms)
-        return self._beacon_if_due(now_ms)
+        return self._tell_stragglers(now_ms) or self._beacon_if_due(now_ms)
 
     def _follow(self, now_ms: int) -> None:
         """Notice where we stand now; news make beacons come soon."""
         root = self._holdings.root()
         if root == self._root:
             return
-        self._root, self._frontier = root, self._holdings.frontier()
+        before, self._frontier = self._frontier, self._holdings.frontier()
+        self._root = root
+        self._turn_key(newly(before, self._frontier), now_ms)
         self._recall.stand(root, self._frontier)
         self._beacon_soon(now_ms)
+
+    def _turn_key(self, news: list[Push], now_ms: int) -> list[Push]:
+        """Return the news that the current key seals; what turned it goes under the one before."""
+        key = self._air.ring.current
+        if key == self._key:
+            return news
+        before, self._key = self._key, key
+        self._stragglers.rotated(before, [p for p in news if is_control(p.feed)], now_ms)
+        return [push for push in news if not is_control(push.feed)]
 
     def _beacon_soon(self, now_ms: int) -> None:
         self._trickle.reset(now_ms, BEACON_SLOTS * self._turns.slot_ms)
@@ -236,6 +253,19 @@ class Lane:
             return []
         self._quiet_ms = now_ms + self._turns.slots(*QUIET_SLOTS)
         return [self._shout(cargo, now_ms)]
+
+    def _tell_stragglers(self, now_ms: int) -> list[Shout]:
+        due_ms = self._stragglers.next_ms()
+        if due_ms is None or now_ms < due_ms:
+            return []
+        if not self._may(SHOUT_SIZE_MAX, Urgency.NEWEST, now_ms):
+            return []
+        told = self._stragglers.next_packet(now_ms)
+        if told is None:
+            return []
+        self.counts["told under an older key"] += 1
+        salt = self._rng.randbytes(SALT_SIZE)
+        return [self._out(self._air.seal(told.messages, salt, told.key), now_ms)]
 
     def _say(self, now_ms: int) -> list[Shout]:
         """Make the statement that is due, unless it is not needed any more."""
@@ -290,20 +320,27 @@ class Lane:
             self.counts["repeated"] += 1
             return
         try:
-            messages = self._air.open(packet, self._holdings.event_count())
+            messages, key = self._air.open(packet, self._holdings.event_count())
         except MalformedError as error:
             self.counts[error.reason] += 1
+            if error.reason == "not sealed":
+                self._stragglers.strange(now_ms)
             return
         self._seen[mark] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
-        self._heard_ms = now_ms
-        self.counts["heard"] += 1
+        is_old = key != self._air.ring.current
+        if not is_old:
+            self._heard_ms = now_ms
+        self.counts["under an older key" if is_old else "heard"] += 1
         self._free_ms = max(self._free_ms, now_ms + self._turns.slots(*SHARE_SLOTS))
         self._follow(now_ms)
         segments = [message.data for message in messages if isinstance(message, Seg)]
         segments += self._hear_parts([m for m in messages if isinstance(m, Part)], now_ms)
-        self._hear_segments(segments, now_ms)
+        runs = self._hear_segments(segments, now_ms)
+        if is_old:
+            self._stragglers.heard(key, messages, runs, now_ms)
+            return
         answers_us, self._spoke_last = self._spoke_last, False
         for message in messages:
             match message:
@@ -332,9 +369,10 @@ class Lane:
                 found.append(segment)
         return found
 
-    def _hear_segments(self, segments: list[bytes], now_ms: int) -> None:
+    def _hear_segments(self, segments: list[bytes], now_ms: int) -> tuple[Run | None, ...]:
+        """Store segments; return what they cover."""
         if not segments:
-            return
+            return ()
         found = self._holdings.ingest(segments, now_ms)
         self.counts.update(found.verdicts)
         self._repairs.overheard(found.runs, now_ms)
@@ -349,6 +387,7 @@ class Lane:
             self._asking.got(found.events, now_ms)
         if found.gaps or Verdict.BUSY in found.verdicts:
             self._asking.soon(now_ms, self._quiet_ms)
+        return found.runs
 
     def _hear_beacon(self, beacon: Beacon, now_ms: int, *, answers_us: bool) -> None:
         self._offsets.heard(None, beacon.time_s, now_ms)

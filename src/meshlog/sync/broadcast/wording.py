@@ -133,7 +133,7 @@ class Wording:
         """
         if self._rosters_differ:
             self._rosters_differ = False
-            return [self._digests()]
+            return [self.digests()]
         messages: list[Message] = []
         if self._locating:
             feed = self._locating.pop(0)
@@ -200,7 +200,7 @@ class Wording:
         self._made(stated_vec(vec, digest, len(feeds)))
         return vec
 
-    def _digests(self) -> Digests:
+    def digests(self) -> Digests:
         """Return our control feeds' digests, or as many from a random place on as fit."""
         whole = whole_digests(self._holdings.frontier())
         if len(whole.digests) <= DIGESTS_SURE and len(encode_message(whole)) <= CARGO_SIZE_MAX:

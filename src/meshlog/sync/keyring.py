@@ -1,0 +1,55 @@
+"""The dataset's keys that this device holds now, and with which one each peer proved itself.
+
+Shared by the gate, the broadcast lane and the replica, which alone turns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshlog.ports import Peer
+
+PROVED_MAX = 1_024
+"""Peers remembered; past it all are forgotten and prove themselves again."""
+
+
+class KeyRing:
+    """Keys of 16 bytes, the newest first, at most ``core.keylog.KEYS_MAX``."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Take at least one key."""
+        assert keys, "a dataset has a key"
+        self._keys = tuple(keys)
+        self._proved: dict[Peer, bytes] = {}
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """All of them, the newest first."""
+        return self._keys
+
+    @property
+    def current(self) -> bytes:
+        """The newest: what we seal and prove with."""
+        return self._keys[0]
+
+    def turn(self, keys: Sequence[bytes]) -> None:
+        """Hold these keys from now on."""
+        assert keys, "a dataset has a key"
+        self._keys = tuple(keys)
+
+    def prove(self, peer: Peer, key: bytes) -> None:
+        """Remember that ``peer`` holds ``key``; a newer one that it proved before stays.
+
+        Of what it said first, not of its answers: those are made with the key of the question.
+        """
+        known = self._proved.get(peer)
+        keys = self._keys
+        if known in keys and key in keys and keys.index(known) <= keys.index(key):
+            return
+        if len(self._proved) >= PROVED_MAX:
+            self._proved.clear()
+        self._proved[peer] = key
+
+    def is_current(self, peer: Peer) -> bool:
+        """Say whether nothing shows that ``peer`` lacks the current key."""
+        return self._proved.get(peer, self.current) == self.current
