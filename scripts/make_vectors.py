@@ -41,8 +41,10 @@ from meshlog.core.form import FormBook, form_body, read_form
 from meshlog.core.grant import Invite, Role, admit, issue, open_dataset_key
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.keylog import KEY_KIND, key_id, key_payload
 from meshlog.core.rangecoder import Coder, Writer, prior
 from meshlog.core.roster import Member, Roster
+from meshlog.core.sealedbox import seal_boxes
 from meshlog.core.segment import encode_segment
 from meshlog.ports import Peer
 from meshlog.sync import messages as wire
@@ -50,6 +52,7 @@ from meshlog.sync import statements
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
+from meshlog.sync.keyring import KeyRing
 
 FOLDER = Path(__file__).parents[1] / "tests" / "vectors"
 T0_MS = 1_750_000_000_000
@@ -85,6 +88,7 @@ GENESIS = Event.make(
 )
 DATASET = DatasetId(GENESIS.id)
 KEY = bytes_of("dataset key", 16)
+RING = KeyRing((KEY,))
 ANN_DATA = FeedKey(ANN.author, FeedKind.DATA, 0x01020304)
 
 
@@ -588,7 +592,7 @@ def replace_life(feed: FeedKey, life: int) -> FeedKey:
 
 def packets() -> dict[str, Any]:
     """§6.6: broadcast packets."""
-    air = AirKey(DATASET, KEY)
+    air = AirKey(DATASET, RING)
     beacon = wire.Beacon(T0_MS // 1000, bytes_of("hint", 8), b"r", 70_000)
     said: list[wire.Message] = [
         statements.Delta(b"base", b"r", 16, (statements.Step(7, -20),)),
@@ -701,7 +705,7 @@ def messages() -> dict[str, Any]:
 
 def hellos() -> dict[str, Any]:
     """§6.1 and §6.3: proofs of a link, frames of the seam."""
-    gate = KeyGate(ANN, DATASET, KEY)
+    gate = KeyGate(ANN, DATASET, RING)
     binding = bytes_of("link", 16)
     bundle = wire.encode_bundle([wire.Sum(0, 0)])
     proofs = [
@@ -710,8 +714,8 @@ def hellos() -> dict[str, Any]:
     ]
     good = gate.prove(binding, initiator=True)
     others = (
-        ("other key", KeyGate(ANN, DATASET, bytes(16)).prove(binding, initiator=True)),
-        ("other dataset", KeyGate(ANN, OPEN_DATASET, KEY).prove(binding, initiator=True)),
+        ("other key", KeyGate(ANN, DATASET, KeyRing((bytes(16),))).prove(binding, initiator=True)),
+        ("other dataset", KeyGate(ANN, OPEN_DATASET, RING).prove(binding, initiator=True)),
         ("other link", gate.prove(binding[::-1], initiator=True)),
         ("other direction", gate.prove(binding, initiator=False)),
         ("newer version", b"\x02" + good[1:]),
@@ -727,7 +731,7 @@ def hellos() -> dict[str, Any]:
         "peer": Peer(ANN.author.hex()),
         "binding": binding.hex(),
         "tag": gate.tag().hex(),
-        "open_tag": KeyGate(ANN, OPEN_DATASET, open_dataset_key()).tag().hex(),
+        "open_tag": KeyGate(ANN, OPEN_DATASET, KeyRing((open_dataset_key(),))).tag().hex(),
         "proofs": proofs,
         "refused": [{"name": name, "proof": proof.hex()} for name, proof in others],
         "frames": [
@@ -805,6 +809,24 @@ def grant_cases() -> dict[str, Any]:
         "chains": chained,
         "refused_author": BOB.author.hex(),
         "refused": [{"name": name, "admission": admission.hex()} for name, admission in cases],
+    }
+
+
+def boxes() -> dict[str, Any]:
+    """§7.6: a rotation of the dataset's key."""
+    ephemeral = bytes_of("ephemeral", 32)
+    sealed = seal_boxes(KEY, [ANN.keys, BOB.keys], ephemeral, DATASET)
+    small = seal_boxes(KEY, [bytes(32) + ANN.keys[32:], BOB.keys], ephemeral, DATASET)
+    return {
+        "dataset": DATASET.hex(),
+        "key": KEY.hex(),
+        "key_id": key_id(KEY).hex(),
+        "ephemeral_private": ephemeral.hex(),
+        "members": [{"private": who.private.hex(), "keys": who.keys.hex()} for who in (ANN, BOB)],
+        "stranger_private": FOUNDER.private.hex(),
+        "boxes": sealed.hex(),
+        "first_of_small_order": small.hex(),
+        "body": encode_body(KEY_KIND, key_payload(1, KEY, sealed)).hex(),
     }
 
 
@@ -889,6 +911,7 @@ FILES = {
     "packet": packets,
     "hello": hellos,
     "grant": grant_cases,
+    "box": boxes,
     "root": roots,
     "bundle": bundle_files,
 }

@@ -92,7 +92,7 @@ class Ether:
     def messages(self, packet: bytes) -> list[Message]:
         """Open a packet that was said."""
         try:
-            return self._air.open(packet, 0)
+            return self._air.open(packet, 0).messages
         except MalformedError as error:
             raise AssertionError("they say what they can read") from error
 

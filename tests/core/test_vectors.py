@@ -47,6 +47,7 @@ from meshlog.sync import statements
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
+from meshlog.sync.keyring import KeyRing
 from tests.core.vectors import cases, dataset, feed, load, untagged
 
 ROOT = Path(__file__).parents[2]
@@ -266,7 +267,8 @@ def test_message_both_ways(case: Any):
 
 
 def air_of(file: Any) -> AirKey:
-    return AirKey(DatasetId(EventId(bytes.fromhex(file["dataset"]))), bytes.fromhex(file["key"]))
+    ring = KeyRing((bytes.fromhex(file["key"]),))
+    return AirKey(DatasetId(EventId(bytes.fromhex(file["dataset"]))), ring)
 
 
 def test_packets_both_ways():
@@ -280,9 +282,9 @@ def test_packets_both_ways():
     ]
 
     assert air.pack_beacon(beacon) == packet
-    assert air.open(packet, told["near_count"]) == [beacon]
+    assert air.open(packet, told["near_count"]).messages == [beacon]
     assert air.seal(messages, bytes.fromhex(sealed["salt"])).hex() == sealed["hex"]
-    assert air.open(bytes.fromhex(sealed["hex"]), 0) == messages
+    assert air.open(bytes.fromhex(sealed["hex"]), 0) == (messages, air.ring.current)
 
 
 @cases("packet", "refused")
@@ -319,7 +321,7 @@ def test_bundle_refuses(case: Any):
 def gate_of_vectors() -> tuple[KeyGate, bytes, Any]:
     vectors = load("hello")
     identity = Identity(bytes.fromhex(vectors["private"]))
-    gate = KeyGate(identity, dataset(vectors["dataset"]), bytes.fromhex(vectors["key"]))
+    gate = KeyGate(identity, dataset(vectors["dataset"]), KeyRing((bytes.fromhex(vectors["key"]),)))
     return gate, bytes.fromhex(vectors["binding"]), vectors
 
 
@@ -327,7 +329,7 @@ def test_tags():
     gate, _, vectors = gate_of_vectors()
 
     assert gate.tag().hex() == vectors["tag"]
-    ours = KeyGate(gate._identity, OPEN_DATASET, open_dataset_key())
+    ours = KeyGate(gate._identity, OPEN_DATASET, KeyRing((open_dataset_key(),)))
     assert ours.tag().hex() == vectors["open_tag"]
 
 
@@ -355,7 +357,9 @@ def test_frame_both_ways(case: Any):
     bundle, data = bytes.fromhex(case["bundle"]), bytes.fromhex(case["hex"])
 
     assert encode_frame(gate, case["kind"], case["exchange"], bundle) == data
-    assert decode_frame(gate, data) == Frame(case["kind"], case["exchange"], bundle)
+    assert decode_frame(gate, data) == Frame(
+        case["kind"], case["exchange"], bundle, gate.ring.current
+    )
     for at in range(len(data)):
         flipped = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
         assert decode_frame(gate, flipped) is None

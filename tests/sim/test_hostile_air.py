@@ -54,7 +54,7 @@ def cell() -> Iterator[RadioWorld]:
 
 def key_of(world: RadioWorld) -> AirKey:
     replica = world.devices["base"].replica
-    return AirKey(replica.dataset, replica.seat.key)
+    return AirKey(replica.dataset, replica.ring)
 
 
 def attack(world: RadioWorld, packet: Callable[[int], bytes]) -> int:
@@ -255,10 +255,11 @@ def test_bombs_and_malformed_segments_change_nothing(cell: RadioWorld):
 
 def test_unknown_messages_are_skipped(cell: RadioWorld):
     air = key_of(cell)
+    siv = air._pair(air.ring.current).siv
     future = bytes((200, 3)) + b"new" + bytes((Kind.SUM, 2, 1, 1))
 
     def said(number: int) -> bytes:
-        return b"\x12" + air._siv.encrypt(number.to_bytes(2, "big") + future, [b"\x12"])
+        return b"\x12" + siv.encrypt(number.to_bytes(2, "big") + future, [b"\x12"])
 
     opened = cell.devices["base"].replica.engine.lane.counts["heard"]
     assert attack(cell, said) <= 1_500

@@ -77,6 +77,17 @@ def open_box(boxes: bytes, identity: Identity, dataset: DatasetId) -> bytes | No
     return None
 
 
+def takes_boxes(keys: bytes) -> bool:
+    """Say whether a box can be sealed to 64 public bytes: no X25519 key of small order."""
+    try:
+        X25519PrivateKey.from_private_bytes(b"1" * 32).exchange(
+            X25519PublicKey.from_public_bytes(keys[:32])
+        )
+    except ValueError:
+        return False
+    return True
+
+
 def prefixes(boxes: bytes) -> list[bytes]:
     """Return the author prefixes of those who can open a box."""
     return [prefix for prefix, _ in _split(boxes)]

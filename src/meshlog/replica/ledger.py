@@ -24,6 +24,7 @@ from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.identity import AuthorId
 from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
+from meshlog.core.keylog import KeyLog, fold_keys
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
 from meshlog.ports import Store
@@ -50,6 +51,8 @@ class Ledger:
     """Lives that ended."""
     forks: dict[FeedKey, int] = field(default_factory=dict)
     """Feeds with several branches: seq of the last event before the first fork."""
+    key_log: KeyLog = field(default_factory=KeyLog)
+    """Every rotation of the dataset's key."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -69,6 +72,7 @@ class Ledger:
             int.from_bytes(horizon, "big") if horizon else 0,
             fold_forms(_control_events(store, frontier)),
             DecreeLog().put(_control_events(store, frontier)),
+            key_log=fold_keys(_control_events(store, frontier)),
             seals=fold_seals(_control_events(store, frontier)),
             forks=first_forks(store, frontier),
         )
@@ -94,6 +98,7 @@ class Ledger:
                 self.roster = enrol(self.roster, event)
                 self.form_log = self.form_log.put(event)
                 self.seals = sealed(self.seals, event)
+                self.key_log = self.key_log.put(event)
                 self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))

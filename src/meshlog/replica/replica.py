@@ -11,13 +11,15 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role, admit, check_admission, issue
-from meshlog.core.identity import Identity
+from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.keylog import KEY_KIND, key_id
 from meshlog.core.lives import SEAL_KIND, seal_payload
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import Store
+from meshlog.ports import Peer, Store
 from meshlog.replica import pen, serving
 from meshlog.replica import seat as seats
 from meshlog.replica.intake import begin_batch, take_in
+from meshlog.replica.keeper import KeyKeeper, may_rotate, stands
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
@@ -27,6 +29,7 @@ from meshlog.sync.effects import Changed, Effect, Input
 from meshlog.sync.engine import Engine, announce_hint
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.holdings import Ingested, Verdict
+from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import Run
 from meshlog.sync.policy import Policy
 from meshlog.views.live import LiveView
@@ -77,6 +80,8 @@ class Replica:
         """What the disk refused last, in one sentence; empty where nothing."""
         self._rng = rng
         self._ledger = Ledger.load(store, seat.dataset)
+        self._keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
+        self._keeper.follow(self._ledger)
         self._signed_root = b""
         life = store.get_meta("incarnation")
         self._life = int.from_bytes(life, "big") if life else None
@@ -88,7 +93,7 @@ class Replica:
                 self.news.append(COPIED)
         self._say_new_twins()
         self.advance_horizon(now_ms)
-        air = AirKey(seat.dataset, seat.key)
+        air = AirKey(seat.dataset, self.ring)
         self._policy = policy or Policy()
         self.engine = Engine(identity.author, self, air, self._policy, rng)
 
@@ -198,7 +203,58 @@ class Replica:
         proof = admit(grant, seed, self.identity.author, self.dataset)
         if check_admission(proof, self.identity.author, self.dataset, roster.founder) is None:
             raise InputError("too many invites lead to this device: let the founder invite")
-        return Invite(self.dataset, self.seat.key, seed, grant, roster.name)
+        return Invite(self.dataset, self.ring.current, seed, grant, roster.name)
+
+    def rotate_key(self, now_ms: int) -> Event:
+        """Give the dataset a new key, sealed to every member that stands; durable on return.
+
+        From now on data go out under it alone. Members find their box in our control feed,
+        which is told under the old key, too; who has none hears no data any more.
+
+        Args:
+            now_ms: Wall time.
+
+        Raises:
+            InputError: The open dataset's key is public, or our role does not allow it.
+            StoreError: The disk refused; nothing was written.
+        """
+        if self._ledger.roster.is_open:
+            raise InputError("the open dataset's key is public: there is nothing to rotate")
+        if not may_rotate(self._ledger, self.identity.author):
+            raise InputError("only the founder and coordinators can rotate the dataset's key")
+        return self._write_key(self._keeper.rotation(self._ledger, self._rng), now_ms)
+
+    def _write_key(self, payload: Mapping[str, Any], now_ms: int) -> Event:
+        ledger = self._ledger.copy()
+        items = [(KEY_KIND, payload)]
+        with self.store.transaction():
+            events, _ = pen.write(
+                self.store, ledger, self.control_feed, self.dataset, items, now_ms
+            )
+        self._ledger = ledger
+        self._follow_keys()
+        return events[0]
+
+    def _follow_keys(self) -> None:
+        """Turn to the newest key that we can open; the copy in the store is a cache (I7)."""
+        if self._keeper.follow(self._ledger):
+            try:
+                with self.store.transaction():
+                    self.store.set_meta("keys", self._keeper.packed)
+            except StoreError as error:
+                self.trouble = str(error)
+
+    def _tend_keys(self, now_ms: int) -> bool:
+        """As a coordinator, hand the key to who lacks it; return whether we did."""
+        payload = self._keeper.due(self._ledger, now_ms, self._rng)
+        if payload is None:
+            return False
+        try:
+            self._write_key(payload, now_ms)
+        except StoreError as error:
+            self.trouble = str(error)
+            return False
+        return True
 
     def _with_replaces(self, kind: str, payload: object, feed: FeedKey) -> Mapping[str, Any]:
         if not isinstance(payload, Mapping):
@@ -238,6 +294,7 @@ class Replica:
         opening = {"keys": self.identity.keys, "name": self.seat.name, "data": life}
         if self.seat.admission:
             opening["admission"] = self.seat.admission
+            opening["key"] = key_id(self.ring.current)
         feed = FeedKey(self.identity.author, FeedKind.CONTROL, life)
         self.store.begin_life(life)
         self.store.set_meta("incarnation", life.to_bytes(4, "big"))
@@ -271,7 +328,24 @@ class Replica:
 
     def gate(self) -> KeyGate:
         """Return the proof of our links: for the transport."""
-        return KeyGate(self.identity, self.dataset, self.seat.key)
+        return KeyGate(self.identity, self.dataset, self.ring, self.stands)
+
+    @property
+    def ring(self) -> KeyRing:
+        """The dataset's keys that we hold, the newest first."""
+        return self._keeper.ring
+
+    def stands(self, author: AuthorId) -> bool | None:
+        """Return True for a member, False for one that was removed, None for anybody else."""
+        return stands(self._ledger, author)
+
+    def may_hear(self, peer: Peer) -> bool:
+        """See Holdings.may_hear. A member is told by its name, a newcomer by the key it proved."""
+        try:
+            known = self.stands(AuthorId(bytes.fromhex(peer)))
+        except ValueError:  # a name of the simulator's or of a program's
+            known = None
+        return self.ring.is_current(peer) if known is None else known
 
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
         """React to one input. Never raises because of what a peer sent.
@@ -280,7 +354,10 @@ class Replica:
             StoreError: The disk failed while the view followed the clock; nothing changed.
         """
         self.advance_horizon(now_ms)
-        return self.engine.handle(happened, now_ms)
+        effects = self.engine.handle(happened, now_ms)
+        if self._tend_keys(now_ms):
+            effects += self.engine.handle(Changed(), now_ms)
+        return effects
 
     def is_urgent(self, kinds: Iterable[str]) -> bool:
         """Say whether an event of these kinds must not wait for company."""
@@ -408,6 +485,7 @@ class Replica:
         self._ledger, self._life, self.trouble = ledger, life, ""
         if batch.events:
             self._say_new_twins()
+        self._follow_keys()
         self.refused.update(
             verdict
             for verdict in batch.verdicts

@@ -16,7 +16,7 @@ from typing import Any, assert_never
 
 from meshlog.core.air import LoRa
 from meshlog.core.event import Event
-from meshlog.core.grant import Role
+from meshlog.core.grant import Invite, Role
 from meshlog.core.identity import Identity
 from meshlog.ports import LinkEvent, Medium, Peer
 from meshlog.replica import Replica, found, join
@@ -105,13 +105,16 @@ class RadioWorld:
 
     # ── what a test or a scenario does ──────────────────────────────────────────────
 
-    def add(self, name: str, *, skew_ms: int = 0, on_card: bool = False) -> None:
+    def add(
+        self, name: str, *, skew_ms: int = 0, on_card: bool = False, invite: Invite | None = None
+    ) -> None:
         """Add a device: the first founds the dataset, the others join with its invite.
 
         Args:
             name: Of the device and its station.
             skew_ms: How far its clock is ahead.
             on_card: Keep the store in a file, so that it can be cloned.
+            invite: An older one, where it is not made now.
         """
         identity = Identity(self.rng.randbytes(64))
         if on_card:
@@ -120,7 +123,7 @@ class RadioWorld:
         now_ms = self.now_ms + skew_ms
         if self.devices:
             founder = next(iter(self.devices.values())).replica
-            join(store, identity, name, founder.invite(Role.WRITER))
+            join(store, identity, name, invite or founder.invite(Role.WRITER))
         else:
             found(store, identity, name, "radio world", now_ms, self.rng)
         self._seat(name, identity, store, skew_ms)
@@ -144,6 +147,13 @@ class RadioWorld:
         events = device.replica.append_many(items, self._clock(device))
         self._handle(device, Changed())
         return events
+
+    def rotate_key(self, name: str) -> Event:
+        """Let a device rotate the dataset's key."""
+        device = self.devices[name]
+        event = device.replica.rotate_key(self._clock(device))
+        self._handle(device, Changed())
+        return event
 
     def restart(self, name: str) -> None:
         """Stop a device and start it again over the same store; its memory is gone."""

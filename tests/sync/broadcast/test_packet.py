@@ -10,11 +10,12 @@ from meshlog.core.event import DatasetId, EventId
 from meshlog.errors import MalformedError
 from meshlog.ports import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
+from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import Beacon, Message, Seg, Sum
 from meshlog.sync.statements import Delta, Step
 
 DATASET = DatasetId(EventId(bytes(range(32))))
-AIR = AirKey(DATASET, b"k" * 16)
+AIR = AirKey(DATASET, KeyRing((b"k" * 16,)))
 BEACON = Beacon(1_750_000_000, b"roothint", b"r", 70_000)
 
 
@@ -28,7 +29,7 @@ def test_a_beacon_has_twenty_bytes_and_comes_back():
     packet = AIR.pack_beacon(BEACON)
 
     assert len(packet) == 20
-    assert AIR.open(packet, near_count=70_500) == [BEACON]
+    assert AIR.open(packet, near_count=70_500).messages == [BEACON]
 
 
 @given(st.integers(0, 2**40), st.integers(-32_000, 32_000))
@@ -36,7 +37,7 @@ def test_a_beacons_count_is_the_one_nearest_to_ours(ours: int, ahead: int):
     theirs = max(ours + ahead, 0)
     packet = AIR.pack_beacon(Beacon(0, bytes(8), b"r", theirs))
 
-    [beacon] = AIR.open(packet, near_count=ours)
+    [beacon] = AIR.open(packet, near_count=ours).messages
 
     assert isinstance(beacon, Beacon)
     assert beacon.event_count == theirs
@@ -47,7 +48,7 @@ def test_a_sealed_packet_comes_back_and_shows_nothing():
 
     packet = AIR.seal(messages, salt=b"ab")
 
-    assert AIR.open(packet, 0) == messages
+    assert AIR.open(packet, 0) == (messages, b"k" * 16)
     assert b"water" not in packet
     assert AIR.seal(messages, salt=b"ac") != packet
 
@@ -65,9 +66,23 @@ def test_any_damage_and_any_other_key_is_refused(packet: bytes):
         assert reason(damaged) == "not sealed"
         assert reason(packet[:place]) == "not sealed"
 
-    assert reason(packet, AirKey(DATASET, b"K" * 16)) == "not sealed"
-    assert reason(packet, AirKey(DatasetId(EventId(bytes(32))), b"k" * 16)) == "not sealed"
+    assert reason(packet, AirKey(DATASET, KeyRing((b"K" * 16,)))) == "not sealed"
+    assert (
+        reason(packet, AirKey(DatasetId(EventId(bytes(32))), KeyRing((b"k" * 16,)))) == "not sealed"
+    )
     assert reason(packet + b"\x00") == "not sealed"
+
+
+def test_older_keys_open_and_the_newest_seals():
+    old, new = b"o" * 16, b"n" * 16
+    turned = AirKey(DATASET, KeyRing((new, old)))
+    behind = AirKey(DATASET, KeyRing((old,)))
+
+    assert turned.open(behind.seal([Sum(1, 2)], b"ab"), 0) == ([Sum(1, 2)], old)
+    assert turned.open(behind.pack_beacon(BEACON), 70_000).key == old
+    assert behind.open(turned.seal([Sum(1, 2)], b"ab", old), 0).messages == [Sum(1, 2)]
+    assert reason(turned.seal([Sum(1, 2)], b"ab"), behind) == "not sealed"
+    assert reason(turned.pack_beacon(BEACON), behind) == "not sealed"
 
 
 def test_a_newer_packet_is_told_from_junk():

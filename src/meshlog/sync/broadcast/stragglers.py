@@ -159,4 +159,3 @@ class Stragglers:
     def _plan(self, now_ms: int) -> None:
         if self._say_ms is None:
             self._say_ms = max(now_ms + self._turns.turn(), self._said_ms)
-

@@ -1,0 +1,178 @@
+"""The dataset's key on this device: which ones it holds, and whom it still owes a box.
+
+docs/protocol.md §7.6. Everything here follows from the control events and our identity; what
+the store keeps of it is a cache.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from operator import is_
+from typing import Any
+
+from meshlog.core.event import DatasetId
+from meshlog.core.grant import DATASET_KEY_SIZE, Role
+from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.keylog import (
+    EPOCH_MAX,
+    KeyEvent,
+    KeyLog,
+    Rotation,
+    held_keys,
+    key_id,
+    key_payload,
+)
+from meshlog.core.roster import Member, Roster
+from meshlog.core.sealedbox import EPHEMERAL_SIZE, PREFIX_SIZE, seal_boxes, takes_boxes
+from meshlog.replica.ledger import Ledger
+from meshlog.sync.keyring import KeyRing
+
+TEND_FIRST_MS = 10_000
+"""Newcomers who lack the key are waited for so long: they often come together."""
+
+TEND_TURN_MS = 60_000
+"""A coordinator waits so much longer for each that comes before it by author id."""
+
+TEND_REST_MS = 600_000
+"""A device writes boxes unasked at most this often."""
+
+BATCHES_MAX = 8
+"""Events with boxes for newcomers under one key; the next is a rotation, which holds everybody."""
+
+
+def stands(ledger: Ledger, author: AuthorId) -> bool | None:
+    """Return True for a member, False for one that was removed, None for anybody else."""
+    return True if author in ledger.roster.members else None
+
+
+class KeyKeeper:
+    """Turns the ring as control events come, and says which boxes are due."""
+
+    def __init__(
+        self, identity: Identity, dataset: DatasetId, seat_key: bytes, kept: bytes
+    ) -> None:
+        """Take who we are and what we held.
+
+        Args:
+            identity: Ours; opens boxes.
+            dataset: What the keys are for.
+            seat_key: That this device came with.
+            kept: ``packed`` of before, or nothing.
+        """
+        self._identity = identity
+        self._dataset = dataset
+        sizes = range(0, len(kept) - DATASET_KEY_SIZE + 1, DATASET_KEY_SIZE)
+        self._known = (seat_key, *(kept[at : at + DATASET_KEY_SIZE] for at in sizes))
+        self.ring = KeyRing((seat_key,))
+        self._seen: tuple[KeyLog, Roster] | None = None
+        self._newest: Rotation | None = None
+        self._leaked = False
+        """Whether somebody who was removed holds the newest key."""
+        self._lacking: list[bytes] = []
+        """Public keys of members who do not."""
+        self._due_ms: int | None = None
+        self._rest_until_ms = 0
+
+    @property
+    def packed(self) -> bytes:
+        """The keys, to keep in the store."""
+        return b"".join(self.ring.keys)
+
+    def follow(self, ledger: Ledger) -> bool:
+        """Bring the ring up to date; return whether it turned. Cost: nothing without news."""
+        seen = (ledger.key_log, ledger.roster)
+        if self._seen is not None and all(map(is_, seen, self._seen)):
+            return False
+        self._seen = seen
+        rotations = ledger.key_log.rotations(lambda event: _counts(ledger, event))
+        self._newest = rotations[0] if rotations else None
+        keys = held_keys(rotations, self._known, self._identity, self._dataset)
+        has_turned = keys != self.ring.keys
+        if has_turned:
+            self.ring.turn(keys)
+            self._known = (self._known[0], *keys)
+        self._leaked, self._lacking = self._debt(ledger)
+        return has_turned
+
+    def rotation(self, ledger: Ledger, rng: random.Random) -> Mapping[str, Any]:
+        """Return the payload of a rotation: a new key, with a box for every member that stands."""
+        epoch = min(self._newest.epoch + 1 if self._newest else 1, EPOCH_MAX)
+        members = [member.keys for member in _standing(ledger)]
+        key = rng.randbytes(DATASET_KEY_SIZE)
+        return self._payload(epoch, key, members, rng)
+
+    def due(self, ledger: Ledger, now_ms: int, rng: random.Random) -> Mapping[str, Any] | None:
+        """Return the payload of a ``dataset.key`` that a coordinator owes now, if any.
+
+        Whoever joined with an older invite than the newest key gets a box; where somebody who
+        was removed holds the newest key, it is rotated. One event for all; then a rest.
+        """
+        newest = self._newest
+        if newest is None or not (self._leaked or self._lacking):
+            self._due_ms = None
+            return None
+        wait_ms = TEND_FIRST_MS + self._place(ledger) * TEND_TURN_MS
+        due_ms = now_ms + wait_ms if self._due_ms is None else self._due_ms
+        self._due_ms = min(due_ms, now_ms + wait_ms)  # clocks may go back
+        self._rest_until_ms = min(self._rest_until_ms, now_ms + TEND_REST_MS)
+        if now_ms < max(self._due_ms, self._rest_until_ms):
+            return None
+        self._rest_until_ms = now_ms + TEND_REST_MS
+        if self._leaked or len(newest.boxes) > BATCHES_MAX:
+            return self.rotation(ledger, rng)
+        return self._payload(newest.epoch, self.ring.current, self._lacking, rng)
+
+    def _payload(
+        self, epoch: int, key: bytes, members: list[bytes], rng: random.Random
+    ) -> Mapping[str, Any]:
+        boxes = seal_boxes(key, members, rng.randbytes(EPHEMERAL_SIZE), self._dataset)
+        return key_payload(epoch, key, boxes)
+
+    def _debt(self, ledger: Ledger) -> tuple[bool, list[bytes]]:
+        """Return whether a removed member holds the newest key, and the keys of who lacks it.
+
+        Nothing is ours to pay where we may not hand the key out, or do not hold it.
+        """
+        newest, me = self._newest, self._identity.author
+        if newest is None or not may_rotate(ledger, me):
+            return False, []
+        if key_id(self.ring.current) != newest.key_id:
+            return False, []
+        holders = newest.holders
+        removed = [author for author in ledger.roster.members if stands(ledger, author) is False]
+        joined_with = ledger.key_log.joined_with
+        lacking = [
+            member.keys
+            for member in _standing(ledger)
+            if member.author != me
+            and member.author[:PREFIX_SIZE] not in holders
+            and joined_with.get(member.author, (None, b""))[1] != newest.key_id
+            and takes_boxes(member.keys)
+        ]
+        return any(author[:PREFIX_SIZE] in holders for author in removed), lacking
+
+    def _place(self, ledger: Ledger) -> int:
+        """Return how many coordinators come before us."""
+        tenders = [m.author for m in _standing(ledger) if m.role >= Role.COORDINATOR]
+        return sum(author < self._identity.author for author in tenders)
+
+
+def may_rotate(ledger: Ledger, author: AuthorId) -> bool:
+    """Say whether an author may hand out the dataset's key."""
+    member = ledger.roster.members.get(author)
+    return (
+        member is not None
+        and member.role >= Role.COORDINATOR
+        and stands(ledger, author) is True
+        and not ledger.roster.is_open
+    )
+
+
+def _counts(ledger: Ledger, event: KeyEvent) -> bool:
+    return may_rotate(ledger, event.author)
+
+
+def _standing(ledger: Ledger) -> list[Member]:
+    members = ledger.roster.members
+    return [members[author] for author in sorted(members) if stands(ledger, author)]

@@ -1,0 +1,160 @@
+"""The key is rotated on the air: who was away catches up, who got no box hears nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from meshlog.core.air import LoRa
+from meshlog.core.feed import FeedKind
+from meshlog.core.grant import Role
+from meshlog.sim.radioworld import RadioWorld
+from meshlog.sim.reach import everybody, islands
+from meshlog.sync.broadcast.stragglers import PACKETS_MAX
+
+SF8 = LoRa(sf=8)
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def camp() -> Callable[..., RadioWorld]:
+    worlds = []
+
+    def camp(*names: str, seed: int = 1, **settings) -> RadioWorld:
+        world = RadioWorld(seed, SF8, **settings)
+        worlds.append(world)
+        for name in names:
+            world.add(name)
+        world.start()
+        return world
+
+    yield camp
+    for world in worlds:
+        world.close()
+
+
+def note(world: RadioWorld, name: str, text: str) -> None:
+    world.write(name, "note.add", {"record_id": "R-1", "text": text})
+
+
+def keys(world: RadioWorld) -> set[bytes]:
+    return {device.replica.ring.current for device in world.devices.values()}
+
+
+def test_all_in_range_move_on_within_minutes(camp):
+    world = camp("base", "ann", "bob", "cat", duty_cycle=0.1)
+    world.run(HOUR_MS)
+
+    world.rotate_key("base")
+    world.run(HOUR_MS // 12)
+    assert len(keys(world)) == 1
+    note(world, "bob", "under the new key")
+    world.run(HOUR_MS // 2)
+
+    assert world.agrees()
+    assert world.view("cat")["R-1"]["notes"] == ["under the new key"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_was_away_finds_its_box_and_brings_what_it_wrote(camp, seed):
+    world = camp("base", "ann", "away", seed=seed, duty_cycle=0.1)
+    world.air.reach = islands([["base", "ann"], ["away"]])
+    world.rotate_key("base")
+    note(world, "ann", "under the new key")
+    note(world, "away", "under the old key")
+    world.run(2 * HOUR_MS)
+    assert len(keys(world)) == 2
+    world.air.reach = everybody
+
+    world.run(2 * HOUR_MS)
+
+    assert len(keys(world)) == 1
+    assert world.agrees()
+    assert sorted(world.view("away")["R-1"]["notes"]) == ["under the new key", "under the old key"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_halves_that_both_rotated_come_together(camp, seed):
+    """Neither can open the other's packets: the key that they had in common brings them on."""
+    world = camp("base", "ann", "away", "too", seed=seed, duty_cycle=0.1)
+    founder = world.devices["base"].replica
+    world.add("second", invite=founder.invite(Role.COORDINATOR))
+    world.restart("second")
+    world.run(2 * HOUR_MS)
+    assert world.agrees()
+    world.air.reach = islands([["base", "ann"], ["second", "away", "too"]])
+    world.rotate_key("base")
+    world.rotate_key("second")
+    note(world, "ann", "one")
+    note(world, "too", "two")
+    world.run(HOUR_MS)
+    assert len(keys(world)) == 2
+    world.air.reach = everybody
+
+    world.run(3 * HOUR_MS)
+
+    assert len(keys(world)) == 1
+    assert world.agrees()
+
+
+def test_a_newcomer_with_an_old_invite_gets_its_box(camp):
+    world = camp("base", "ann", duty_cycle=0.1)
+    invite = world.devices["base"].replica.invite(Role.WRITER)
+    world.rotate_key("base")
+    note(world, "ann", "before it came")
+    world.run(HOUR_MS)
+
+    world.add("late", invite=invite)
+    world.restart("late")
+    note(world, "late", "hello")
+    world.run(3 * HOUR_MS)
+
+    assert len(keys(world)) == 1
+    assert world.agrees()
+
+
+def test_who_got_no_box_hears_control_events_and_no_data(camp):
+    """A device without a box stands for one that was removed: it holds the old key, and listens."""
+    world = camp("base", "ann", "out", duty_cycle=0.1)
+    world.run(HOUR_MS)
+    base, out = (world.devices[name].replica for name in ("base", "out"))
+    members = base.ledger.roster.members
+    for name in ("base", "ann"):
+        replica = world.devices[name].replica
+        gone = out.identity.author
+        replica.may_hear = lambda peer, gone=gone: peer != gone.hex()
+        replica._keeper._debt = lambda _: (False, [])
+    payload = dict(base._keeper.rotation(base.ledger, world.rng))
+    place = sorted(members).index(out.identity.author)
+    boxes = payload["boxes"]
+    payload["boxes"] = boxes[: 32 + 36 * place] + boxes[32 + 36 * (place + 1) :]
+    base._write_key(payload, world.now_ms)
+    held = out.store.event_count()
+
+    for number in range(20):
+        note(world, "ann", f"secret {number}")
+        note(world, "out", f"from outside {number}")
+        world.run(HOUR_MS // 4)
+
+    data = [feed for feed in out.frontier() if feed.kind is FeedKind.DATA]
+    assert data == [out.data_feed]
+    assert out.store.event_count() <= held + 20 + 1
+    assert out.ring.current != base.ring.current
+    told = base.engine.lane.counts["told under an older key"]
+    assert 0 < told <= PACKETS_MAX * 6 * 5 + PACKETS_MAX
+
+
+def test_junk_on_the_air_gains_a_packet_in_ten_minutes_at_most(camp):
+    world = camp("base", "ann", duty_cycle=0.1)
+    world.rotate_key("base")
+    world.run(HOUR_MS)
+    lane = world.devices["base"].replica.engine.lane
+    told = lane.counts["told under an older key"]
+
+    for number in range(600):
+        lane.overheard(b"\x12" + number.to_bytes(2, "big") + bytes(60), world.now_ms)
+        world.run(6_000)
+
+    assert lane.counts["not sealed"] >= 600
+    assert lane.counts["told under an older key"] - told <= 7
