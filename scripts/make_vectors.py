@@ -813,7 +813,7 @@ def grant_cases() -> dict[str, Any]:
 
 
 def boxes() -> dict[str, Any]:
-    """§7.6: a rotation of the dataset's key."""
+    """§7.7: a rotation of the dataset's key."""
     ephemeral = bytes_of("ephemeral", 32)
     sealed = seal_boxes(KEY, [ANN.keys, BOB.keys], ephemeral, DATASET)
     small = seal_boxes(KEY, [bytes(32) + ANN.keys[32:], BOB.keys], ephemeral, DATASET)

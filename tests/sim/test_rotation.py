@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from meshlog.core.air import LoRa
+from meshlog.core.decrees import cut_list
 from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
+from meshlog.replica import pen
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.reach import everybody, islands
 from meshlog.sync.broadcast.stragglers import PACKETS_MAX
 
 SF8 = LoRa(sf=8)
 HOUR_MS = 3_600_000
+REVOKE = "member.revoke"
 
 
 @pytest.fixture
-def camp() -> Callable[..., RadioWorld]:
+def camp() -> Iterator[Callable[..., RadioWorld]]:
     worlds = []
 
     def camp(*names: str, seed: int = 1, **settings) -> RadioWorld:
@@ -114,23 +117,30 @@ def test_a_newcomer_with_an_old_invite_gets_its_box(camp):
     assert world.agrees()
 
 
-def test_who_got_no_box_hears_control_events_and_no_data(camp):
-    """A device without a box stands for one that was removed: it holds the old key, and listens."""
+def revoke(world: RadioWorld, name: str) -> None:
+    """Let base say so, and nothing more: the rotation follows by itself."""
+    base, out = (world.devices[who].replica for who in ("base", name))
+    heads = {
+        feed: tips for feed, tips in base.frontier().items() if feed.author == out.identity.author
+    }
+    payload = {"author": out.identity.author, "mode": "soft", "cuts": cut_list(heads)}
+    ledger = base.ledger.copy()
+    with base.store.transaction():
+        pen.write(
+            base.store, ledger, base.control_feed, base.dataset, [(REVOKE, payload)], world.now_ms
+        )
+    base._ledger = ledger
+    world.restart("base")
+
+
+def test_whom_a_revocation_removed_hears_no_more_data(camp):
+    """It holds the old key and its own, keeps its radio on, and asks all the time."""
     world = camp("base", "ann", "out", duty_cycle=0.1)
     world.run(HOUR_MS)
-    base, out = (world.devices[name].replica for name in ("base", "out"))
-    members = base.ledger.roster.members
-    for name in ("base", "ann"):
-        replica = world.devices[name].replica
-        gone = out.identity.author
-        replica.may_hear = lambda peer, gone=gone: peer != gone.hex()
-        replica._keeper._debt = lambda _: (False, [])
-    payload = dict(base._keeper.rotation(base.ledger, world.rng))
-    place = sorted(members).index(out.identity.author)
-    boxes = payload["boxes"]
-    payload["boxes"] = boxes[: 32 + 36 * place] + boxes[32 + 36 * (place + 1) :]
-    base._write_key(payload, world.now_ms)
-    held = out.store.event_count()
+    revoke(world, "out")
+    world.run(HOUR_MS // 4)
+    base, ann, out = (world.devices[name].replica for name in ("base", "ann", "out"))
+    assert base.ring.current == ann.ring.current != out.ring.current
 
     for number in range(20):
         note(world, "ann", f"secret {number}")
@@ -139,8 +149,7 @@ def test_who_got_no_box_hears_control_events_and_no_data(camp):
 
     data = [feed for feed in out.frontier() if feed.kind is FeedKind.DATA]
     assert data == [out.data_feed]
-    assert out.store.event_count() <= held + 20 + 1
-    assert out.ring.current != base.ring.current
+    assert len(world.view("base")["R-1"]["notes"]) == 20
     told = base.engine.lane.counts["told under an older key"]
     assert 0 < told <= PACKETS_MAX * 6 * 5 + PACKETS_MAX
 

@@ -1,4 +1,4 @@
-"""The dataset's key and its rotations, as the control events say. docs/protocol.md §7.6.
+"""The dataset's key and its rotations, as the control events say. docs/protocol.md §7.7.
 
 A pure fold, the same for every order of the events. Which key is the newest is a function of
 those that count; which of them a device holds depends on the boxes that it can open.
@@ -36,9 +36,9 @@ class KeyEvent(NamedTuple):
     epoch: int
     """1 for the first rotation, one more for each that its author knew of."""
     order: tuple[int, bytes, int, int, bytes]
-    author: AuthorId
     key_id: bytes
     boxes: bytes
+    event: Event
 
 
 class Rotation(NamedTuple):
@@ -78,7 +78,7 @@ def read_key_event(event: Event) -> KeyEvent | None:
         return None
     if not isinstance(boxes, bytes) or not are_boxes(boxes):
         return None
-    return KeyEvent(epoch, event.order, event.author, named, boxes)
+    return KeyEvent(epoch, event.order, named, boxes, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,11 @@ class KeyLog:
         """Return the log after one more control event; other kinds change nothing."""
         new = read_key_event(event)
         if new is not None:
-            kept = {*self.by_author.get(new.author, ()), new}
-            newest = tuple(nlargest(EVENTS_PER_AUTHOR_MAX, kept))
-            return KeyLog({**self.by_author, new.author: newest}, self.joined_with)
+            held = self.by_author.get(event.author, ())
+            if any(known.event.id == event.id for known in held):
+                return self
+            newest = tuple(nlargest(EVENTS_PER_AUTHOR_MAX, (*held, new)))
+            return KeyLog({**self.by_author, event.author: newest}, self.joined_with)
         named = _named_by_opening(event)
         if named is None:
             return self
@@ -106,15 +108,14 @@ class KeyLog:
             return self
         return KeyLog(self.by_author, {**self.joined_with, event.author: (event.order, named)})
 
-    def rotations(self, counts: Callable[[KeyEvent], bool]) -> list[Rotation]:
+    def rotations(self, counts: Callable[[Event], bool]) -> list[Rotation]:
         """Return the keys that count, the newest first: by epoch, then in the total order.
 
         Args:
             counts: Whether the author of an event may rotate, and still stood when it did.
         """
-        events = sorted(
-            (e for events in self.by_author.values() for e in events if counts(e)), reverse=True
-        )
+        said = (one for events in self.by_author.values() for one in events)
+        events = sorted((one for one in said if counts(one.event)), reverse=True)
         found: dict[bytes, Rotation] = {}
         for event in events:
             known = found.get(event.key_id, Rotation(event.key_id, event.epoch, ()))

@@ -1,4 +1,4 @@
-"""Sealed boxes: one secret for many members, in a few bytes each. docs/protocol.md §7.6.
+"""Sealed boxes: one secret for many members, in a few bytes each. docs/protocol.md §7.7.
 
 One ephemeral X25519 key serves all boxes of an event; HKDF makes a key of its own for each
 member, and AES-SIV (RFC 5297) seals the 16 bytes. Randomness is passed in.

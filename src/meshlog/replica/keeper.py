@@ -1,6 +1,6 @@
 """The dataset's key on this device: which ones it holds, and whom it still owes a box.
 
-docs/protocol.md §7.6. Everything here follows from the control events and our identity; what
+docs/protocol.md §7.7. Everything here follows from the control events and our identity; what
 the store keeps of it is a cache.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
-from meshlog.core.event import DatasetId
+from meshlog.core.decrees import Decrees
+from meshlog.core.event import DatasetId, Event
 from meshlog.core.grant import DATASET_KEY_SIZE, Role
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import (
     EPOCH_MAX,
-    KeyEvent,
     KeyLog,
     Rotation,
     held_keys,
@@ -25,6 +25,7 @@ from meshlog.core.keylog import (
 )
 from meshlog.core.roster import Member, Roster
 from meshlog.core.sealedbox import EPHEMERAL_SIZE, PREFIX_SIZE, seal_boxes, takes_boxes
+from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.keyring import KeyRing
 
@@ -43,7 +44,10 @@ BATCHES_MAX = 8
 
 def stands(ledger: Ledger, author: AuthorId) -> bool | None:
     """Return True for a member, False for one that was removed, None for anybody else."""
-    return True if author in ledger.roster.members else None
+    if author not in ledger.roster.members:
+        return None
+    decrees = ledger.decrees
+    return author not in decrees.removals and author not in decrees.lapsed
 
 
 class KeyKeeper:
@@ -65,7 +69,7 @@ class KeyKeeper:
         sizes = range(0, len(kept) - DATASET_KEY_SIZE + 1, DATASET_KEY_SIZE)
         self._known = (seat_key, *(kept[at : at + DATASET_KEY_SIZE] for at in sizes))
         self.ring = KeyRing((seat_key,))
-        self._seen: tuple[KeyLog, Roster] | None = None
+        self._seen: tuple[KeyLog, Roster, Decrees] | None = None
         self._newest: Rotation | None = None
         self._leaked = False
         """Whether somebody who was removed holds the newest key."""
@@ -79,13 +83,18 @@ class KeyKeeper:
         """The keys, to keep in the store."""
         return b"".join(self.ring.keys)
 
-    def follow(self, ledger: Ledger) -> bool:
+    def follow(self, ledger: Ledger, store: Store) -> bool:
         """Bring the ring up to date; return whether it turned. Cost: nothing without news."""
-        seen = (ledger.key_log, ledger.roster)
+        seen = (ledger.key_log, ledger.roster, ledger.decrees)
         if self._seen is not None and all(map(is_, seen, self._seen)):
             return False
         self._seen = seen
-        rotations = ledger.key_log.rotations(lambda event: _counts(ledger, event))
+        standings = ledger.standings(store)
+
+        def counts(event: Event) -> bool:
+            return _has_rank(ledger, event.author) and standings.counts(event)
+
+        rotations = ledger.key_log.rotations(counts)
         self._newest = rotations[0] if rotations else None
         keys = held_keys(rotations, self._known, self._identity, self._dataset)
         has_turned = keys != self.ring.keys
@@ -106,10 +115,10 @@ class KeyKeeper:
         """Return the payload of a ``dataset.key`` that a coordinator owes now, if any.
 
         Whoever joined with an older invite than the newest key gets a box; where somebody who
-        was removed holds the newest key, it is rotated. One event for all; then a rest.
+        was removed holds the newest key, it is rotated: so a revocation that was cut short after
+        its decree, or met another's rotation, is finished. One event for all; then a rest.
         """
-        newest = self._newest
-        if newest is None or not (self._leaked or self._lacking):
+        if not (self._leaked or self._lacking):
             self._due_ms = None
             return None
         wait_ms = TEND_FIRST_MS + self._place(ledger) * TEND_TURN_MS
@@ -119,7 +128,8 @@ class KeyKeeper:
         if now_ms < max(self._due_ms, self._rest_until_ms):
             return None
         self._rest_until_ms = now_ms + TEND_REST_MS
-        if self._leaked or len(newest.boxes) > BATCHES_MAX:
+        newest = self._newest
+        if newest is None or self._leaked or len(newest.boxes) > BATCHES_MAX:
             return self.rotation(ledger, rng)
         return self._payload(newest.epoch, self.ring.current, self._lacking, rng)
 
@@ -135,22 +145,28 @@ class KeyKeeper:
         Nothing is ours to pay where we may not hand the key out, or do not hold it.
         """
         newest, me = self._newest, self._identity.author
-        if newest is None or not may_rotate(ledger, me):
+        if not may_rotate(ledger, me):
             return False, []
+        removed = [author for author in ledger.roster.members if not stands(ledger, author)]
+        if newest is None:
+            return bool(removed), []  # everybody came with the founder's key
         if key_id(self.ring.current) != newest.key_id:
             return False, []
         holders = newest.holders
-        removed = [author for author in ledger.roster.members if stands(ledger, author) is False]
-        joined_with = ledger.key_log.joined_with
+        came_with = ledger.key_log.joined_with
+
+        def holds(author: AuthorId) -> bool:
+            return (
+                author[:PREFIX_SIZE] in holders
+                or came_with.get(author, (None, b""))[1] == newest.key_id
+            )
+
         lacking = [
             member.keys
             for member in _standing(ledger)
-            if member.author != me
-            and member.author[:PREFIX_SIZE] not in holders
-            and joined_with.get(member.author, (None, b""))[1] != newest.key_id
-            and takes_boxes(member.keys)
+            if member.author != me and not holds(member.author) and takes_boxes(member.keys)
         ]
-        return any(author[:PREFIX_SIZE] in holders for author in removed), lacking
+        return any(map(holds, removed)), lacking
 
     def _place(self, ledger: Ledger) -> int:
         """Return how many coordinators come before us."""
@@ -160,17 +176,12 @@ class KeyKeeper:
 
 def may_rotate(ledger: Ledger, author: AuthorId) -> bool:
     """Say whether an author may hand out the dataset's key."""
+    return _has_rank(ledger, author) and stands(ledger, author) is True
+
+
+def _has_rank(ledger: Ledger, author: AuthorId) -> bool:
     member = ledger.roster.members.get(author)
-    return (
-        member is not None
-        and member.role >= Role.COORDINATOR
-        and stands(ledger, author) is True
-        and not ledger.roster.is_open
-    )
-
-
-def _counts(ledger: Ledger, event: KeyEvent) -> bool:
-    return may_rotate(ledger, event.author)
+    return member is not None and member.role >= Role.COORDINATOR and not ledger.roster.is_open
 
 
 def _standing(ledger: Ledger) -> list[Member]:

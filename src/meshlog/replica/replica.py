@@ -81,7 +81,7 @@ class Replica:
         self._rng = rng
         self._ledger = Ledger.load(store, seat.dataset)
         self._keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
-        self._keeper.follow(self._ledger)
+        self._keeper.follow(self._ledger, store)
         self._signed_root = b""
         life = store.get_meta("incarnation")
         self._life = int.from_bytes(life, "big") if life else None
@@ -237,7 +237,7 @@ class Replica:
 
     def _follow_keys(self) -> None:
         """Turn to the newest key that we can open; the copy in the store is a cache (I7)."""
-        if self._keeper.follow(self._ledger):
+        if self._keeper.follow(self._ledger, self.store):
             try:
                 with self.store.transaction():
                     self.store.set_meta("keys", self._keeper.packed)
@@ -355,6 +355,7 @@ class Replica:
         """
         self.advance_horizon(now_ms)
         effects = self.engine.handle(happened, now_ms)
+        self._follow_keys()
         if self._tend_keys(now_ms):
             effects += self.engine.handle(Changed(), now_ms)
         return effects
