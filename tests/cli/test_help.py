@@ -7,7 +7,18 @@ from click.testing import CliRunner
 
 from meshlog.cli.app import program
 
-WRITING = ["init", "join", "invite", "run", "put", "set", "note", "delete", "import"]
+WRITING = [
+    "init",
+    "join",
+    "invite",
+    "rotate-key",
+    "run",
+    "put",
+    "set",
+    "note",
+    "delete",
+    "import",
+]
 READING = [
     "export",
     "bundle",

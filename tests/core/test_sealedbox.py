@@ -4,9 +4,11 @@ from random import Random
 
 import pytest
 
-from meshlog.core.event import DatasetId, EventId
+from meshlog.core.event import DatasetId, EventId, read_body
 from meshlog.core.identity import Identity
+from meshlog.core.keylog import key_id, key_payload
 from meshlog.core.sealedbox import BOX_SIZE, EPHEMERAL_SIZE, are_boxes, open_box, seal_boxes
+from tests.core.vectors import load
 
 DATASET = DatasetId(EventId(bytes(range(32))))
 OTHER = DatasetId(EventId(bytes(32)))
@@ -60,3 +62,23 @@ def test_what_is_cut_short_has_not_the_shape_of_boxes():
     sizes = [size for size in range(len(BOXES) + 1) if are_boxes(BOXES[:size])]
 
     assert sizes == [32 + 36 * count for count in range(6)]
+
+
+def test_the_vectors_hold():
+    file = load("box")
+    dataset, key = DatasetId(EventId(bytes.fromhex(file["dataset"]))), bytes.fromhex(file["key"])
+    members = [Identity(bytes.fromhex(member["private"])) for member in file["members"]]
+    boxes = bytes.fromhex(file["boxes"])
+    content = read_body(bytes.fromhex(file["body"]))
+
+    sealed = seal_boxes(
+        key, [m.keys for m in members], bytes.fromhex(file["ephemeral_private"]), dataset
+    )
+    assert sealed == boxes
+    assert [open_box(boxes, member, dataset) for member in members] == [key, key]
+    stranger = Identity(bytes.fromhex(file["stranger_private"]))
+    assert open_box(boxes, stranger, dataset) is None
+    assert open_box(bytes.fromhex(file["first_of_small_order"]), members[0], dataset) is None
+    assert key_id(key).hex() == file["key_id"]
+    assert content is not None
+    assert dict(content.payload) == key_payload(1, key, boxes)

@@ -19,6 +19,7 @@ _COMMANDS = {
     "init": "dataset",
     "join": "dataset",
     "invite": "dataset",
+    "rotate-key": "keys",
     "run": "run",
     "put": "write",
     "set": "write",
@@ -56,7 +57,7 @@ class Program(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"meshlog.cli.{_COMMANDS[cmd_name]}")
-        found = getattr(module, f"{cmd_name}_command")
+        found = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(found, click.Command), "each name above is a command"
         return found
 

@@ -43,6 +43,9 @@ class Writer(Protocol):
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """Pin a form; return False where it is pinned already."""
 
+    def rotate_key(self) -> int:
+        """Give the dataset a new key; return its epoch."""
+
     def forms(self) -> FormBook:
         """Return the forms that are pinned."""
 
@@ -146,6 +149,10 @@ class _Local:
         """See Writer.sign."""
         self._node.sign()
 
+    def rotate_key(self) -> int:
+        """See Writer.rotate_key."""
+        return self._node.rotate_key()
+
     def forms(self) -> FormBook:
         """See Writer.forms."""
         return self._node.replica.ledger.forms
@@ -195,6 +202,12 @@ class _Remote:
         """See Writer.sign."""
         self._client.sign()
         self._look_again()
+
+    def rotate_key(self) -> int:
+        """See Writer.rotate_key."""
+        epoch = self._client.rotate_key()
+        self._look_again()
+        return epoch
 
     def forms(self) -> FormBook:
         """See Writer.forms."""

@@ -78,6 +78,10 @@ class ControlClient:
         """Let the node sign what it wrote, so that it may leave the device. See ``emit``."""
         self.ask("sign")
 
+    def rotate_key(self) -> int:
+        """Give the dataset a new key; return its epoch. See ``emit`` for what it raises."""
+        return int(self.ask("rotate_key")["epoch"])
+
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """Send one request and return its answer. See ``emit`` for what it raises."""
         try:

@@ -100,6 +100,10 @@ def _sign(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _rotate_key(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"epoch": node.rotate_key()}
+
+
 def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make an invite: ``role`` by its name, ``days`` until it expires (0 never)."""
     role, days = request.get("role"), request.get("days", 0)
@@ -131,4 +135,5 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "put_form": _put_form,
     "ingest": _ingest,
     "sign": _sign,
+    "rotate_key": _rotate_key,
 }

@@ -259,6 +259,24 @@ class Node:
             if self.replica.trouble:
                 raise StoreError(self.replica.trouble)
 
+    def rotate_key(self) -> int:
+        """Give the dataset a new key, sealed to every member that stands.
+
+        Returns:
+            How many keys the dataset has had after the founder's.
+
+        Raises:
+            InputError: Only the founder and coordinators can; the open dataset has a public key.
+            StoreError: The disk refused; the old key stays.
+        """
+        with self.lock:
+            self.replica.believe(self._hlc.latest)
+            event = self.replica.rotate_key(self.now_ms())
+            self._hlc.latest = self.replica.ledger.clock
+        if self._loop is not None:
+            self._loop.tell(Changed())
+        return int(event.payload["epoch"])
+
     # ── reading ─────────────────────────────────────────────────────────────────────
 
     def view(self) -> dict[str, dict[str, Any]]:
