@@ -12,6 +12,7 @@ from meshlog.core.identity import Identity
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.frame import decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
+from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import (
     Kind,
     decode_bundle,
@@ -36,8 +37,9 @@ _HELLO = load("hello")
 _DATASET = DatasetId(EventId(bytes.fromhex(_HELLO["dataset"])))
 _KEY = bytes.fromhex(_HELLO["key"])
 _BINDING = bytes.fromhex(_HELLO["binding"])
-_AIR = AirKey(_DATASET, _KEY)
-_GATE = KeyGate(Identity(bytes.fromhex(_HELLO["private"])), _DATASET, _KEY)
+_RING = KeyRing((_KEY, bytes(16)))
+_AIR = AirKey(_DATASET, _RING)
+_GATE = KeyGate(Identity(bytes.fromhex(_HELLO["private"])), _DATASET, _RING)
 
 
 def _bundle(data: bytes) -> None:
@@ -56,8 +58,9 @@ def _messages(data: bytes) -> None:
 
 
 def _packet(data: bytes) -> None:
-    for message in _AIR.open(data, 70_000):
-        assert message is not None
+    opened = _AIR.open(data, 70_000)
+    assert opened.key in _RING.keys
+    assert None not in opened.messages
 
 
 def _packet_seeds() -> Iterator[bytes]:
@@ -70,10 +73,9 @@ def _packet_seeds() -> Iterator[bytes]:
 def _cargo(data: bytes) -> None:
     """The cargo of a packet that somebody with the key sealed."""
     cargo = data[:CARGO_SIZE_MAX]
-    sealed = b"\x12" + _AIR._siv.encrypt(b"ab" + cargo, [b"\x12"])  # noqa: SLF001 - as above
-    messages = _AIR.open(sealed, 70_000)
+    messages = _AIR.open(_AIR.seal_bytes(b"ab" + cargo), 70_000).messages
     if len(encode_messages(messages)) <= CARGO_SIZE_MAX:
-        assert _AIR.open(_AIR.seal(messages, b"ab"), 70_000) == messages
+        assert _AIR.open(_AIR.seal(messages, b"ab"), 70_000).messages == messages
 
 
 def _hello(data: bytes) -> None:

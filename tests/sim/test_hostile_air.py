@@ -255,11 +255,10 @@ def test_bombs_and_malformed_segments_change_nothing(cell: RadioWorld):
 
 def test_unknown_messages_are_skipped(cell: RadioWorld):
     air = key_of(cell)
-    siv = air._pair(air.ring.current).siv
     future = bytes((200, 3)) + b"new" + bytes((Kind.SUM, 2, 1, 1))
 
     def said(number: int) -> bytes:
-        return b"\x12" + siv.encrypt(number.to_bytes(2, "big") + future, [b"\x12"])
+        return air.seal_bytes(number.to_bytes(2, "big") + future)
 
     opened = cell.devices["base"].replica.engine.lane.counts["heard"]
     assert attack(cell, said) <= 1_500

@@ -87,6 +87,10 @@ class AirKey:
         """
         cargo = salt + encode_messages(messages)
         assert len(cargo) <= CARGO_SIZE_MAX + SALT_SIZE, "a packet holds what fits it"
+        return self.seal_bytes(cargo, key)
+
+    def seal_bytes(self, cargo: bytes, key: bytes | None = None) -> bytes:
+        """Return a sealed packet of a salt and whatever else: for tests of what is no message."""
         siv = self._pair(key or self.ring.current).siv
         return bytes((SEALED_TYPE,)) + siv.encrypt(cargo, [bytes((SEALED_TYPE,))])
 
