@@ -14,9 +14,9 @@ def rotate_key_command(place: Place, *, as_json: bool) -> None:
     """Give the dataset a new key. Founders and coordinators can.
 
     The key opens links and what is said on the radio. Members get the new one sealed to
-    them, when they next meet anybody who has it; older invites still let a device in, and a
-    coordinator hands it the key. Use it where an invite was shown to the wrong people, or a
-    device was copied. Revoking a member does it, too.
+    them when they next meet anybody who has it; older invites still let a device in, and a
+    coordinator hands it the key. Revoking a member does this by itself: use it where the key
+    may be in other hands, for instance in an invite that has expired.
     """
     with writing(place) as writer:
         epoch = writer.rotate_key()
