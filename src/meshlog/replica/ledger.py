@@ -23,8 +23,8 @@ from meshlog.core.feed import (
 from meshlog.core.form import FormBook, FormLog, fold_forms
 from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
 from meshlog.core.identity import AuthorId
-from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
 from meshlog.core.keylog import KeyLog, fold_keys
+from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
 from meshlog.ports import Store

@@ -55,7 +55,7 @@ class Device:
     """Events that its card held when it last said so: a restart never shows fewer."""
     open: dict[int, Peer] = field(default_factory=dict)
     """Exchanges that wait for an answer."""
-    asked: dict[int, tuple[Peer, int]] = field(default_factory=dict)
+    asked: dict[int, tuple[Peer, int, bytes]] = field(default_factory=dict)
     """Requests that wait for ours."""
 
     @property

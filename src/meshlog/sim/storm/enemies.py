@@ -16,6 +16,7 @@ from meshlog.sim.storm.plan import RADIO
 from meshlog.sim.storm.world import World
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Shout
+from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import Message, Seg, encode_bundle, encode_messages
 
 HOSTILE = "enemy"
@@ -45,7 +46,7 @@ class Hostile:
         world.devices[HOSTILE] = device
         world.book.hostile.add(identity.author)
         self._forger = Forger(identity, seat.dataset, seat.admission, self._role, world.book, luck)
-        self._air = AirKey(seat.dataset, seat.key)
+        self._air = AirKey(seat.dataset, KeyRing((seat.key,)))
         self._exchange = 1 << 30
 
     def begin(self) -> None:

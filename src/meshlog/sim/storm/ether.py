@@ -119,8 +119,8 @@ class LinkEther:
             case Ask(peer, exchange, request):
                 self.ask(device, peer, exchange, encode_frame(gate, ASK, exchange, request))
             case Answer(token, answer):
-                peer, exchange = device.asked.pop(token)
-                self._send(device, peer, encode_frame(gate, ANSWER, exchange, answer))
+                peer, exchange, key = device.asked.pop(token)
+                self._send(device, peer, encode_frame(gate, ANSWER, exchange, answer, key))
             case Shout():
                 pass  # the radio lane has the air
 
@@ -217,7 +217,8 @@ class LinkEther:
     def _arrive(self, src: Peer, device: Device, data: bytes) -> None:
         if device.replica is None:
             return
-        frame = decode_frame(device.replica.gate(), data)
+        gate = device.replica.gate()
+        frame = decode_frame(gate, data)
         if frame is None:
             return
         self._trace.note(device.name, "hears", src, chr(frame.kind), len(data))
@@ -227,7 +228,8 @@ class LinkEther:
                 self._handle(device, Answered(src, frame.exchange, frame.bundle))
             return
         token = next(self._tickets)
-        device.asked[token] = (src, frame.exchange)
+        gate.ring.prove(src, frame.key)
+        device.asked[token] = (src, frame.exchange, frame.key)
         self._handle(device, Asked(src, token, frame.bundle))
 
 

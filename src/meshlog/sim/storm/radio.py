@@ -48,7 +48,7 @@ class RadioEther:
         self._lora = LoRa(sf=rng.choice((7, 8, 9)))
         self._group_of: dict[str, int] | None = None
         self._lanes: dict[str, LinkLane] = {}
-        self._labels: Labels | None = None
+        self._labels: dict[str, Labels] = {}
         self._told: dict[str, int] = {}
         reach = heard_if(lambda src, dst, _now_ms: self._reaches(src, dst))
         self.air = Air(agenda, random.Random(rng.getrandbits(64)), self._lora, reach)
@@ -80,7 +80,7 @@ class RadioEther:
     def switch_on(self, device: Device) -> None:
         """See Ether.switch_on."""
         replica, boots = device.running, device.boots
-        self._labels = self._labels or Labels(replica.dataset, replica.seat.key)
+        self._labels[device.name] = Labels(replica.dataset, replica.ring)
 
         def deliver(happened: LinkEvent) -> None:
             self._agenda.later(0, partial(self._hear, device, boots, happened))
@@ -116,8 +116,7 @@ class RadioEther:
             case Answer(token, answer):
                 lane.answer(token, answer)
             case Shout(packet):
-                assert self._labels is not None, "whoever shouts was switched on"
-                lane.shout(packet, self._labels.of(packet))
+                lane.shout(packet, self._labels[device.name].of(packet))
 
     def part(self, group_of: dict[str, int] | None) -> None:
         """See Ether.part."""
