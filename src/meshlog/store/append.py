@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey
+from meshlog.core.hlc import WALL_MS_MAX
+from meshlog.errors import StoreError
 from meshlog.ports import LogEntry
+from meshlog.store.checksums import TALLY_KEY, tally, tally_bytes
 from meshlog.store.file import Row, StoreFile
 from meshlog.store.heads import Heads, Tip
+from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers, RecordNumbers
 
 RUN_EVENTS_MAX = 64
@@ -39,6 +43,8 @@ class Tail(NamedTuple):
     on_time_ms: int
     """Latest wall time of an event that touches a record and was not stamped ahead of its
     arrival; -1 when there is none."""
+    tally: int
+    """Checksum of what the ids of all events do not cover."""
 
 
 class Appender:
@@ -61,16 +67,23 @@ class Appender:
         last = self.file.first("SELECT position, id FROM event ORDER BY position DESC LIMIT 1")
         run = self.file.first("SELECT position FROM run ORDER BY position DESC LIMIT 1")
         if last is None or run is None:
-            return Tail(0, b"", 0, -1)
-        on_time = self.file.first("SELECT value FROM meta WHERE key = ?", (ON_TIME_KEY,))
-        on_time_ms = int.from_bytes(on_time[0], "big", signed=True) if on_time else -1
-        return Tail(last[0], last[1], run[0], on_time_ms)
+            return Tail(0, b"", 0, -1, 0)
+        on_time_ms = self._own_number(ON_TIME_KEY, -1, if_damaged=WALL_MS_MAX)
+        return Tail(last[0], last[1], run[0], on_time_ms, self._own_number(TALLY_KEY, 0))
+
+    def _own_number(self, key: str, if_missing: int, if_damaged: int = 0) -> int:
+        """Return a number that the store keeps for itself; damage is fsck's to tell."""
+        try:
+            value = read_meta(self.file, key)
+        except StoreError:
+            return if_damaged
+        return if_missing if value is None else int.from_bytes(value, "big", signed=True)
 
     def add(self, entries: Sequence[LogEntry], arrived_ms: int) -> None:
         """See EventLog.add. Cost: four small index entries per event, one row per run."""
         events: list[Row] = []
         cuts: list[Row] = []
-        position, last_id, run_position, on_time_ms = self.tail
+        position, last_id, run_position, on_time_ms, sum_ = self.tail
         feed: FeedKey | None = None
         tips: dict[bytes, Tip] = {}
         for event, record_id in entries:
@@ -95,11 +108,12 @@ class Appender:
                 if delay_ms >= 0 and event.stamp.wall_ms > on_time_ms:
                     on_time_ms = event.stamp.wall_ms
             events.append((position, stamp, delay_ms, record, last_id, event.body))
+            sum_ ^= tally(position, delay_ms, record)
             if event.signature:
                 cuts.append((position, event.signature))
         self._write_events(events)
         self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
-        self.tail = Tail(position, last_id, run_position, on_time_ms)
+        self.tail = Tail(position, last_id, run_position, on_time_ms, sum_)
 
     def _write_events(self, rows: list[Row]) -> None:
         if rows:
@@ -147,7 +161,9 @@ class Appender:
         self.file.write_many("INSERT INTO head VALUES (?, ?, ?, ?)", rows)
         if self.tail.on_time_ms != self._durable.on_time_ms:
             value = self.tail.on_time_ms.to_bytes(8, "big", signed=True)
-            self.file.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ON_TIME_KEY, value))
+            write_meta(self.file, ON_TIME_KEY, value)
+        if self.tail.tally != self._durable.tally:
+            write_meta(self.file, TALLY_KEY, tally_bytes(self.tail.tally))
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from meshlog.errors import InputError, StoreError
+from meshlog.store.checksums import teach
 from meshlog.store.lock import ProcessLock
 from meshlog.store.migrate import (
     SCHEMA_VERSION,
@@ -123,6 +124,7 @@ class StoreFile:
         self._connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
         )
+        teach(self._connection)
         self.run(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
         self.run("PRAGMA trusted_schema = OFF")
 

@@ -1,4 +1,4 @@
-"""The live view's rows, and the small values of the replica."""
+"""The live view's rows."""
 
 from __future__ import annotations
 
@@ -55,23 +55,6 @@ class RecordRows:
     def clear_records(self) -> None:
         """See RecordTable.clear_records. O(records)."""
         self._file.write(_NO_ROW)
-
-
-class MetaValues:
-    """Meta over a store's file. Keys that begin with ``store.`` are the store's own."""
-
-    def __init__(self, file: StoreFile) -> None:
-        self._file = file
-
-    def get_meta(self, key: str) -> bytes | None:
-        """See Meta.get_meta."""
-        row = self._file.first("SELECT value FROM meta WHERE key = ?", (key,))
-        return None if row is None else bytes(row[0])
-
-    def set_meta(self, key: str, value: bytes) -> None:
-        """See Meta.set_meta."""
-        assert not key.startswith("store."), "the store keeps its own values"
-        self._file.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 def _record_row(row: Row) -> RecordRow:

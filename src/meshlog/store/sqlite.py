@@ -9,7 +9,9 @@ from pathlib import Path
 from meshlog.store.events import EventTable
 from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.instance import FileGuard, Guard, Instance
-from meshlog.store.records import MetaValues, RecordRows
+from meshlog.store.meta import MetaValues, read_meta, write_meta
+from meshlog.store.records import RecordRows
+from meshlog.store.selfcheck import check_file
 
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
@@ -88,22 +90,20 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
 
     def continues(self, life: int) -> bool:
         """See Continuity.continues."""
-        row = self._file.first("SELECT value FROM meta WHERE key = ?", (WITNESS_KEY,))
-        witness = row[0].decode(errors="replace") if row else ""
+        witness = (read_meta(self._file, WITNESS_KEY) or b"").decode(errors="replace")
         return self._instance.continues(life, self.event_count(), witness)
 
     def begin_life(self, life: int) -> None:
         """See Continuity.begin_life."""
         witness = self._instance.bind(life, self.event_count()).encode()
-        self._file.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (WITNESS_KEY, witness))
+        write_meta(self._file, WITNESS_KEY, witness)
 
     def integrity(self) -> list[str]:
-        """Return what SQLite finds wrong with the file, a sentence each; empty where nothing.
+        """Return what is wrong with the file, a sentence each; empty where nothing.
 
         Cost: reads the whole file.
         """
-        found = [str(row[0]) for row in self._file.run("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        return check_file(self._file)
 
     def close(self) -> None:
         """See Store.close. An open transaction is rolled back."""

@@ -19,7 +19,7 @@ from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger, first_forks
-from meshlog.tools.fsck_feeds import RESTORE, FeedCheck
+from meshlog.tools.fsck_feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable
 from meshlog.views.live import LiveView, StoreLineage
 from meshlog.views.standing import Standing, Standings
@@ -228,13 +228,13 @@ def _roster(
 
 def _no_genesis(store: Store, problems: Problems) -> None:
     """A device that joined and has met nobody yet holds its own events alone: that is fine."""
-    own = store.get_meta("author")
+    own = meta_or_none(store, "author")
     if any(feed.author != own for feed in store.heads()):
         problems.add(f"the dataset's first event is not held, so nobody can be verified. {RESTORE}")
 
 
 def _number(store: Store, key: str, problems: Problems) -> int:
-    value = store.get_meta(key)
+    value = meta_or_none(store, key)
     if value is None or len(value) > _NUMBER_SIZE:
         problems.add(f"the store has lost its {key}: open it once with `meshlog run`")
         return 0

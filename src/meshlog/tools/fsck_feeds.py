@@ -11,6 +11,7 @@ from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
+from meshlog.errors import StoreError
 from meshlog.ports import Store
 
 RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
@@ -54,7 +55,7 @@ class FeedCheck:
 
     def __post_init__(self) -> None:
         """Note who we are."""
-        self._own = self.store.get_meta("author") or b""
+        self._own = meta_or_none(self.store, "author") or b""
 
     @property
     def feeds(self) -> int:
@@ -172,7 +173,7 @@ class FeedCheck:
     def _check_last_cut(self, feed: FeedKey, tip: _Tip) -> None:
         """What our store says that we signed, we must hold; else nobody would ever get it."""
         kind = "data" if feed.kind is FeedKind.DATA else "control"
-        value = self.store.get_meta(f"cut:{kind}:{feed.incarnation:08x}")
+        value = meta_or_none(self.store, f"cut:{kind}:{feed.incarnation:08x}")
         said = int.from_bytes(value, "big") if value else 0
         if said > tip.signed_seq and len(self._tips[feed]) == 1 and self._keys_known(feed):
             self.problems.add(
@@ -189,3 +190,11 @@ class FeedCheck:
     def _name(self, feed: FeedKey) -> str:
         kind = "data" if feed.kind is FeedKind.DATA else "control"
         return f"the {kind} feed {feed.incarnation:08x} of {label(self.roster, feed.author)}"
+
+
+def meta_or_none(store: Store, key: str) -> bytes | None:
+    """Return a small value; None where it is missing or damaged, which the file's check tells."""
+    try:
+        return store.get_meta(key)
+    except StoreError:
+        return None

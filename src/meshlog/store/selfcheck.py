@@ -1,0 +1,75 @@
+"""What the store can find wrong with its own file, beyond what the events themselves tell."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from meshlog.store.checksums import TALLY_KEY, teach
+from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.instance import FileGuard
+from meshlog.store.meta import damaged_meta, read_meta
+from meshlog.store.migrate import migrate
+
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name, tbl_name, sql"
+
+_ASTRAY = {
+    "a head that is no event": """
+        SELECT count(*) FROM head LEFT JOIN event USING (position) WHERE event.id IS NOT head.id
+    """,
+    "a signature of no event": """
+        SELECT count(*) FROM cut LEFT JOIN event USING (position) WHERE event.position IS NULL
+    """,
+    "a run of no event": """
+        SELECT count(*) FROM run LEFT JOIN event USING (position) WHERE event.position IS NULL
+    """,
+    "a feed without events": """
+        SELECT count(*) FROM feed WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.feed = feed.feed)
+    """,
+}
+
+
+def check_file(file: StoreFile) -> list[str]:
+    """Return what is wrong, one sentence each; empty where nothing is.
+
+    Pages and indices as SQLite checks them, the schema, the checksums of small values and
+    arrival times, and rows that belong to nothing.
+
+    Raises:
+        StoreError: It cannot be read to its end.
+
+    Cost: reads the whole file.
+    """
+    found = [str(row[0]) for row in file.run("PRAGMA integrity_check")]
+    wrong = [] if found == ["ok"] else found
+    if file.run("PRAGMA foreign_key_check"):
+        wrong.append("a row refers to a row that is not there")
+    if file.run(_SCHEMA) != _expected_schema():
+        wrong.append("its tables are not those of a store")
+    damaged = damaged_meta(file)
+    wrong += [f"its value {key!r} is damaged" for key in damaged]
+    wrong += [f"it holds {what}" for what, sql in _ASTRAY.items() if file.run(sql) != [(0,)]]
+    if TALLY_KEY not in damaged and _tally(file) != (read_meta(file, TALLY_KEY) or b""):
+        wrong.append("the time of an event's arrival, or its record, is damaged")
+    return wrong + _set_back(file)
+
+
+def _set_back(file: StoreFile) -> list[str]:
+    """A flipped bit in the WAL takes away all that follows it; the guard beside knows better."""
+    mark = FileGuard(file.path).read() if file.path != MEMORY else None
+    held = file.run("SELECT coalesce(max(position), 0) FROM event")[0][0]
+    if mark is None or mark.events <= held:
+        return []
+    return [f"it held {mark.events} events, now it holds {held}: its end was lost or set back"]
+
+
+def _tally(file: StoreFile) -> bytes:
+    (found,) = file.run("SELECT tally_of(position, delay_ms, record) FROM event")[0]
+    return found or b""
+
+
+def _expected_schema() -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        teach(fresh)
+        migrate(fresh, 0)
+        return fresh.execute(_SCHEMA).fetchall()
