@@ -746,10 +746,37 @@ def hellos() -> dict[str, Any]:
     }
 
 
+def _marked_grants(seed: bytes, writer: Identity, above: bytes) -> list[dict[str, Any]]:
+    """Grants that are counted, and one by which a writer hands its seat to new keys."""
+    made = []
+    for name, issuer, proof, marks in (
+        ("for three", FOUNDER, b"", {"uses": 3}),
+        ("a writer's new keys", writer, above, {"is_succession": True}),
+    ):
+        grant = issue(issuer, proof, DATASET, seed, Role.WRITER, **marks)
+        admission = admit(grant, seed, BOB.author, DATASET)
+        case = {
+            "name": name,
+            "issuer_private": issuer.private.hex(),
+            "issuer_admission": proof.hex(),
+            "seed": seed.hex(),
+            "role": int(Role.WRITER),
+            "expires_s": 0,
+            **marks,
+            "author": BOB.author.hex(),
+            "grant": grant.encode().hex(),
+            "admission": admission.hex(),
+            "invite": Invite(DATASET, KEY, seed, grant, "valley").text(),
+            "accepted": True,
+        }
+        made.append(case)
+    return made
+
+
 def grant_cases() -> dict[str, Any]:
     """§7: grants, admissions, invites."""
-    seeds = [bytes_of(f"seed {number}", 16) for number in range(6)]
-    devices = [identity(f"device {number}") for number in range(6)]
+    seeds = [bytes_of(f"seed {number}", 16) for number in range(8)]
+    devices = [identity(f"device {number}") for number in range(8)]
     chained: list[dict[str, Any]] = []
     issuer, above = FOUNDER, b""
     for depth, (seed, device) in enumerate(zip(seeds, devices, strict=True), 1):
@@ -774,15 +801,21 @@ def grant_cases() -> dict[str, Any]:
         chained.append(case)
         if depth > 1:  # the first is a writer's, who may invite nobody
             issuer, above = device, admission
+    chained += _marked_grants(seeds[0], devices[0], bytes.fromhex(chained[0]["admission"]))
     seed, device = seeds[0], devices[0]
     writer_admission = bytes.fromhex(chained[0]["admission"])
     good = issue(FOUNDER, b"", DATASET, seed, Role.WRITER)
     by_writer = issue(device, writer_admission, DATASET, seeds[1], Role.WRITER)
+    raised = issue(
+        device, writer_admission, DATASET, seeds[1], Role.COORDINATOR, is_succession=True
+    )
     swapped = replace(good, role=Role.COORDINATOR)
     small = replace(good, holder=b"\x01" + bytes(31))
     small = replace(small, signature=FOUNDER.sign(small.message(DATASET)))
     cases = (
         ("issued by a writer", admit(by_writer, seeds[1], BOB.author, DATASET)),
+        ("a writer's successor as coordinator", admit(raised, seeds[1], BOB.author, DATASET)),
+        ("for nobody", bytes((0x40 | Role.WRITER,)) + bytes(4 + 2 + 32 + 64 + 64)),
         ("role raised after signing", admit(swapped, seed, BOB.author, DATASET)),
         (
             "of another dataset",

@@ -378,7 +378,8 @@ def test_grant_admission_and_invite_both_ways(case: Any):
         bytes.fromhex(case["issuer_admission"]),
     )
 
-    grant = issue(issuer, above, of, seed, Role(case["role"]), case["expires_s"])
+    marks = {key: case[key] for key in ("uses", "is_succession") if key in case}
+    grant = issue(issuer, above, of, seed, Role(case["role"]), case["expires_s"], **marks)
     admission = admit(grant, seed, author, of)
     invite = Invite(of, bytes.fromhex(vectors["key"]), seed, grant, "valley")
     found = check_admission(admission, author, of, bytes.fromhex(vectors["founder_keys"]))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Self
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -33,13 +34,18 @@ ADMIT_DOMAIN = b"meshlog.admit.1\x00"
 INVITE_PREFIX = "MESHLOG1-"
 SEED_SIZE = 16
 DATASET_KEY_SIZE = 16
-CHAIN_DEPTH_MAX = 4
-"""Founder → coordinator → … : how long a chain of grants may be."""
+CHAIN_DEPTH_MAX = 6
+"""How long a chain of grants from the founder may be. Every rotation of keys adds one."""
+
+USES_MAX = 2**16 - 1
 
 ADMISSION_SIZE_MAX = 2_048
 NAME_SIZE_MAX = 64
 
 _CHAINED = 0x80
+_COUNTED = 0x40
+_SUCCESSION = 0x20
+_ROLE = 0x1F
 
 
 class Role(IntEnum):
@@ -66,14 +72,17 @@ class Grant:
     issuer_admission: bytes
     """The issuer's own admission; empty where the founder issued it."""
     signature: bytes = b""
+    uses: int = 0
+    """How many may join with it, 1 … 65,535; 0 any number."""
+    is_succession: bool = False
+    """Whether the issuer, of whatever role, hands its own seat to new keys."""
 
     def _signed_part(self) -> bytes:
         chained = bool(self.issuer_keys)
-        head = (
-            bytes((self.role | (_CHAINED if chained else 0),))
-            + self.expires_s.to_bytes(4, "big")
-            + self.holder
-        )
+        flags = self.role | (_CHAINED if chained else 0)
+        flags |= (_COUNTED if self.uses else 0) | (_SUCCESSION if self.is_succession else 0)
+        uses = self.uses.to_bytes(2, "big") if self.uses else b""
+        head = bytes((flags,)) + self.expires_s.to_bytes(4, "big") + uses + self.holder
         return head + (self.issuer_keys + block(self.issuer_admission) if chained else b"")
 
     def message(self, dataset: DatasetId) -> bytes:
@@ -88,14 +97,25 @@ class Grant:
     def read(cls, reader: Reader) -> Self:
         """Read one grant; MalformedError past a limit."""
         flags = reader.uint(1)
-        if flags & ~_CHAINED > Role.COORDINATOR:
+        if flags & _ROLE > Role.COORDINATOR:
             raise MalformedError("unknown role")
-        expires_s, holder = reader.uint(4), reader.take(32)
+        expires_s = reader.uint(4)
+        uses = reader.uint(2) if flags & _COUNTED else 0
+        if flags & _COUNTED and not uses:
+            raise MalformedError("a grant for nobody")
+        holder = reader.take(32)
         keys, admission = b"", b""
         if flags & _CHAINED:
             keys, admission = reader.take(KEYS_SIZE), reader.block(ADMISSION_SIZE_MAX)
         return cls(
-            Role(flags & ~_CHAINED), expires_s, holder, keys, admission, reader.take(SIGNATURE_SIZE)
+            Role(flags & _ROLE),
+            expires_s,
+            holder,
+            keys,
+            admission,
+            reader.take(SIGNATURE_SIZE),
+            uses,
+            bool(flags & _SUCCESSION),
         )
 
 
@@ -106,6 +126,9 @@ def issue(
     seed: bytes,
     role: Role,
     expires_s: int = 0,
+    *,
+    uses: int = 0,
+    is_succession: bool = False,
 ) -> Grant:
     """Return a signed grant for whoever holds ``seed``.
 
@@ -116,12 +139,19 @@ def issue(
         seed: 16 random bytes, the invite's secret.
         role: At most coordinator.
         expires_s: Seconds since 1970 UTC; 0 never.
+        uses: How many may join with it; 0 any number.
+        is_succession: See ``Grant.is_succession``; then of the issuer's role at most.
     """
-    keys = issuer.keys if admission else b""
-    draft = Grant(role, expires_s, _bearer(seed).public_key().public_bytes_raw(), keys, admission)
-    return Grant(
-        role, expires_s, draft.holder, keys, admission, issuer.sign(draft.message(dataset))
+    draft = Grant(
+        role,
+        expires_s,
+        _bearer(seed).public_key().public_bytes_raw(),
+        issuer.keys if admission else b"",
+        admission,
+        uses=uses,
+        is_succession=is_succession,
     )
+    return replace(draft, signature=issuer.sign(draft.message(dataset)))
 
 
 def admit(grant: Grant, seed: bytes, author: AuthorId, dataset: DatasetId) -> bytes:
@@ -160,7 +190,7 @@ def check_admission(
         above = check_admission(
             grant.issuer_admission, author_id(issuer_keys), dataset, founder_keys, depth + 1
         )
-        if above is None or above.role < Role.COORDINATOR:
+        if above is None or above.role < (grant.role if grant.is_succession else Role.COORDINATOR):
             return None
     if not verify(issuer_keys, grant.signature, grant.message(dataset)):
         return None
@@ -169,6 +199,28 @@ def check_admission(
     if not verify_bare(grant.holder, proof, ADMIT_DOMAIN + dataset + author):
         return None
     return Admission(grant.role, grant.expires_s)
+
+
+class Link(NamedTuple):
+    """One grant of a member's chain."""
+
+    issuer: AuthorId | None
+    """None for the founder."""
+    grant: Grant
+
+
+@lru_cache(maxsize=4096)
+def chain_of(admission: bytes) -> tuple[Link, ...]:
+    """Return the grants that let a member in, the founder's first; empty for the founder.
+
+    The admission must have been checked.
+    """
+    if not admission:
+        return ()
+    grant = Grant.read(Reader(admission))
+    if not grant.issuer_keys:
+        return (Link(None, grant),)
+    return (*chain_of(grant.issuer_admission), Link(author_id(grant.issuer_keys), grant))
 
 
 @dataclass(frozen=True, slots=True)

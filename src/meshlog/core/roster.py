@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from meshlog.core.event import OPEN_DATASET, DatasetId, Event, read_body
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.grant import NAME_SIZE_MAX, Role, check_admission
+from meshlog.core.grant import NAME_SIZE_MAX, Role, chain_of, check_admission
 from meshlog.core.identity import KEYS_SIZE, AuthorId, author_id, keys_are_sound
 
 
@@ -157,8 +157,22 @@ def label(roster: Roster, author: AuthorId) -> str:
     member = roster.members.get(author)
     if member is None or not member.name:
         return author.hex()
-    namesakes = sum(other.name == member.name for other in roster.members.values())
-    return member.name if namesakes == 1 else f"{member.name}~{author.hex()[:8]}"
+    namesakes = {
+        _first_keys(roster, other) for other in roster.members.values() if other.name == member.name
+    }
+    return member.name if len(namesakes) == 1 else f"{member.name}~{author.hex()[:8]}"
+
+
+def _first_keys(roster: Roster, member: Member) -> AuthorId:
+    """Return the author that a device was before it ever rotated its keys."""
+    for link in reversed(chain_of(member.admission)):
+        if not link.grant.is_succession:
+            break
+        before = roster.members.get(link.issuer or author_id(roster.founder))
+        if before is None or before.name != member.name:
+            break
+        member = before
+    return member.author
 
 
 def _merge(one: Member, other: Member) -> Member:

@@ -8,14 +8,13 @@ That rule has no circles: docs/protocol.md §7.6 has the order in which it is wo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import NamedTuple, TypeAlias, cast
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
-from meshlog.core.codec import Reader
 from meshlog.core.decrees import DecreeLog, Decrees, Mode, Place, Readmission, Removal, is_within
 from meshlog.core.event import Event
-from meshlog.core.grant import Grant, Role
+from meshlog.core.grant import Grant, Link, Role, chain_of
+from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId, author_id
 from meshlog.core.roster import Member, Roster, label
 
@@ -27,28 +26,6 @@ _FOUNDER: Rank = ((0,),)
 DECREES_PER_PAIR_MAX = 32
 """Decrees of one author about another that are looked at, the first in total order. A choice:
 people need one or two, an attack thousands."""
-
-
-class Link(NamedTuple):
-    """One grant of a member's chain."""
-
-    issuer: AuthorId | None
-    """None for the founder."""
-    grant: Grant
-
-
-@lru_cache(maxsize=4096)
-def chain_of(admission: bytes) -> tuple[Link, ...]:
-    """Return the grants that let a member in, the founder's first; empty for the founder.
-
-    The admission must have been checked.
-    """
-    if not admission:
-        return ()
-    grant = Grant.read(Reader(admission))
-    if not grant.issuer_keys:
-        return (Link(None, grant),)
-    return (*chain_of(grant.issuer_admission), Link(author_id(grant.issuer_keys), grant))
 
 
 def fold_decrees(roster: Roster, events: Iterable[Event]) -> Decrees:
@@ -75,6 +52,7 @@ class _Court:
         self._founder = author_id(roster.founder)
         self._log = log
         self._counted: dict[AuthorId, list[Removal]] = defaultdict(list)
+        self._late = late_joins(roster)
         self._rank = {author: self._rank_of(member) for author, member in self._members.items()}
 
     def verdict(self) -> Decrees:
@@ -92,11 +70,9 @@ class _Court:
                 readmissions.append(decree)
         self._remove(removals)
         answers: dict[AuthorId, list[Readmission]] = defaultdict(list)
-        for readmission in readmissions:
-            if self._may_judge(readmission.by, readmission.author) and self._stands(
-                readmission.place
-            ):
-                answers[readmission.author].append(readmission)
+        for back in readmissions:
+            if back.by != back.author and self._is_judge(back.by) and self._stands(back.place):
+                answers[back.author].append(back)
         return Decrees(
             {author: tuple(found) for author, found in self._counted.items() if found},
             {author: tuple(found) for author, found in answers.items()},
@@ -106,9 +82,16 @@ class _Court:
     # ── Seniority ──
 
     def _rank_of(self, member: Member) -> Rank:
+        """Return a member's rank; new keys stand just behind those whose seat they have."""
         if member.author == self._founder:
             return _FOUNDER
-        return ((len(chain_of(member.admission)), member.opened_at),)
+        links = chain_of(member.admission)
+        own = (len(links), member.opened_at)
+        if links[-1].grant.is_succession:
+            before = self._members.get(self._host(links[-1]))
+            if before is not None and len(chain_of(before.admission)) < len(links):
+                return (*self._rank_of(before), own)
+        return (own,)
 
     def _remove(self, removals: dict[AuthorId, list[Removal]]) -> None:
         """Decide about removals: those among seniors first, those of ordinary members last."""
@@ -119,24 +102,18 @@ class _Court:
         for number, author in enumerate(judges):
             seniors = set(judges[:number])
             self._take(r for r in removals[author] if r.by in seniors)
-            self._take_own(removals[author])
+            self._take(r for r in removals[author] if r.by == author)
             for senior in judges[:number]:
                 self._take(r for r in removals[senior] if r.by == author)
         ordinary = [author for author in removals if not self._is_judge(author)]
         for author in sorted(ordinary, key=self._rank.__getitem__):
             self._take(r for r in removals[author] if r.by != author)
-            self._take_own(removals[author])
+            self._take(r for r in removals[author] if r.by == author)
 
     def _take(self, removals: Iterable[Removal]) -> None:
+        """Count the removals that stand; of an author's own, the first ends its decrees."""
         for removal in removals:
-            if self._may_judge(removal.by, removal.author) and self._stands(removal.place):
-                self._counted[removal.author].append(removal)
-                self._counted[removal.author].sort(key=lambda counted: counted.order)
-
-    def _take_own(self, removals: Sequence[Removal]) -> None:
-        """Decide about an author's own: the first in total order ends its decrees."""
-        for removal in removals:
-            if removal.by == removal.author and self._stands(removal.place):
+            if self._may_remove(removal.by, removal.author) and self._stands(removal.place):
                 self._counted[removal.author].append(removal)
                 self._counted[removal.author].sort(key=lambda counted: counted.order)
 
@@ -144,8 +121,9 @@ class _Court:
         member = self._members.get(author)
         return member is not None and member.role >= Role.COORDINATOR
 
-    def _may_judge(self, by: AuthorId, author: AuthorId) -> bool:
-        return self._is_judge(by) and by != author and self._rank.get(author) != _FOUNDER
+    def _may_remove(self, by: AuthorId, author: AuthorId) -> bool:
+        """Say who may say that: anybody of itself; a coordinator, but not of the founder."""
+        return by == author or (self._is_judge(by) and self._rank[author][0] != _FOUNDER[0])
 
     def _stands(self, place: Place) -> bool:
         """Say whether a control event lies within every cut on its author counted so far."""
@@ -160,23 +138,71 @@ class _Court:
 
     # ── Membership ──
 
-    def _lapses(self, answers: dict[AuthorId, list[Readmission]]) -> dict[AuthorId, str]:
+    def _host(self, link: Link) -> AuthorId:
+        return link.issuer or self._founder
+
+    def _lapses(self, answers: Mapping[AuthorId, list[Readmission]]) -> dict[AuthorId, str]:
         found = {author: self._lapse(member, answers) for author, member in self._members.items()}
         return {author: why for author, why in found.items() if why}
 
-    def _lapse(self, member: Member, answers: dict[AuthorId, list[Readmission]]) -> str:
+    def _lapse(self, member: Member, answers: Mapping[AuthorId, list[Readmission]]) -> str:
         """Return why nothing of a member counts; empty where something does."""
+        if late := self._late.get(member.author):
+            return late
         links = chain_of(member.admission)
-        if not links:
-            return ""
-        guests = [cast(AuthorId, link.issuer) for link in links[1:]] + [member.author]
-        for link, guest in zip(links, guests, strict=True):
-            host = link.issuer or self._founder
-            for removal in self._counted.get(host, ()):
-                kept = removal.keeps.union(
-                    *(a.keeps for a in answers.get(host, ()) if removal.place.id in a.answers)
-                )
-                if guest not in kept:
-                    name = label(self._roster, host)
-                    return f"let in by {name}, who was revoked, and not kept"
+        for number, link in enumerate(links):
+            is_own = number + 1 == len(links)
+            guest = member.author if is_own else self._host(links[number + 1])
+            why = self._unseated(link, guest, answers)
+            if not why and not is_own:
+                why = self._unproven(link, guest)
+            if why:
+                return why
         return ""
+
+    def _unseated(
+        self, link: Link, guest: AuthorId, answers: Mapping[AuthorId, list[Readmission]]
+    ) -> str:
+        """Return why a guest lost the seat that its host gave it; empty where it has it."""
+        host = self._host(link)
+        name = label(self._roster, host)
+        removals = self._counted.get(host, ())
+        if link.grant.is_succession and all(r.successor != guest for r in removals):
+            return f"its keys claim the seat of {name}, who did not hand it over"
+        for removal in removals:
+            kept = removal.keeps.union(
+                *(a.keeps for a in answers.get(host, ()) if removal.place.id in a.answers)
+            )
+            if guest not in kept:
+                return f"let in by {name}, who was revoked without keeping it"
+        return ""
+
+    def _unproven(self, link: Link, guest: AuthorId) -> str:
+        """Return why a guest may let nobody in: it joined late, or may have."""
+        if late := self._late.get(guest):
+            return f"let in by {label(self._roster, guest)}, who {late}"
+        if guest not in self._members and (link.grant.expires_s or link.grant.uses):
+            return "let in by a member whose own opening is not held yet"
+        return ""
+
+
+def late_joins(roster: Roster) -> dict[AuthorId, str]:
+    """Return who joined with an invite that was over, and why; by the stamps of the openings."""
+    by_holder: dict[bytes, list[Member]] = defaultdict(list)
+    for member in roster.members.values():
+        links = chain_of(member.admission)
+        if links and (links[-1].grant.expires_s or links[-1].grant.uses):
+            by_holder[links[-1].grant.holder].append(member)
+    late = {}
+    for members in by_holder.values():
+        joined: Counter[Grant] = Counter()
+        for member in sorted(members, key=lambda one: one.opened_at):
+            grant = chain_of(member.admission)[-1].grant
+            wall_s = Stamp.unpacked(member.opened_at[0]).wall_ms / 1_000
+            if grant.expires_s and wall_s > grant.expires_s:
+                late[member.author] = "joined after the invite had expired"
+                continue
+            joined[grant] += 1
+            if grant.uses and joined[grant] > grant.uses:
+                late[member.author] = f"joined with an invite that {grant.uses} had used already"
+    return late
