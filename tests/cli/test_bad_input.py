@@ -64,7 +64,13 @@ def is_one_line_error(result: Result) -> bool:
         (["log", "--limit", "0"], "--limit"),
         (["log", "-n", "x"], "no whole number from 1 to 100000"),
         (["log", "--after", "-1"], "no whole number from 0"),
-        (["invite", "--days", "1.5"], "no whole number from 1 to 3650"),
+        (["invite", "--uses", "1.5"], "no whole number from 1 to 65535"),
+        (["invite", "--expires", "soon"], "'soon' is no time"),
+        (["invite", "--expires", "2020-01-01"], "past already"),
+        (["revoke", "nobody"], "there is no member 'nobody'"),
+        (["revoke", "base"], "that is this device"),
+        (["revoke", "base", "--hard", "--soft"], "not both"),
+        (["readmit", "base"], "not revoked"),
         (["invite", "--role", "king"], "--role"),
         (["run", "--gossip-interval", "nan"], "gossip-interval"),
         (["run", "--gossip-interval", "-1"], "gossip-interval"),
@@ -184,7 +190,7 @@ def test_without_reticulum_run_says_what_to_install(base: Device, tmp_path: Path
 
 
 def test_an_expired_invite_is_refused_before_anything_is_made(base: Device) -> None:
-    invite = base.ok("invite", "--days", "1", "--json")
+    invite = base.ok("invite", "--expires", "1d", "--json")
 
     base.env["PYTHONPATH"] = os.pathsep.join([str(_clock(base.home)), base.env["PYTHONPATH"]])
     result = base("join", invite.split('"invite": "')[1].split('"')[0], "--data", "late.db")

@@ -113,7 +113,7 @@ def test_what_json_cannot_carry_is_refused_before_it_is_sent(
 
 def test_the_open_dataset_invites_nobody(client: ControlClient) -> None:
     with pytest.raises(InputError, match="no invite"):
-        client.invite("writer", 0)
+        client.invite("writer", 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_the_open_dataset_invites_nobody(client: ControlClient) -> None:
         b'{"v": 1, "do": "emit", "items": [["note.add", {"a": 99999999999999999999}]]}',
         b'{"v": 1, "do": "invite", "role": "founder"}',
         b'{"v": 1, "do": "invite", "role": 3}',
-        b'{"v": 1, "do": "invite", "role": "writer", "days": -1}',
-        b'{"v": 1, "do": "invite", "role": "writer", "days": 1.5}',
+        b'{"v": 1, "do": "invite", "role": "writer", "expires_s": -1}',
+        b'{"v": 1, "do": "invite", "role": "writer", "uses": 1.5}',
     ],
 )
 def test_nonsense_gets_an_error_line_and_the_next_request_its_answer(

@@ -10,9 +10,12 @@ from typing import Any
 from meshlog.core.decrees import cut_list
 from meshlog.core.event import NO_DATASET, NO_PREV, DatasetId, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind, Head
-from meshlog.core.grant import Role, admit, issue
+from meshlog.core.grant import Grant, Role, admit, issue
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId, Identity
+
+SHARED = bytes(range(16))
+"""Seed of invites that several join with."""
 
 
 @dataclass
@@ -97,10 +100,22 @@ def found(name: str = "base") -> Person:
     return person
 
 
-def invited(host: Person, name: str, role: Role = Role.WRITER, wall_ms: int = 1) -> Person:
-    """Return a member let in by ``host``, who has opened its feeds."""
+def invited(
+    host: Person,
+    name: str,
+    role: Role = Role.WRITER,
+    wall_ms: int = 1,
+    grant: Grant | None = None,
+) -> Person:
+    """Return a member let in by ``host``, who has opened its feeds.
+
+    A ``grant`` is of the seed of ``SHARED``.
+    """
     who, seed = Identity(Random(name).randbytes(64)), Random(f"{name} seed").randbytes(16)
-    grant = issue(host.who, host.admission, host.dataset, seed, role)
+    if grant is None:
+        grant = issue(host.who, host.admission, host.dataset, seed, role)
+    else:
+        seed = SHARED
     person = Person(who, host.dataset, admit(grant, seed, who.author, host.dataset))
     person.open(wall_ms)
     return person

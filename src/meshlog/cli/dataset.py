@@ -24,8 +24,9 @@ from meshlog.cli.command import (
 from meshlog.cli.output import say, say_json, short, shown
 from meshlog.cli.session import check_clock, writing
 from meshlog.cli.stores import any_identity, open_alone
+from meshlog.cli.times import time_ms
 from meshlog.core.credible import incredible
-from meshlog.core.grant import INVITE_PREFIX, Invite, Role
+from meshlog.core.grant import INVITE_PREFIX, USES_MAX, Invite, Role
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.node import Node
@@ -126,22 +127,44 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     say(f"  meshlog run{_where(place)}")
 
 
-@command("invite", example="meshlog invite --role observer --days 7")
+@command("invite", example="meshlog invite --role observer --expires 7d --uses 1")
 @click.option(
     "--role", type=click.Choice(["observer", "relay", "writer", "coordinator"]), default="writer",
     show_default=True, help="What whoever joins with it may do.",
 )  # fmt: skip
-@click.option("--days", type=Whole(1, 3_650), help="Until it expires.  [default: never]")
+@click.option(
+    "--expires", type=TEXT, metavar="SPAN|TIME",
+    help="From when on joining with it does not count: 7d, or 2026-05-01.  [default: never]",
+)  # fmt: skip
+@click.option(
+    "--uses", type=Whole(1, USES_MAX), help="How many devices may join.  [default: any number]"
+)
 @json_option("Print the invite as JSON.")
 @writing_options
-def invite_command(place: Place, role: str, days: int | None, as_json: bool) -> None:
-    """Make a new invite to the dataset. Founders and coordinators can."""
+def invite_command(
+    place: Place, role: str, expires: str | None, uses: int | None, as_json: bool
+) -> None:
+    """Make a new invite to the dataset. Founders and coordinators can.
+
+    Of the devices that join with it, in time, the first so many count.
+    """
+    expires_s = _expiry_s(expires)
     with writing(place) as writer:
-        text = writer.invite(role, days or 0)
+        text = writer.invite(role, expires_s, uses or 0)
     if as_json:
-        say_json({"invite": text, "role": role})
+        say_json({"invite": text, "role": role, "expires_s": expires_s, "uses": uses or 0})
     else:
         _show_invite(text)
+
+
+def _expiry_s(words: str | None) -> int:
+    if words is None:
+        return 0
+    now_ms = time.time_ns() // 1_000_000
+    until_ms = time_ms(words, now_ms, ahead=True)
+    if until_ms <= now_ms:
+        raise InputError(f"{words!r} is past already: give a time to come, like 7d")
+    return until_ms // 1_000
 
 
 def _show_invite(invite: str) -> None:

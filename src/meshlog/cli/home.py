@@ -80,7 +80,7 @@ def opened_home(place: Place, name: str | None, *, seeded: bool) -> Iterator[Hom
         if in_memory and not place.identity_named:
             identity = new_identity()
         else:
-            identity = any_identity(place.identity) if is_new else known_identity(place)
+            identity = any_identity(place.identity) if is_new else known_identity(place, store)
         if is_new:
             join_open(store, identity, name or identity.author.hex())
         _say_what_is_new(store, path, name, is_new=is_new)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from meshlog.cli.command import Place
 from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
+from meshlog.core.event import encode_body
 from meshlog.core.form import FormBook
 from meshlog.daemon.client import ControlClient, connect, size_on_line
 from meshlog.errors import InputError, StoreBusyError, StoreError
@@ -37,8 +38,11 @@ class Writer(Protocol):
     def emit(self, items: Items) -> list[tuple[str, int]]:
         """Write events; return id (hex) and seq of each. All are durable then."""
 
-    def invite(self, role: str, days: int) -> str:
+    def invite(self, role: str, expires_s: int, uses: int) -> str:
         """Return the text of a new invite."""
+
+    def decree(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Say who belongs no more, or again; durable and shown then."""
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """Pin a form; return False where it is pinned already."""
@@ -88,7 +92,7 @@ def writing(place: Place) -> Iterator[Writer]:
 
         stack.callback(found.close)
         dataset_of(found, place.data)
-        node = Node.over(found, known_identity(place))
+        node = Node.over(found, known_identity(place, found))
         stack.callback(node.close)
         if not place.anyway:
             check_clock(node.clock_status()["doubt"])
@@ -130,11 +134,15 @@ class _Local:
         """See Writer.emit."""
         return [(event.id, event.seq) for event in self._node.emit_many(items)]
 
-    def invite(self, role: str, days: int) -> str:
+    def invite(self, role: str, expires_s: int, uses: int) -> str:
         """See Writer.invite."""
         from meshlog.daemon.requests import new_invite
 
-        return new_invite(self._node, role, days)
+        return new_invite(self._node, role, expires_s, uses)
+
+    def decree(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """See Writer.decree."""
+        self._node.decree(kind, payload)
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """See Writer.put_form."""
@@ -182,9 +190,14 @@ class _Remote:
             self._look_again()
         return written
 
-    def invite(self, role: str, days: int) -> str:
+    def invite(self, role: str, expires_s: int, uses: int) -> str:
         """See Writer.invite."""
-        return self._client.invite(role, days)
+        return self._client.invite(role, expires_s, uses)
+
+    def decree(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """See Writer.decree."""
+        self._client.ask("decree", payload=encode_body(kind, payload).hex())
+        self._look_again()
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """See Writer.put_form."""

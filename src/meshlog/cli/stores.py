@@ -16,7 +16,7 @@ from meshlog.core.roster import Roster
 from meshlog.daemon.client import connect
 from meshlog.errors import IdentityError, StoreBusyError, StoreError
 from meshlog.replica.ledger import Ledger
-from meshlog.store import SqliteStore, load_identity, save_identity
+from meshlog.store import SqliteStore, load_identity, rotation, save_identity
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
 
@@ -112,12 +112,13 @@ def open_alone(path: Path) -> SqliteStore:
         time.sleep(RETRY_S)
 
 
-def known_identity(place: Place) -> Identity:
-    """Return the identity of a store that exists.
+def known_identity(place: Place, store: SqliteStore) -> Identity:
+    """Return the identity of a store that exists; end a rotation that was cut short.
 
     Raises:
         IdentityError: It is missing or damaged.
     """
+    rotation.finish(place.identity, store.get_meta("author"))
     private = load_identity(place.identity)
     if private is None:
         raise IdentityError(

@@ -60,9 +60,9 @@ class ControlClient:
         clock: dict[str, Any] = self.ask("clock")["clock"]
         return clock
 
-    def invite(self, role: str, days: int) -> str:
+    def invite(self, role: str, expires_s: int, uses: int) -> str:
         """Return the text of a new invite. See ``emit`` for what it raises."""
-        return str(self.ask("invite", role=role, days=days)["invite"])
+        return str(self.ask("invite", role=role, expires_s=expires_s, uses=uses)["invite"])
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """Pin a form; False where it was pinned before. See ``emit`` for what it raises."""

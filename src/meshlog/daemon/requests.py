@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from meshlog.core.decrees import DECREE_KINDS
+from meshlog.core.event import read_body
 from meshlog.core.grant import Role
 from meshlog.daemon.lines import VERSION
 from meshlog.errors import InputError
@@ -17,9 +18,6 @@ ITEMS_MAX = 100_000
 
 SEGMENTS_MAX = 4_096
 """Segments that one request may bring: as many as one exchange with a peer."""
-
-INVITE_DAYS_MAX = 3_650
-"""Ten years; a grant has 32 bits for its seconds, so they end in 2106."""
 
 
 def answer(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,24 +103,35 @@ def _rotate_key(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an invite: ``role`` by its name, ``days`` until it expires (0 never)."""
-    role, days = request.get("role"), request.get("days", 0)
-    return {"invite": new_invite(node, role, days)}
+    """Make an invite: ``role`` by its name, ``expires_s`` and ``uses`` (0 without a limit)."""
+    role, expires_s = request.get("role"), request.get("expires_s", 0)
+    return {"invite": new_invite(node, role, expires_s, request.get("uses", 0))}
 
 
-def new_invite(node: Node, role: object, days: object) -> str:
+def _decree(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Say who belongs no more, or again: ``payload`` is the event's body in hex, as made there."""
+    try:
+        content = read_body(bytes.fromhex(request.get("payload", "")))
+    except (ValueError, TypeError) as error:
+        raise InputError("a payload is the hex of a body") from error
+    if content is None or content.kind not in DECREE_KINDS:
+        raise InputError("the node does not know this decree: update both")
+    event = node.decree(content.kind, content.payload)
+    return {"event": event.id.hex()}
+
+
+def new_invite(node: Node, role: object, expires_s: object, uses: object) -> str:
     """Return the text of a new invite.
 
     Raises:
-        InputError: No such role, not a number of days, or the node may not invite.
+        InputError: No such role, not a date or a number, or the node may not invite.
     """
     if not isinstance(role, str) or role.upper() not in Role.__members__:
         raise InputError("a role is observer, relay, writer or coordinator")
-    if type(days) is not int or not 0 <= days <= INVITE_DAYS_MAX:
-        raise InputError(f"days is a whole number up to {INVITE_DAYS_MAX}; 0 is for ever")
-    expires_s = int(time.time()) + days * 86_400 if days else 0
+    if type(expires_s) is not int or type(uses) is not int:
+        raise InputError("expires_s and uses are whole numbers; 0 is without a limit")
     with node.lock:
-        return node.replica.invite(Role[role.upper()], expires_s).text()
+        return node.replica.invite(Role[role.upper()], expires_s, uses).text()
 
 
 _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
@@ -133,6 +142,7 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "view": _view,
     "invite": _invite,
     "put_form": _put_form,
+    "decree": _decree,
     "ingest": _ingest,
     "sign": _sign,
     "rotate_key": _rotate_key,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+from meshlog.core.event import Event as CoreEvent
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.node.clock import HLC
@@ -235,6 +236,21 @@ class Node:
         if self._loop is not None:
             self._loop.tell(Changed())
         return event is not None
+
+    def decree(self, kind: str, payload: Mapping[str, Any]) -> CoreEvent:
+        """Say who belongs no more, or again; durable and shown on return.
+
+        Raises:
+            InputError: Not readable, or it would not count; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        with self.lock:
+            self.replica.believe(self._hlc.latest)
+            event = self.replica.decree(kind, payload, self.now_ms())
+            self._hlc.latest = self.replica.ledger.clock
+        if self._loop is not None:
+            self._loop.tell(Changed(urgent=True))
+        return event
 
     def take_in(self, segments: Sequence[bytes]) -> Ingested:
         """Verify and store segments from a file, in one transaction, as if a peer had sent them.

@@ -7,16 +7,18 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from meshlog.core.decrees import Mode, read_decree
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
-from meshlog.core.grant import Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id
+from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
 from meshlog.core.lives import SEAL_KIND, seal_payload
+from meshlog.core.roster import label
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
-from meshlog.replica import pen, serving
+from meshlog.replica import membership, pen, serving
 from meshlog.replica import seat as seats
 from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.keeper import KeyKeeper, may_rotate, stands
@@ -180,12 +182,73 @@ class Replica:
         self._ledger = ledger
         return events[0]
 
-    def invite(self, role: Role, expires_s: int = 0) -> Invite:
+    def decree(self, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
+        """Say in our control feed who belongs no more, or again; durable and shown on return.
+
+        Args:
+            kind: One of ``core.decrees.DECREE_KINDS``.
+            payload: See docs/protocol.md §7.6.
+            now_ms: Wall time.
+
+        Raises:
+            InputError: It is not readable, or would not count; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        membership.may_decree(self._ledger, self.identity.author, payload)
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            event = self._say(ledger, kind, payload, now_ms)
+            self._refold(ledger, ())
+        self._ledger = ledger
+        return event
+
+    def _say(self, ledger: Ledger, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
+        """Write a decree, inside a transaction."""
+        items = [(kind, payload)]
+        [event], _ = pen.write(self.store, ledger, self.control_feed, self.dataset, items, now_ms)
+        if read_decree(event) is None:
+            raise InputError(f"{kind}: this is no decree that others could read")
+        return event
+
+    def rotate(self, heir: Identity, now_ms: int) -> None:
+        """Hand our seat to new keys; the store is theirs when this returns, and we are done.
+
+        Open it anew with ``heir``. What we let in stays; open invites of ours lapse.
+
+        Raises:
+            InputError: We have no seat to hand over; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        us, roster = self.identity.author, self._ledger.roster
+        membership.may_decree(self._ledger, us, {"author": us})
+        if self._ledger.decrees.removals.get(us) or us in self._ledger.decrees.lapsed:
+            raise InputError("this device was revoked: it has no seat to hand over")
+        own, seed = roster.members[us], self._rng.randbytes(_SEED_SIZE)
+        role = min(own.role, Role.COORDINATOR)
+        grant = issue(self.identity, own.admission, self.dataset, seed, role, is_succession=True)
+        admission = admit(grant, seed, heir.author, self.dataset)
+        if check_admission(admission, heir.author, self.dataset, roster.founder) is None:
+            raise InputError("too many grants lead to this device: join anew with an invite")
+        self.root()  # signs all that we wrote: nobody can afterwards
+        if self.trouble:
+            raise StoreError(self.trouble)
+        said = membership.revocation(self.store, self._ledger, us, Mode.SOFT, membership.Since())
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            payload = {"to": heir.author, "cuts": said["cuts"], "keeps": said["keeps"]}
+            self._say(ledger, "member.rotate", payload, now_ms)
+            pen.sign_cuts(self.store, ledger, self.identity, self.control_feed)
+            seats.hand_over(self.store, heir, admission)
+            self._refold(ledger, ())
+        self._ledger = ledger
+
+    def invite(self, role: Role, expires_s: int = 0, uses: int = 0) -> Invite:
         """Return a new invite to this dataset.
 
         Args:
             role: What whoever joins with it may do; at most coordinator.
             expires_s: Seconds since 1970 UTC; 0 never.
+            uses: How many devices may join with it; 0 any number.
 
         Raises:
             InputError: The open dataset needs no invite, or our role does not allow one.
@@ -198,8 +261,15 @@ class Replica:
             raise InputError("only the founder and coordinators can invite")
         if role > Role.COORDINATOR or not 0 <= expires_s < 2**32:
             raise InputError("an invite is for a role up to coordinator, until a date before 2106")
+        if not 0 <= uses <= USES_MAX:
+            raise InputError(f"an invite is for 1 to {USES_MAX} devices")
+        if (
+            self._ledger.decrees.removals.get(own.author)
+            or own.author in self._ledger.decrees.lapsed
+        ):
+            raise InputError("this device was revoked: nobody it lets in would count")
         seed = self._rng.randbytes(_SEED_SIZE)
-        grant = issue(self.identity, own.admission, self.dataset, seed, role, expires_s)
+        grant = issue(self.identity, own.admission, self.dataset, seed, role, expires_s, uses=uses)
         proof = admit(grant, seed, self.identity.author, self.dataset)
         if check_admission(proof, self.identity.author, self.dataset, roster.founder) is None:
             raise InputError("too many invites lead to this device: let the founder invite")
@@ -275,6 +345,15 @@ class Replica:
         role = member.role if member else self.seat.role
         if role < Role.WRITER:
             raise InputError(f"this device joined as {role.name.lower()}: it reads and relays only")
+        removals = self._ledger.decrees.removals.get(self.identity.author)
+        if removals:
+            by = label(self._ledger.roster, removals[-1].by)
+            raise InputError(
+                f"this device was revoked by {by}, so what it writes would not count: ask for a new"
+                " invite and join with it in a new store"
+            )
+        if lapse := self._ledger.decrees.lapsed.get(self.identity.author):
+            raise InputError(f"what this device writes would not count: {lapse}")
 
     def _begin_life(self, now_ms: int) -> None:
         ledger = self._ledger.copy()

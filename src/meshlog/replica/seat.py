@@ -145,6 +145,13 @@ def load(store: Store, identity: Identity) -> Seat | None:
     )
 
 
+def hand_over(store: Store, heir: Identity, admission: bytes) -> None:
+    """Make the seat that of new keys, inside the caller's transaction; they begin a new life."""
+    values = {"author": heir.author, "admission": admission, "genesis": b"", "incarnation": b""}
+    for field, value in values.items():
+        store.set_meta(field, value)
+
+
 def _take(store: Store, seat: Seat) -> Seat:
     if store.get_meta("dataset") is not None:
         raise StoreError("this store holds a dataset already: choose another file")

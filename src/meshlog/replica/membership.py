@@ -1,0 +1,275 @@
+"""What a decree about a member should say, by what this replica holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from meshlog.core.decrees import ANSWERS_MAX, CUTS_MAX, KEEPS_MAX, Mode, cut_list
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.grant import Role, chain_of
+from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.core.identity import AuthorId, author_id
+from meshlog.core.roster import Roster, label
+from meshlog.errors import InputError
+from meshlog.ports import Store
+from meshlog.replica.ledger import Ledger
+
+_READ_CHUNK = 1_024
+
+
+class Since(NamedTuple):
+    """From where on nothing of a member counts; both None: from now on."""
+
+    wall_ms: int | None = None
+    """Later stamps do not count, ms since 1970 UTC."""
+    seq: int | None = None
+    """This seq of its data feed, and later ones, do not count."""
+
+
+def revocation(
+    store: Store, ledger: Ledger, author: AuthorId, mode: Mode, since: Since
+) -> dict[str, Any]:
+    """Return the payload of a ``member.revoke``: what we hold of its feeds now, or up to ``since``.
+
+    Whom it let in before stays. Cost: O(feeds · log events).
+
+    Raises:
+        InputError: ``since`` names a seq and there are several data feeds, or too many branches.
+    """
+    heads = cut_heads(store, ledger, author, since)
+    cuts = cut_list(heads)
+    if len(cuts) > CUTS_MAX:
+        raise InputError(f"its feeds have more than {CUTS_MAX} branches: too many for one cut")
+    until_ms = WALL_MS_MAX if since.wall_ms is None else since.wall_ms
+    keeps = guests_of(ledger.roster, author, until_ms)
+    return {"author": author, "cuts": cuts, "mode": str(mode), "keeps": keeps}
+
+
+def readmission(
+    store: Store, ledger: Ledger, author: AuthorId, until_seq: int | None
+) -> dict[str, Any]:
+    """Return the payload of a ``member.readmit`` that takes a member's review queue in.
+
+    Args:
+        store: Ours.
+        ledger: Of ``store``.
+        author: Who was revoked, softly; or who was let in by a revoked member.
+        until_seq: The last seq of its data feed that is taken in; None for all that is held.
+
+    Raises:
+        InputError: There is nothing to take back in; the message says why.
+    """
+    roster, decrees = ledger.roster, ledger.decrees
+    removals = decrees.removals.get(author, ())
+    if any(removal.mode is Mode.HARD for removal in removals):
+        raise InputError(
+            f"{label(roster, author)} was revoked for good (hard): let it join anew with an invite"
+        )
+    if not removals:
+        return _keep(ledger, author)
+    since = Since(seq=None if until_seq is None else until_seq + 1)
+    return {
+        "author": author,
+        "answers": [removal.place.id for removal in removals][-ANSWERS_MAX:],
+        "cuts": cut_list(cut_heads(store, ledger, author, since))[:CUTS_MAX],
+        "keeps": guests_of(roster, author, WALL_MS_MAX),
+    }
+
+
+def _keep(ledger: Ledger, author: AuthorId) -> dict[str, Any]:
+    """Return the readmission of a member who fell with the one that let it in."""
+    roster, decrees = ledger.roster, ledger.decrees
+    if author not in decrees.lapsed:
+        raise InputError(f"{label(roster, author)} is not revoked: there is nothing to readmit")
+    member = roster.members[author]
+    links = chain_of(member.admission)
+    guests = [link.issuer for link in links[1:]] + [author]
+    for link, guest in zip(links, guests, strict=True):
+        host = link.issuer or author_id(roster.founder)
+        answers = [removal.place.id for removal in decrees.removals.get(host, ())]
+        if answers and guest is not None and decrees.lapsed.get(guest, "").startswith("let in"):
+            return {"author": host, "answers": answers[-ANSWERS_MAX:], "cuts": [], "keeps": [guest]}
+    raise InputError(
+        f"{label(roster, author)} does not count: {decrees.lapsed[author]}. Let it join anew"
+    )
+
+
+def guests_of(roster: Roster, host: AuthorId, until_ms: int) -> list[AuthorId]:
+    """Return whom ``host`` let in and who opened its feeds until then, the first ones first."""
+    found = []
+    for member in roster.members.values():
+        links = chain_of(member.admission)
+        if not links or (links[-1].issuer or author_id(roster.founder)) != host:
+            continue
+        if Stamp.unpacked(member.opened_at[0]).wall_ms <= until_ms:
+            found.append(member)
+    found.sort(key=lambda member: member.opened_at)
+    return [member.author for member in found][:KEEPS_MAX]
+
+
+def cut_heads(
+    store: Store, ledger: Ledger, author: AuthorId, since: Since
+) -> dict[FeedKey, list[Head]]:
+    """Return where an author's branches end that begin before ``since``; see ``revocation``."""
+    feeds = {feed: heads for feed, heads in ledger.frontier.items() if feed.author == author}
+    data = [feed for feed in feeds if feed.kind is FeedKind.DATA]
+    if since.seq is not None and len(data) > 1:
+        raise InputError("it has several data feeds, so a number is not enough: give a time")
+    cuts: dict[FeedKey, list[Head]] = {}
+    for feed, heads in sorted(feeds.items()):
+        for head in heads:
+            if since.seq is not None and feed.kind is FeedKind.DATA:
+                end = _head_at(store, feed, head, min(head.seq, since.seq - 1))
+            elif since.wall_ms is not None:
+                end = _head_at(store, feed, head, _seq_until(store, feed, head, since.wall_ms))
+            else:
+                end = head
+            if end is not None and end not in cuts.setdefault(feed, []):
+                cuts[feed].append(end)
+    return cuts
+
+
+def _head_at(store: Store, feed: FeedKey, tip: Head, seq: int) -> Head | None:
+    if seq < 1:
+        return None
+    return tip if seq == tip.seq else Head(seq, store.branch(tip, feed, seq - 1, 1)[0].id)
+
+
+def _seq_until(store: Store, feed: FeedKey, tip: Head, wall_ms: int) -> int:
+    """Return the seq of the last event of a branch that is not stamped later; stamps rise."""
+    low, high = 0, tip.seq
+    while low < high:
+        middle = (low + high + 1) // 2
+        event = store.branch(tip, feed, middle - 1, 1)[0]
+        low, high = (middle, high) if event.stamp.wall_ms <= wall_ms else (low, middle - 1)
+    return low
+
+
+# ── Who belongs, for a screen ───────────────────────────────────────────────────────
+
+
+class Seated(NamedTuple):
+    """How a member stands."""
+
+    author: AuthorId
+    name: str
+    role: Role
+    joined_ms: int
+    """By its own clock, when it opened its feeds."""
+    wrote_ms: int | None
+    """Stamp of its last data event held; None where there is none."""
+    let_in_by: AuthorId | None
+    """None for the founder, and where its chain names nobody we know of."""
+    standing: str
+    """``member``, ``rotated``, ``revoked (soft)``, ``revoked (hard)`` or ``excluded``."""
+    why: str
+    """In plain words; empty for a member."""
+    review_events: int
+    """Events after a soft cut that wait for ``readmit``."""
+
+
+def seated(store: Store, ledger: Ledger) -> list[Seated]:
+    """Return all members, the first to join first. Cost: O(members + events of the revoked)."""
+    members = sorted(ledger.roster.members.values(), key=lambda member: member.opened_at)
+    return [_seated(store, ledger, member.author) for member in members]
+
+
+def _seated(store: Store, ledger: Ledger, author: AuthorId) -> Seated:
+    roster, decrees = ledger.roster, ledger.decrees
+    member = roster.members[author]
+    links = chain_of(member.admission)
+    host = (links[-1].issuer or author_id(roster.founder)) if links else None
+    standing, why = "member", ""
+    removals = decrees.removals.get(author, ())
+    if removals:
+        hard = any(removal.mode is Mode.HARD for removal in removals)
+        last = removals[-1]
+        standing = "revoked (hard)" if hard else "revoked (soft)"
+        why = f"by {label(roster, last.by)}"
+        if not hard and last.successor is not None:
+            standing, why = "rotated", f"goes on as <{last.successor.hex()[:8]}>"
+    elif author in decrees.lapsed:
+        standing, why = "excluded", decrees.lapsed[author]
+    return Seated(
+        author,
+        member.name,
+        member.role,
+        Stamp.unpacked(member.opened_at[0]).wall_ms,
+        _last_write_ms(store, ledger, author),
+        host,
+        standing,
+        why,
+        review_count(store, ledger, author) if removals else 0,
+    )
+
+
+def _last_write_ms(store: Store, ledger: Ledger, author: AuthorId) -> int | None:
+    latest = None
+    for life in ledger.roster.members[author].feeds:
+        for head in ledger.frontier.get(FeedKey(author, FeedKind.DATA, life), ()):
+            arrival = store.get(head.id)
+            if arrival is not None:
+                latest = max(latest or 0, arrival.event.stamp.wall_ms)
+    return latest
+
+
+def review_count(store: Store, ledger: Ledger, author: AuthorId) -> int:
+    """Return how many data events of an author wait for a review. O(its events)."""
+    standings = ledger.standings(store)
+    waiting: set[bytes] = set()
+    for life in ledger.roster.members[author].feeds:
+        feed = FeedKey(author, FeedKind.DATA, life)
+        for head in ledger.frontier.get(feed, ()):
+            for start in range(0, head.seq, _READ_CHUNK):
+                events = store.branch(head, feed, start, _READ_CHUNK)
+                waiting.update(event.id for event in events if standings.is_reviewable(event))
+    return len(waiting)
+
+
+def find_member(roster: Roster, words: str) -> AuthorId:
+    """Return the member that a person means by a name, a label or the start of an id.
+
+    Raises:
+        InputError: Nobody, or several; the message says what to type.
+    """
+    wanted = words.strip().strip("<>")
+    authors: Iterable[AuthorId] = roster.members
+    exact = [author for author in authors if wanted in (author.hex(), label(roster, author))]
+    named = exact or [a for a, member in roster.members.items() if member.name == wanted]
+    found = named or [
+        author
+        for author in authors
+        if len(wanted) > 3 and author.hex().startswith(wanted.lower())  # noqa: PLR2004
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(f"there is no member {words!r}: see `meshlog members`")
+    ids = ", ".join(sorted(author.hex()[:8] for author in found))
+    raise InputError(f"{words!r} may be any of {ids}: give the id instead of the name")
+
+
+def may_decree(ledger: Ledger, us: AuthorId, payload: Mapping[str, Any]) -> None:
+    """Refuse a decree about a member that would not count.
+
+    Raises:
+        InputError: It would not; the message says why.
+    """
+    roster = ledger.roster
+    if roster.is_open:
+        raise InputError(
+            "the open dataset has no roster, so nobody can be revoked in it: make a dataset with"
+            " `meshlog init`, and let people in with invites"
+        )
+    own, about = roster.members.get(us), payload.get("author")
+    if own is None:
+        raise InputError("this device has not met the dataset yet: meet a member first")
+    if about == us:
+        return
+    if own.role < Role.COORDINATOR:
+        raise InputError("only the founder and coordinators can do that: ask one of them")
+    if us in ledger.decrees.lapsed or ledger.decrees.removals.get(us):
+        raise InputError("this device was revoked itself: what it decrees does not count")
+    if about == author_id(roster.founder):
+        raise InputError("nobody can revoke the founder but the founder itself")

@@ -1,0 +1,126 @@
+"""Who belongs, on the command line: two devices that carry a stick between them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import Device
+
+
+@pytest.fixture
+def team(base: Device, tmp_path: Path) -> Device:
+    """A device that joined base's dataset and has met it."""
+    device = Device(tmp_path / "team")
+    device.ok("join", "-", "--name", "team_a", stdin=base.ok("invite"))
+    device.ok("put", "W-9", "--form", "well", "depth_m=9")
+    carry(base, device)
+    carry(device, base)
+    return device
+
+
+def carry(one: Device, other: Device) -> None:
+    """Take all that one device holds to another."""
+    stick = one.home / "stick.bundle"
+    stick.unlink(missing_ok=True)
+    one.ok("bundle", "export", stick)
+    other("bundle", "import", stick)
+
+
+def members(device: Device) -> dict[str, Any]:
+    return {one["label"]: one for one in json.loads(device.ok("members", "--json"))}
+
+
+def records(device: Device) -> list[str]:
+    return sorted(json.loads(device.ok("view", "--json")))
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_revoke_and_readmit_with_and_without_a_node(
+    base: Device, team: Device, is_running: bool
+) -> None:
+    def revoke_and_readmit() -> None:
+        said = base.ok("revoke", "team_a")
+        assert "team_a" in said
+        assert "is revoked (soft)" in said
+
+        team.ok("put", "W-10", "--form", "well", "depth_m=10")
+        carry(team, base)
+        assert members(base)["team_a"]["review_events"] == 1
+        assert records(base) == ["W-1", "W-9"]
+        assert "waits for a review" in base.ok("history", "W-10", "--json")
+
+        assert "1 event taken in, 0 wait" in base.ok("readmit", "team_a")
+        assert records(base) == ["W-1", "W-10", "W-9"]
+
+    if is_running:
+        with base.node():
+            revoke_and_readmit()
+    else:
+        revoke_and_readmit()
+    assert base("fsck").code == 0
+
+
+def test_the_table_says_who_let_whom_in(base: Device, team: Device) -> None:
+    table = base.ok("members")
+
+    assert "let in by" in table
+    assert "writer" in table
+    assert members(base)["team_a"]["let_in_by"] == members(base)["base"]["author"]
+
+
+def test_a_revoked_device_is_told_so_when_it_writes(base: Device, team: Device) -> None:
+    base.ok("revoke", "team_a", "--hard")
+    carry(base, team)
+
+    result = team("set", "W-1", "depth_m", "1")
+
+    assert result.code == 2
+    assert "this device was revoked by base" in result.err
+    assert base("readmit", "team_a").code == 2
+
+
+def test_rotate_gives_new_keys_and_keeps_name_and_data(base: Device, team: Device) -> None:
+    old = json.loads(team.ok("status", "--json"))["author"]
+
+    team.ok("rotate")
+    team.ok("set", "W-9", "depth_m", "10")
+    carry(team, base)
+
+    new = json.loads(team.ok("status", "--json"))["author"]
+    assert old != new
+    states = {one["standing"] for one in members(base).values() if one["name"] == "team_a"}
+    assert states == {"member", "rotated"}
+    assert "team_a" in base.ok("history", "W-9")
+    assert "team_a~" not in base.ok("history", "W-9"), "one device, one name"
+    assert Path(f"{team.data}.identity.old").exists()
+    assert not Path(f"{team.data}.identity.next").exists()
+    assert team("fsck").code == 0
+
+
+def test_a_rotation_cut_short_ends_at_the_next_opening(base: Device, team: Device) -> None:
+    """The store was handed over, and then the power went: the identity file is the old one."""
+    before = Path(f"{team.data}.identity").read_bytes()
+    team.ok("rotate")
+    new = Path(f"{team.data}.identity")
+    for suffix in ("", ".sum", ".bak"):
+        Path(f"{new}{suffix}").rename(f"{new}.next{suffix}")
+    new.write_bytes(before)
+
+    team.ok("set", "W-9", "depth_m", "11")
+
+    assert new.read_bytes() != before
+    assert not Path(f"{new}.next").exists()
+
+
+def test_a_rotation_that_never_began_leaves_the_old_keys(team: Device) -> None:
+    before = Path(f"{team.data}.identity").read_bytes()
+    Path(f"{team.data}.identity.next").write_bytes(bytes(range(64)))
+
+    team.ok("set", "W-9", "depth_m", "11")
+
+    assert Path(f"{team.data}.identity").read_bytes() == before
+    assert not Path(f"{team.data}.identity.next").exists()

@@ -1,0 +1,264 @@
+"""Who removes whom, and whom an invite lets in: the same for any order of the control events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshlog.core.decrees import CUTS_MAX, KEEPS_MAX, DecreeLog, Decrees, read_decree
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKind
+from meshlog.core.grant import Role, issue
+from meshlog.core.roster import Roster, fold, label
+from meshlog.core.seniority import DECREES_PER_PAIR_MAX, fold_decrees, settle
+from tests.views.members import SHARED, Person, found, invited
+
+CONTROL, DATA = FeedKind.CONTROL, FeedKind.DATA
+NOTHING = {CONTROL: 0, DATA: 0}
+
+
+def control(*people: Person) -> list[Event]:
+    return [e for person in people for e in person.said if e.feed.kind is CONTROL]
+
+
+def roster_of(*people: Person) -> Roster:
+    return fold(people[0].dataset, control(*people))
+
+
+def judged(*people: Person) -> Decrees:
+    """Return what counts; the first is the founder. Every order must say the same."""
+    events, roster = control(*people), roster_of(*people)
+    decrees = fold_decrees(roster, events)
+    for seed in range(5):
+        shuffled = Random(seed).sample(events, len(events))
+        assert fold_decrees(fold(people[0].dataset, shuffled), shuffled) == decrees
+    return decrees
+
+
+def removed(decrees: Decrees, people: Sequence[Person]) -> list[bool]:
+    return [person.author in decrees.removals for person in people]
+
+
+@pytest.fixture
+def camp() -> tuple[Person, Person, Person, Person]:
+    """A founder, two coordinators (cora joined first), a writer whom cora let in."""
+    base = found()
+    cora = invited(base, "cora", Role.COORDINATOR, 1)
+    carl = invited(base, "carl", Role.COORDINATOR, 2)
+    return base, cora, carl, invited(cora, "wim", wall_ms=3)
+
+
+def test_only_coordinators_remove_others(camp):
+    _, cora, _, wim = camp
+    wim.revoke(cora, 10)
+    assert judged(*camp).removals == {}
+
+    cora.revoke(wim, 10)
+    assert removed(judged(*camp), camp) == [False, False, False, True]
+
+
+def test_nobody_removes_the_founder_but_the_founder_itself(camp):
+    base, cora, *_ = camp
+    cora.revoke(base, 10, "hard", NOTHING)
+    assert judged(*camp).removals == {}
+
+    base.revoke(base, 11)
+    assert removed(judged(*camp), camp) == [True, False, False, False]
+
+
+def test_everybody_may_remove_itself_and_the_first_time_counts(camp):
+    *_, wim = camp
+    first = wim.revoke(wim, 10)
+    wim.revoke(wim, 11, "hard", NOTHING)
+
+    [counted] = judged(*camp).removals[wim.author]
+    assert counted.place.id == first.id
+
+
+def test_of_two_who_remove_each_other_the_senior_stays(camp):
+    _, cora, carl, _ = camp
+    """Neither had seen what the other decreed; the clock of the junior is behind, or set back."""
+    cora.revoke(carl, 20)
+    carl.revoke(cora, 10, "hard", NOTHING)
+
+    assert removed(judged(*camp), camp) == [False, False, True, False]
+
+
+def test_a_senior_who_leaves_the_juniors_decree_in_its_cut_accepts_it(camp):
+    _, cora, carl, _ = camp
+    carl.revoke(cora, 10)
+    cora.revoke(carl, 20)
+
+    assert removed(judged(*camp), camp) == [False, True, True, False]
+
+
+def test_what_a_coordinator_decrees_after_its_cut_does_not_count(camp):
+    base, cora, carl, wim = camp
+    base.revoke(carl, 10)
+    carl.revoke(wim, 11)
+    carl.revoke(cora, 12)
+
+    assert removed(judged(*camp), camp) == [False, False, True, False]
+
+
+def test_a_junior_may_remove_a_senior_who_then_decides_about_its_juniors_no_more(camp):
+    _, cora, carl, wim = camp
+    carl.revoke(cora, 10, keeps=[wim.author])
+    cora.revoke(wim, 11)
+
+    assert removed(judged(*camp), camp) == [False, True, False, False]
+
+
+def test_whom_a_revoked_coordinator_let_in_counts_only_if_it_was_kept(camp):
+    base, cora, _, wim = camp
+    wes = invited(cora, "wes", wall_ms=4)
+    base.revoke(cora, 10, keeps=[wim.author])
+
+    assert judged(*camp, wes).lapsed == {
+        wes.author: f"let in by {label(roster_of(*camp, wes), cora.author)},"
+        " who was revoked without keeping it"
+    }
+
+
+def test_a_member_left_out_can_be_taken_back_in_by_a_coordinator(camp):
+    base, cora, carl, wim = camp
+    said = base.revoke(cora, 10)
+    payload = {"author": cora.author, "answers": [said.id], "cuts": [], "keeps": [wim.author]}
+    wim.decree("member.readmit", payload, 11)
+    assert wim.author in judged(*camp).lapsed
+
+    carl.decree("member.readmit", payload, 12)
+    assert judged(*camp).lapsed == {}
+
+
+def shared(base: Person, **marks: Any) -> list[Person]:
+    grant = issue(base.who, b"", base.dataset, SHARED, Role.WRITER, **marks)
+    names = ("ann", "bob", "cat")
+    return [invited(base, name, wall_ms=n * 1_000, grant=grant) for n, name in enumerate(names, 1)]
+
+
+def test_an_invite_for_two_lets_the_first_two_in():
+    base = found()
+    ann, bob, cat = shared(base, uses=2)
+
+    assert judged(base, ann, bob, cat).lapsed == {
+        cat.author: "joined with an invite that 2 had used already"
+    }
+
+
+def test_who_joined_after_the_invite_expired_uses_nothing_up():
+    base = found()
+    ann, bob, cat = shared(base, uses=3, expires_s=2)
+
+    assert judged(base, ann, bob, cat).lapsed == {cat.author: "joined after the invite had expired"}
+
+
+def test_nobody_joins_through_a_member_who_joined_too_late():
+    base = found()
+    grant = issue(base.who, b"", base.dataset, SHARED, Role.COORDINATOR, 1)
+    late = invited(base, "late", wall_ms=5_000, grant=grant)
+    guest = invited(late, "guest", wall_ms=6_000)
+
+    assert set(judged(base, late, guest).lapsed) == {late.author, guest.author}
+    assert judged(base, guest).lapsed == {
+        guest.author: "let in by a member whose own opening is not held yet"
+    }
+
+
+def heir_of(person: Person, name: str, wall_ms: int, **said: Any) -> Person:
+    """Hand a seat over to new keys."""
+    grant = issue(
+        person.who, person.admission, person.dataset, SHARED, Role.WRITER, is_succession=True
+    )
+    heir = invited(person, name, wall_ms=wall_ms, grant=grant)
+    payload = {"to": heir.author, "cuts": said.get("cuts", []), "keeps": []}
+    if said.get("is_said", True):
+        person.decree("member.rotate", payload, wall_ms)
+    return heir
+
+
+def test_new_keys_have_the_seat_only_if_the_old_ones_hand_it_over(camp):
+    *_, wim = camp
+    thief = heir_of(wim, "thief", 10, is_said=False)
+    assert judged(*camp, thief).lapsed[thief.author].startswith("its keys claim the seat of")
+
+    heir = heir_of(wim, "heir", 11)
+    decrees = judged(*camp, thief, heir)
+    assert set(decrees.lapsed) == {thief.author}
+    assert decrees.removals[wim.author][0].successor == heir.author
+
+
+def test_a_seat_is_handed_over_once(camp):
+    *_, wim = camp
+    first, second = heir_of(wim, "first", 10), heir_of(wim, "second", 11)
+
+    assert set(judged(*camp, first, second).lapsed) == {second.author}
+
+
+def test_the_founders_new_keys_stand_in_its_place():
+    base = found()
+    cora = invited(base, "cora", Role.COORDINATOR, 2)
+    grant = issue(base.who, b"", base.dataset, SHARED, Role.COORDINATOR, is_succession=True)
+    heir = invited(base, "heir", wall_ms=50, grant=grant)
+    base.decree("member.rotate", {"to": heir.author, "cuts": [], "keeps": [cora.author]}, 51)
+    cora.revoke(heir, 60, "hard", NOTHING)
+    assert heir.author not in judged(base, cora, heir).removals
+
+    heir.revoke(cora, 70)
+    assert cora.author in judged(base, cora, heir).removals
+
+
+def test_a_flood_of_decrees_is_looked_at_up_to_a_limit(camp):
+    _, cora, _, wim = camp
+    for wall_ms in range(10, 200):
+        cora.revoke(wim, wall_ms)
+
+    assert len(judged(*camp).removals[wim.author]) == DECREES_PER_PAIR_MAX
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 2**33), st.binary(max_size=33), st.text(max_size=3)
+)
+ODD = st.recursive(
+    SCALARS,
+    lambda odd: st.lists(odd, max_size=4) | st.dictionaries(st.text(max_size=4), odd, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(
+    st.sampled_from(["member.revoke", "member.rotate", "member.readmit"]),
+    st.dictionaries(st.sampled_from(["author", "cuts", "mode", "keeps", "to", "answers"]), ODD),
+)
+def test_no_payload_makes_the_fold_raise(kind: str, payload: dict[str, Any]):
+    base = found()
+    base.decree(kind, payload, 10)
+
+    settle(roster_of(base), DecreeLog().put(base.said))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cuts": [[0, 1, 1, bytes(32)]] * (CUTS_MAX + 1)},
+        {"cuts": [[2, 1, 1, bytes(32)]]},
+        {"cuts": [[0, 1, 0, bytes(32)]]},
+        {"cuts": [[0, True, 1, bytes(32)]]},
+        {"cuts": [[0, 1, 1, bytes(31)]]},
+        {"keeps": [bytes(16)] * (KEEPS_MAX + 1)},
+        {"mode": "gone"},
+        {"mode": None},
+        {"author": bytes(15)},
+    ],
+)
+def test_an_unreadable_revocation_is_none(wrong: dict[str, Any]):
+    base = found()
+    good = {"author": bytes(16), "cuts": [[0, 1, 1, bytes(32)]], "mode": "soft", "keeps": []}
+
+    assert read_decree(base.decree("member.revoke", good, 2)) is not None
+    assert read_decree(base.decree("member.revoke", good | wrong, 3)) is None
