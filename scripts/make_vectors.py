@@ -773,6 +773,39 @@ def _marked_grants(seed: bytes, writer: Identity, above: bytes) -> list[dict[str
     return made
 
 
+def decree_cases() -> dict[str, Any]:
+    """§7.6: bodies of the decrees, and bodies that are none."""
+    cut = [1, 7, 3, bytes_of("cut", 32)]
+    revoke = {
+        "author": BOB.author,
+        "cuts": [[0, 7, 1, bytes_of("opening", 32)], cut],
+        "mode": "hard",
+        "keeps": [ANN.author],
+    }
+    rotate = {"to": ANN.author, "cuts": [cut], "keeps": []}
+    readmit = {"author": BOB.author, "answers": [bytes_of("removal", 32)], "cuts": [cut]}
+    good = (("member.revoke", revoke), ("member.rotate", rotate), ("member.readmit", readmit))
+    bad = (
+        ("no such mode", "member.revoke", revoke | {"mode": "medium"}),
+        ("a cut at seq 0", "member.revoke", revoke | {"cuts": [[1, 7, 0, bytes(32)]]}),
+        ("a cut of a third kind", "member.revoke", revoke | {"cuts": [[2, 7, 1, bytes(32)]]}),
+        ("an author of 15 bytes", "member.readmit", readmit | {"author": bytes(15)}),
+        ("65 answers", "member.readmit", readmit | {"answers": [bytes(32)] * 65}),
+        ("no successor", "member.rotate", {"cuts": [cut]}),
+    )
+    return {
+        "author": FOUNDER.author.hex(),
+        "good": [
+            {"name": kind, "kind": kind, "body": encode_body(kind, payload).hex()}
+            for kind, payload in good
+        ],
+        "ignored": [
+            {"name": name, "kind": kind, "body": encode_body(kind, payload).hex()}
+            for name, kind, payload in bad
+        ],
+    }
+
+
 def grant_cases() -> dict[str, Any]:
     """§7: grants, admissions, invites."""
     seeds = [bytes_of(f"seed {number}", 16) for number in range(8)]
@@ -945,6 +978,7 @@ FILES = {
     "hello": hellos,
     "grant": grant_cases,
     "box": boxes,
+    "decree": decree_cases,
     "root": roots,
     "bundle": bundle_files,
 }

@@ -18,10 +18,12 @@ from meshlog.core.bundlefile import (
     unlock,
 )
 from meshlog.core.codec import Reader, decode_cbor, encode_cbor, plain, varint
+from meshlog.core.decrees import read_decree
 from meshlog.core.event import (
     CUT_DOMAIN,
     OPEN_DATASET,
     DatasetId,
+    Event,
     EventId,
     encode_body,
     event_id,
@@ -392,6 +394,26 @@ def test_grant_admission_and_invite_both_ways(case: Any):
     assert (found is not None) == case["accepted"]
     if found is not None:
         assert (found.role, found.expires_s) == (case["role"], case["expires_s"])
+
+
+def decree_of(case: Any) -> object:
+    author = AuthorId(bytes.fromhex(load("decree")["author"]))
+    feed, body = FeedKey(author, FeedKind.CONTROL, 1), bytes.fromhex(case["body"])
+    return read_decree(Event.make(feed, 2, Stamp(9, 0), bytes(32), body))
+
+
+@cases("decree", "good")
+def test_decrees_are_read(case: Any):
+    content = read_body(bytes.fromhex(case["body"]))
+
+    assert content is not None
+    assert encode_body(content.kind, content.payload).hex() == case["body"]
+    assert decree_of(case) is not None
+
+
+@cases("decree", "ignored")
+def test_what_breaks_a_rule_is_no_decree(case: Any):
+    assert decree_of(case) is None
 
 
 @cases("grant", "refused")

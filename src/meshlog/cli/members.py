@@ -9,7 +9,18 @@ import click
 
 from meshlog.cli.command import TEXT, Place, Whole, command, json_option, writing_options
 from meshlog.cli.command import store_options as _store_options
-from meshlog.cli.output import count, hint, named_fully, say, say_json, short, show_table, when
+from meshlog.cli.output import (
+    ago,
+    count,
+    hint,
+    named_fully,
+    printable,
+    say,
+    say_json,
+    short,
+    show_table,
+    when,
+)
 from meshlog.cli.session import check_clock, writing
 from meshlog.cli.stores import Reading, known_identity, new_identity, open_alone, reading
 from meshlog.cli.times import time_ms
@@ -23,6 +34,7 @@ from meshlog.replica.membership import Seated, Since, find_member
 from meshlog.store import rotation
 
 _SEQ_DIGITS_MAX = 10
+_DATE_SIZE = 10
 
 _OPEN = (
     "the open dataset has no roster: everybody is a member, and nobody can be revoked. Make a"
@@ -36,7 +48,7 @@ _OPEN = (
 def members_command(place: Place, as_json: bool) -> None:
     """Show who belongs, who let them in, and who does not count any more.
 
-    Times are by each device's own clock. "review" counts what a lost device wrote after it was
+    Times are by each device's own clock. What is "to review" a lost device wrote after it was
     revoked: `meshlog readmit` takes it in.
     """
     with reading(place) as read:
@@ -46,9 +58,10 @@ def members_command(place: Place, as_json: bool) -> None:
         if as_json:
             say_json([_facts(read, member) for member in found])
             return
+        now_ms = time.time_ns() // 1_000_000
         show_table(
-            ["name", "id", "role", "joined", "last write", "let in by", "standing", "review"],
-            [_row(read, member) for member in found],
+            ["member", "role", "joined", "last write", "let in by", "standing"],
+            [_row(read, member, now_ms) for member in found],
         )
         for member in found:
             if member.why and member.standing != "rotated":
@@ -64,17 +77,16 @@ def _facts(read: Reading, member: Seated) -> dict[str, Any]:
     }
 
 
-def _row(read: Reading, member: Seated) -> list[str]:
+def _row(read: Reading, member: Seated, now_ms: int) -> list[str]:
     host = label(read.roster, member.let_in_by) if member.let_in_by else ""
+    review = f", {member.review_events:,} to review" if member.review_events else ""
     return [
-        label(read.roster, member.author) if member.name else "(no name)",
-        short(member.author),
+        named_fully(read.roster, member.author),
         member.role.name.lower(),
-        when(member.joined_ms),
-        "" if member.wrote_ms is None else when(member.wrote_ms),
-        host,
-        member.standing,
-        str(member.review_events or ""),
+        when(member.joined_ms)[:_DATE_SIZE],
+        "" if member.wrote_ms is None else ago(now_ms - member.wrote_ms),
+        printable(host),
+        member.standing + review,
     ]
 
 

@@ -112,13 +112,18 @@ def open_alone(path: Path) -> SqliteStore:
         time.sleep(RETRY_S)
 
 
-def known_identity(place: Place, store: SqliteStore) -> Identity:
-    """Return the identity of a store that exists; end a rotation that was cut short.
+def known_identity(place: Place, store: SqliteStore | None = None) -> Identity:
+    """Return the identity of a store that exists.
+
+    Args:
+        place: Where it is.
+        store: Given by who opens it for itself: then a rotation that was cut short ends here.
 
     Raises:
         IdentityError: It is missing or damaged.
     """
-    rotation.finish(place.identity, store.get_meta("author"))
+    if store is not None:
+        rotation.finish(place.identity, store.get_meta("author"))
     private = load_identity(place.identity)
     if private is None:
         raise IdentityError(

@@ -11,9 +11,9 @@ from meshlog.core.decrees import Mode, read_decree
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
+from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id
-from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
 from meshlog.core.lives import SEAL_KIND, seal_payload
 from meshlog.core.roster import label
 from meshlog.errors import InputError, StoreError
