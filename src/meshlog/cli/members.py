@@ -129,18 +129,21 @@ def revoke_command(
         until = _since(since)
         said = membership.revocation(read.store, read.ledger, author, mode, until)
         name = named_fully(read.roster, author)
+        is_own = author == read.store.get_meta("author")
     with writing(place) as writer:
         writer.decree("member.revoke", said)
+        epoch = 0 if is_own else writer.rotate_key()
     with reading(place) as read:
         review = membership.review_count(read.store, read.ledger, author)
     if as_json:
-        say_json({**said, "review_events": review})
+        say_json({**said, "review_events": review, "key_epoch": epoch})
         return
     say(f"{name} is revoked ({mode}). {count(len(said['keeps']), 'member')} it let in stay.")
     say("Every device leaves out what it writes from now on, as soon as it hears of this.")
     if review:
         say(f"{count(review, 'event')} of it wait for a review: `meshlog readmit {member}`")
-    hint("It still has the dataset's key: what is said on the air stays readable to it")
+    if epoch:
+        say("The dataset has a new key, sealed to the others: it hears no new data on the air.")
 
 
 @command("readmit", example="meshlog readmit team_a\nmeshlog readmit team_a --until 120")

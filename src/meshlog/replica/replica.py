@@ -200,6 +200,7 @@ class Replica:
             event = self._say(ledger, kind, payload, now_ms)
             self._refold(ledger, ())
         self._ledger = ledger
+        self._follow_keys()
         return event
 
     def _say(self, ledger: Ledger, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
