@@ -24,7 +24,7 @@ compile() {
         --generate-hashes --custom-compile-command "make lock" --no-emit-index-url \
         ${UPGRADE:+--upgrade} "$@" >/dev/null
 }
-compile --extra radio --group build --group dev -o requirements/dev.txt pyproject.toml
+compile --extra radio --extra metrics --group build --group dev -o requirements/dev.txt pyproject.toml
 UPGRADE='' compile --constraint requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 compile --constraint requirements/dev.txt --group fuzz -o requirements/fuzz.txt
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from meshlog.cli.command import PERCENT, SECONDS, TEXT, Place, command, store_options
-from meshlog.cli.logs import watch_quietly, write_log_to_stderr
+from meshlog.cli.logs import watch_quietly, write_log
 from meshlog.cli.output import hint, shown
 from meshlog.cli.values import Item, checked
+from meshlog.errors import InputError
 from meshlog.sync.policy import Policy
 from meshlog.tools.cells import value_of
+
+if TYPE_CHECKING:
+    from meshlog.node import Node
 
 
 @command(
@@ -26,6 +32,7 @@ from meshlog.tools.cells import value_of
         meshlog run --name base --data base.db --create R-100 site --set R-100 status OPENED
         meshlog run --service -v
         meshlog run --duty-cycle 10 --urgent medevac.request
+        meshlog run --service --log-format json --metrics 127.0.0.1:9464
     """,
 )
 @click.option("--name", type=TEXT, help="What this device is called, in a new store.")
@@ -77,6 +84,24 @@ from meshlog.tools.cells import value_of
     "--note", "notes", nargs=2, multiple=True, type=TEXT, metavar="RECORD TEXT", help="Add a note."
 )
 @click.option("-s", "--service", is_flag=True, help="No prompt: log to standard error.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line per event, or one JSON object.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Log there instead of to standard error.",
+)
+@click.option(
+    "--metrics",
+    metavar="ADDRESS:PORT",
+    help="Serve figures for Prometheus there, e.g. 127.0.0.1:9464.",
+)
 @click.option("-v", "--verbose", count=True, help="Log more; twice for everything.")
 @click.option("-q", "--quiet", count=True, help="Log less.")
 @click.option("--no-radio", is_flag=True, hidden=True, help="Serve this device's programs only.")
@@ -94,6 +119,9 @@ def run_command(
     fields: Sequence[tuple[str, str, str]],
     notes: Sequence[tuple[str, str]],
     service: bool,
+    log_format: str,
+    log_file: Path | None,
+    metrics: str | None,
     verbose: int,
     quiet: int,
     no_radio: bool,
@@ -106,7 +134,8 @@ def run_command(
     """
     first = _first(create, fields, notes)
     seeded = bool(first or name or gossip_interval)
-    write_log_to_stderr(verbose - quiet, service=service)
+    write_log(verbose - quiet, service=service, as_json=log_format == "json", file=log_file)
+    serve_metrics = _metrics(metrics)
     if not no_radio:
         from meshlog.transport.reticulum import load_rns
 
@@ -118,6 +147,8 @@ def run_command(
         home = stack.enter_context(opened_home(place, name, seeded=seeded))
         policy = _policy(gossip_interval, duty_cycle, urgent)
         node = stack.enter_context(running(home, radio, policy, first))
+        if serve_metrics is not None:
+            stack.enter_context(serve_metrics(node, home.path))
         stop = _stopped_by_signal() if service else None
         how = "over Reticulum" if radio else "without a radio"
         author = home.identity.author.hex()
@@ -131,6 +162,32 @@ def run_command(
 
             click.echo("commands:  view | front | quit | status | help")
             serve_prompt(node)
+
+
+def _metrics(
+    text: str | None,
+) -> Callable[[Node, Path | None], AbstractContextManager[object]] | None:
+    """Return what serves metrics where the person asked for it.
+
+    Raises:
+        InputError: Not an address and a port, or the library for it is not installed.
+    """
+    if text is None:
+        return None
+    address, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 2**16 or not address:
+        raise InputError(f"{text!r} is no address and port: say 127.0.0.1:9464")
+    from meshlog.daemon.metrics import check_installed, served
+
+    check_installed()
+    if not is_loopback(address):
+        hint(f"metrics on {address}: whoever reaches that port reads them, without a password")
+    return lambda node, path: served(node, path, address.strip("[]"), int(port))
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    return address == "localhost" or address.startswith("127.") or address == "[::1]"
 
 
 def _policy(gossip_interval_s: float | None, duty_cycle: float, urgent: Sequence[str]) -> Policy:

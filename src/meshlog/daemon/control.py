@@ -101,7 +101,11 @@ class ControlServer:
             except OSError:
                 if self._closed:
                     return
-                self._log.warning("the control socket could not take a connection", exc_info=True)
+                self._log.warning(
+                    "the control socket could not take a connection",
+                    exc_info=True,
+                    extra={"event": "control.trouble"},
+                )
                 threading.Event().wait(1)  # e.g. too many open files: try again, do not spin
                 continue
             thread = threading.Thread(
@@ -141,7 +145,7 @@ class ControlServer:
         except MeshlogError as error:
             return _no(str(error))
         except Exception:  # noqa: BLE001 - the daemon's handler; its log has the traceback
-            self._log.exception("a request on the control socket failed")
+            self._log.exception("a request on the control socket failed", extra={"event": "fault"})
             return _no("the node could not do that: its log says why")
 
 

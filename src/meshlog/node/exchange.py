@@ -29,7 +29,7 @@ _log = logging.getLogger("meshlog.node")
 def log_news(replica: Replica) -> None:
     """Log what the replica's owner must hear of, once."""
     while replica.news:
-        _log.warning("%s", replica.news.popleft())
+        _log.warning("%s", replica.news.popleft(), extra={"event": "news"})
 
 
 class LinkLoop:
@@ -60,7 +60,11 @@ class LinkLoop:
         try:
             self._inbox.put_nowait(happened)
         except queue.Full:
-            _log.warning("inbox full: dropped %s", type(happened).__name__)
+            _log.warning(
+                "inbox full: dropped %s",
+                type(happened).__name__,
+                extra={"event": "node.overloaded"},
+            )
 
     def _deliver(self, event: LinkEvent) -> None:
         self.tell(event)
@@ -87,10 +91,12 @@ class LinkLoop:
                     log_news(self._replica)
                 self._carry_out(effects)
             except MeshlogError as error:
-                _log.error("%s", error)
+                _log.error("%s", error, extra={"event": "store.trouble"})
                 self._wake_ms = self._now_ms() + _REST_MS
             except Exception:  # noqa: BLE001 - the supervisor: a bug must not end a device's syncing
-                _log.exception("a fault of meshlog's own; syncing goes on")
+                _log.exception(
+                    "a fault of meshlog's own; syncing goes on", extra={"event": "fault"}
+                )
                 self._wake_ms = self._now_ms() + _REST_MS
 
     def _wait(self) -> Input:

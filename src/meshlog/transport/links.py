@@ -316,11 +316,18 @@ class RadioLinks:
             case AskFailed(peer, _, reason):
                 self._counters.show(peer, progress=0.0)
                 self._counters.add(peer, failed=1)
-                self._log.info("exchange with %s failed: %s", peer, reason)
+                self._log.info(
+                    "exchange with %s failed: %s", peer, reason, extra={"event": "exchange.failed"}
+                )
             case LinkUp(peer, batch_size_bytes):
-                self._log.info("link to %s is up, batches of %d B", peer, batch_size_bytes)
+                self._log.info(
+                    "link to %s is up, batches of %d B",
+                    peer,
+                    batch_size_bytes,
+                    extra={"event": "link.up"},
+                )
             case LinkDown(peer):
-                self._log.info("link to %s is down", peer)
+                self._log.info("link to %s is down", peer, extra={"event": "link.down"})
             case _:
                 pass
         self._deliver(event)

@@ -40,7 +40,10 @@ class PlainDestination:
         try:
             listener = rns.Destination(None, rns.Destination.IN, kind, *name)
         except KeyError:  # one destination of a name per process
-            log.warning("another node of this process hears this dataset's broadcasts; we do not")
+            log.warning(
+                "another node of this process hears this dataset's broadcasts; we do not",
+                extra={"event": "broadcast.shared"},
+            )
             return
         listener.accepts_links(False)  # noqa: FBT003 - its API
         listener.set_packet_callback(lambda data, _packet: heard(data))

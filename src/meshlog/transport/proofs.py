@@ -45,6 +45,8 @@ class Proofs:
         if not 1 < len(said) <= 1 + PROOF_BYTES_MAX:
             return None
         if said[0] != HELLO_VERSION:
-            self._log.warning("a peer speaks version %d of the link lane", said[0])
+            self._log.warning(
+                "a peer speaks version %d of the link lane", said[0], extra={"event": "peer.newer"}
+            )
             return None
         return self._gate.check(bytes(link), said[1:], initiator=initiator)

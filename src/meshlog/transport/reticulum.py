@@ -174,7 +174,7 @@ class RNSRadio:
         try:
             name = self._reticulum.get_next_hop_if_name(self._address(peer))
         except (OSError, EOFError, ValueError) as error:
-            self._log.info("no next hop: %s", error)
+            self._log.info("no next hop: %s", error, extra={"event": "radio.no_hop"})
             return 0.0
         return self._rates.get(str(name), 0.0)
 
@@ -366,7 +366,9 @@ class RNSRadio:
             stats = self._reticulum.get_interface_stats()
         except (OSError, EOFError, ValueError, ProcessError) as error:
             # Behind rnsd this is a remote call, and rnsd may be restarting, or keep another key.
-            self._log.info("no interface statistics: %s", error)
+            self._log.info(
+                "no interface statistics: %s", error, extra={"event": "radio.no_statistics"}
+            )
             return []
         return [one for one in stats["interfaces"] if not str(one["type"]).startswith("Local")]
 
@@ -378,9 +380,14 @@ class RNSRadio:
         try:
             yield
         except Exception:  # noqa: BLE001 - one of the three places: the transport callback
-            self._log.exception("a Reticulum callback stumbled")
+            self._log.exception("a Reticulum callback stumbled", extra={"event": "fault"})
 
     def _rns_says(self, line: str) -> None:
         grave = "[Critical]" in line or "[Error]" in line
         grave = grave and "Traceback" not in line  # the line before it says the same to a person
-        self._log.log(logging.WARNING if grave else logging.DEBUG, "Reticulum: %s", line)
+        self._log.log(
+            logging.WARNING if grave else logging.DEBUG,
+            "Reticulum: %s",
+            line,
+            extra={"event": "reticulum"},
+        )

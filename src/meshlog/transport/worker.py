@@ -82,4 +82,4 @@ class Worker:
         try:
             job()
         except Exception:  # noqa: BLE001 - the supervisor of this thread
-            self._log.exception("the link lane stumbled and goes on")
+            self._log.exception("the link lane stumbled and goes on", extra={"event": "fault"})
