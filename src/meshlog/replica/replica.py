@@ -12,6 +12,7 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
+from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id
 from meshlog.core.lives import SEAL_KIND, seal_payload
@@ -144,6 +145,8 @@ class Replica:
         feed = self.data_feed
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         ledger = self._ledger.copy()
+        # a value from a clock ahead of ours may have come before we believed its stamp
+        ledger.clock = max(ledger.clock, *map(self._latest_seen, named))
         with self.store.transaction():
             events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
             self._refold(ledger, touched, [(event.id, event.feed) for event in events])
@@ -333,6 +336,14 @@ class Replica:
         record_id = payload.get("record_id")
         record = self.view.get(record_id) if isinstance(record_id, str) else None
         return with_replaces(kind, payload, record, feed)
+
+    def _latest_seen(self, item: tuple[str, Mapping[str, Any]]) -> Stamp:
+        """Return the latest stamp in the record that a write replaces something of."""
+        if "replaces" not in item[1]:
+            return ZERO
+        record_id = item[1].get("record_id")
+        record = self.view.get(record_id) if isinstance(record_id, str) else None
+        return record.latest if record else ZERO
 
     def _refold(
         self, ledger: Ledger, touched: Iterable[str], arrived: Iterable[tuple[bytes, FeedKey]] = ()

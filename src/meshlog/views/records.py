@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from meshlog.core.codec import decode_cbor, encode_cbor, plain
 from meshlog.core.feed import FeedKey
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
@@ -65,6 +65,12 @@ class Record:
     """Last event of each feed (of each branch of it) that touches the record, sorted."""
     visible: bool
     """False where deletes saw everything that is live."""
+
+    @property
+    def latest(self) -> Stamp:
+        """The greatest stamp of what is shown: whoever has seen it writes after it."""
+        writes = (write.origin.stamp for values in self.fields.values() for write in values)
+        return max((*writes, *(note.origin.stamp for note in self.notes)), default=ZERO)
 
     def conflicts(self) -> dict[str, tuple[Write, ...]]:
         """Return the live writes of each field that differ from the one shown, highest first.

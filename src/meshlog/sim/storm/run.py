@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from meshlog.sim.airlimit import HOUR_MS
 from meshlog.sim.storm.acts import end_ms, heal, schedule
 from meshlog.sim.storm.checks import AT_THE_END
 from meshlog.sim.storm.checks.bounded import check_bounded
+from meshlog.sim.storm.checks.readback import check_readback
 from meshlog.sim.storm.plan import RADIO, Plan
 from meshlog.sim.storm.world import FailedError, World
 from meshlog.sync.effects import Woke
@@ -59,6 +61,7 @@ def run_storm(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
         tell: Takes each line of the trace; None keeps its hash only.
     """
     world = World(plan, tell)
+    world.after_write = partial(check_readback, world)
     failed: list[tuple[str, str]] = []
     began_ms = world.now_ms
     calm_ms = 0

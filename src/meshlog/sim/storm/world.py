@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from meshlog.core.grant import Invite, Role
 from meshlog.core.identity import Identity
@@ -19,6 +18,7 @@ from meshlog.sim.storm.ether import Ether, LinkEther
 from meshlog.sim.storm.plan import RADIO, Plan
 from meshlog.sim.storm.radio import RadioEther
 from meshlog.sim.storm.trace import Trace
+from meshlog.sim.storm.writing import Items
 from meshlog.sync.effects import Changed, Input, WakeAt, Woke
 from meshlog.sync.policy import Policy
 
@@ -60,6 +60,8 @@ class World:
         self.events_written = 0
         self.encounters = 0
         self.healed = False
+        self.after_write: Callable[[Device, Items], list[str]] = lambda _device, _items: []
+        """Looks at a device that just wrote; says what does not hold."""
         lane = RadioEther if plan.lane == RADIO else LinkEther
         self.ether: Ether = lane(
             self.agenda, plan.luck("air"), self.trace, self.devices, self.handle
@@ -89,7 +91,7 @@ class World:
 
     # ── what people do ──────────────────────────────────────────────────────────────
 
-    def write(self, device: Device, mark: str, items: list[tuple[str, dict[str, Any]]]) -> None:
+    def write(self, device: Device, mark: str, items: Items) -> None:
         """Let a device write in one go; ``mark`` is in every text of it."""
         if device.replica is None:
             return
@@ -109,6 +111,8 @@ class World:
             self.book.acknowledge(device.name, events)
             self.events_written += len(events)
             self.trace.note(device.name, "writes", mark, *(e.id.hex()[:8] for e in events))
+            for sentence in self.after_write(device, items):
+                raise FailedError("readback", sentence)
             self.handle(device, Changed())
 
     # ── what befalls devices ────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from meshlog.sim.storm.checks.authentic import check_authentic
 from meshlog.sim.storm.checks.bounded import check_bounded
+from meshlog.sim.storm.checks.clock import check_clock
 from meshlog.sim.storm.checks.converged import check_converged
 from meshlog.sim.storm.checks.durable import check_durable
 from meshlog.sim.storm.checks.folded import check_folded
@@ -22,6 +23,7 @@ AT_THE_END: dict[str, Check] = {
     "authentic": check_authentic,
     "membership": check_membership,
     "forks": check_forks,
+    "clock": check_clock,
     "bounded": check_bounded,
 }
 """Checks of a world that healed and agreed; ``silent`` and ``escapes`` are the run's own."""
