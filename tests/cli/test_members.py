@@ -50,6 +50,7 @@ def test_revoke_and_readmit_with_and_without_a_node(
         team.ok("put", "W-10", "--form", "well", "depth_m=10")
         carry(team, base)
         assert members(base)["team_a"]["review_events"] == 1
+        assert "review     1 event of revoked devices" in base.ok("status")
         assert records(base) == ["W-1", "W-9"]
         assert "waits for a review" in base.ok("history", "W-10", "--json")
 

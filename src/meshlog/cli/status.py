@@ -13,6 +13,7 @@ from meshlog.core.credible import incredible
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.core.identity import AuthorId
 from meshlog.daemon.client import connect
+from meshlog.replica.membership import waiting_for_review
 from meshlog.replica.twins import twins_status
 
 _REFUSED = {
@@ -61,6 +62,7 @@ def stored_status(read: Reading) -> dict[str, Any]:
         "held_records": len(read.store.touched_between(read.ledger.horizon_ms, WALL_MS_MAX)),
         "root": read.ledger.root.hex(),
         "members": len(roster.members),
+        "review_events": waiting_for_review(read.store, read.ledger),
         "peers": [],
         "air": None,
         "interfaces": [],
@@ -94,6 +96,9 @@ def show_status(status: Mapping[str, Any]) -> None:
     if status["held_records"]:
         records = count(status["held_records"], "record")
         say(f"held       writes to {records} are stamped in the future, and count then")
+    if status["review_events"]:
+        waiting = count(status["review_events"], "event")
+        say(f"review     {waiting} of revoked devices wait: see `meshlog members`")
     for trouble in dict.fromkeys((status["clock"]["doubt"], status["clock"]["disagreement"])):
         if trouble:
             say(f"clock      {trouble}: see `meshlog clock`")

@@ -165,15 +165,16 @@ class _Court:
     ) -> str:
         """Return why a guest lost the seat that its host gave it; empty where it has it."""
         host = self._host(link)
-        name = label(self._roster, host)
         removals = self._counted.get(host, ())
         if link.grant.is_succession and all(r.successor != guest for r in removals):
+            name = label(self._roster, host)
             return f"its keys claim the seat of {name}, who did not hand it over"
         for removal in removals:
             kept = removal.keeps.union(
                 *(a.keeps for a in answers.get(host, ()) if removal.place.id in a.answers)
             )
             if guest not in kept:
+                name = label(self._roster, host)
                 return f"let in by {name}, who was revoked without keeping it"
         return ""
 

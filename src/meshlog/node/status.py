@@ -11,6 +11,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.ports import Links, Peer
 from meshlog.replica import Replica
+from meshlog.replica.membership import waiting_for_review
 from meshlog.replica.twins import twins_status
 from meshlog.sync.peers import Contact, PeerState
 
@@ -38,6 +39,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "held_records": len(held),
         "root": ledger.root.hex(),
         "members": len(ledger.roster.members),
+        "review_events": waiting_for_review(replica.store, ledger),
         "peers": [_peer(replica, state, links, now_ms) for state in replica.engine.peers],
         "air": _air(replica, links, now_ms),
         "interfaces": _interfaces(links),

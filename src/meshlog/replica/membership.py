@@ -214,6 +214,11 @@ def _last_write_ms(store: Store, ledger: Ledger, author: AuthorId) -> int | None
     return latest
 
 
+def waiting_for_review(store: Store, ledger: Ledger) -> int:
+    """Return how many data events of all revoked members wait. O(their events)."""
+    return sum(review_count(store, ledger, author) for author in ledger.decrees.removals)
+
+
 def review_count(store: Store, ledger: Ledger, author: AuthorId) -> int:
     """Return how many data events of an author wait for a review. O(its events)."""
     standings = ledger.standings(store)
