@@ -13,7 +13,7 @@ from meshlog.core.credible import incredible
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.core.identity import AuthorId
 from meshlog.daemon.client import connect
-from meshlog.replica.membership import waiting_for_review
+from meshlog.replica.membership import member_count, waiting_for_review
 from meshlog.replica.twins import twins_status
 
 _REFUSED = {
@@ -61,7 +61,7 @@ def stored_status(read: Reading) -> dict[str, Any]:
         "conflicts": sum(row.conflicts for row in rows),
         "held_records": len(read.store.touched_between(read.ledger.horizon_ms, WALL_MS_MAX)),
         "root": read.ledger.root.hex(),
-        "members": len(roster.members),
+        "members": member_count(read.ledger),
         "review_events": waiting_for_review(read.store, read.ledger),
         "peers": [],
         "air": None,

@@ -11,7 +11,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.ports import Links, Peer
 from meshlog.replica import Replica
-from meshlog.replica.membership import waiting_for_review
+from meshlog.replica.membership import member_count, waiting_for_review
 from meshlog.replica.twins import twins_status
 from meshlog.sync.peers import Contact, PeerState
 
@@ -20,6 +20,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
     """Return the status of a replica and its links.
 
     Keys: dataset, dataset_name, name, author, events, records, conflicts, held, root, clock,
+    members (those that count), review_events (of revoked devices, for `readmit`),
     peers (peer, name, contact, lacks_events and we_lack_events as last heard, heard_ms_ago,
     bytes_sent, bytes_received, transfer_progress 0 to 1), air (what the broadcast lane knows: see
     ``sync.broadcast.lane.Outlook``; None off slow media), interfaces, refused (reason →
@@ -38,7 +39,7 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
         "conflicts": sum(row.conflicts for row in rows),
         "held_records": len(held),
         "root": ledger.root.hex(),
-        "members": len(ledger.roster.members),
+        "members": member_count(ledger),
         "review_events": waiting_for_review(replica.store, ledger),
         "peers": [_peer(replica, state, links, now_ms) for state in replica.engine.peers],
         "air": _air(replica, links, now_ms),

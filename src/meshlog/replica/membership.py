@@ -214,6 +214,12 @@ def _last_write_ms(store: Store, ledger: Ledger, author: AuthorId) -> int | None
     return latest
 
 
+def member_count(ledger: Ledger) -> int:
+    """Return how many members were not removed and have not lapsed. O(members)."""
+    out = {*ledger.decrees.removals, *ledger.decrees.lapsed}
+    return sum(author not in out for author in ledger.roster.members)
+
+
 def waiting_for_review(store: Store, ledger: Ledger) -> int:
     """Return how many data events of all revoked members wait. O(their events)."""
     return sum(review_count(store, ledger, author) for author in ledger.decrees.removals)
