@@ -37,6 +37,7 @@ from meshlog.core.event import (
     encode_body,
 )
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.forkproof import ForkProof
 from meshlog.core.form import FormBook, form_body, read_form
 from meshlog.core.grant import Invite, Role, admit, issue, open_dataset_key
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
@@ -965,6 +966,56 @@ def bundle_files() -> dict[str, Any]:
     }
 
 
+def fork_proofs() -> dict[str, Any]:
+    """§4.1: fork proofs."""
+    run = chain(ANN_DATA, DATASET, 3)
+    longer = cut(chain(ANN_DATA, DATASET, 2, run[0], "other"), ANN)
+    short = cut(run[1:2], ANN)
+
+    def proof(base: bytes, *branches: bytes, keys: bytes = ANN.keys) -> ForkProof:
+        return ForkProof(DATASET, keys, base, *sorted(branches))
+
+    def case(name: str, made: ForkProof) -> dict[str, Any]:
+        shows = made.check()
+        return {
+            "name": name,
+            "hex": made.encode().hex(),
+            "shows": shows
+            and {
+                "feed": shows.feed.packed().hex(),
+                "seq": shows.seq,
+                "ids": [event_id.hex() for event_id in shows.ids],
+            },
+        }
+
+    start = [cut(chain(ANN_DATA, DATASET, 1, None, word), ANN) for word in ("a", "b")]
+    good = proof(run[0].id, short, longer)
+    forged = bytearray(longer)
+    forged[-1] ^= 1
+    data = good.encode()
+    return {
+        "good": [case("after the first event", good), case("at the start", proof(NO_PREV, *start))],
+        "shows_nothing": [
+            case("one branch, cut twice", proof(run[0].id, short, cut(run[1:3], ANN))),
+            case("a signature that does not hold", proof(run[0].id, short, bytes(forged))),
+            case("somebody else's keys", proof(run[0].id, short, longer, keys=FOUNDER.keys)),
+            case("another base", proof(run[1].id, short, longer)),
+            case("no base", proof(NO_PREV, short, longer)),
+        ],
+        "bad": refused(
+            ("empty", b"", "not a fork proof"),
+            ("a newer version", data[:12] + b"\x02" + data[13:], "newer version"),
+            ("cut short", data[:-1], "truncated"),
+            ("bytes behind it", data + b"\x00", "trailing bytes"),
+            (
+                "branches the other way round",
+                ForkProof(DATASET, ANN.keys, run[0].id, *sorted((short, longer))[::-1]).encode(),
+                "branches out of order",
+            ),
+        ),
+    }
+
+
 FILES = {
     "varint": varints,
     "body": bodies,
@@ -980,6 +1031,7 @@ FILES = {
     "box": boxes,
     "decree": decree_cases,
     "root": roots,
+    "fork": fork_proofs,
     "bundle": bundle_files,
 }
 

@@ -30,6 +30,7 @@ from meshlog.core.event import (
     read_body,
 )
 from meshlog.core.feed import ROOT_DOMAIN, ROSTER_DOMAIN, FeedKey, FeedKind, Head, digest
+from meshlog.core.forkproof import ForkProof
 from meshlog.core.grant import (
     Grant,
     Invite,
@@ -484,3 +485,30 @@ def test_bundle_frame_both_ways(case: Any):
     head = read_frame_head(data, salt)
     assert head == (case["type"], case["number"], len(data) - FRAME_HEAD_SIZE)
     assert sealer.open(case["type"], case["number"], data[FRAME_HEAD_SIZE:]) == content
+
+
+@cases("fork", "good")
+def test_fork_proof_both_ways(case: Any):
+    data = bytes.fromhex(case["hex"])
+    proof = ForkProof.decode(data)
+    shows = proof.check()
+
+    assert proof.encode() == data
+    assert shows is not None
+    assert shows.feed.packed().hex() == case["shows"]["feed"]
+    assert (shows.seq, [one.hex() for one in shows.ids]) == (
+        case["shows"]["seq"],
+        case["shows"]["ids"],
+    )
+
+
+@cases("fork", "shows_nothing")
+def test_fork_proof_that_shows_nothing(case: Any):
+    assert ForkProof.decode(bytes.fromhex(case["hex"])).check() is None
+
+
+@cases("fork", "bad")
+def test_fork_proof_refuses(case: Any):
+    with pytest.raises(MalformedError) as error:
+        ForkProof.decode(bytes.fromhex(case["hex"]))
+    assert error.value.reason == case["reason"]

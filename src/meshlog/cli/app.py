@@ -39,6 +39,7 @@ _COMMANDS = {
     "history": "trace",
     "log": "trace",
     "status": "status",
+    "forks": "forks",
     "fsck": "check",
     "doctor": "doctor",
     "demo": "demo",
