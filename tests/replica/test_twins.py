@@ -321,3 +321,20 @@ def test_branches_are_counted_and_too_many_are_called_what_they_are():
     ]
     assert cat.ledger.forks == type(cat.ledger).load(cat.store, cat.dataset).forks
     assert os.linesep not in told["words"]
+
+
+def test_a_correction_beats_what_it_saw_though_the_clock_was_set_back(tmp_path: Path):
+    """The clock of the store never runs backwards: it is kept over the restart."""
+    card, cat = Card(tmp_path / "one"), open_replica("cat")
+    day_ms = 86_400_000
+    cat.append("field.set", {"record_id": "w", "field": "depth", "value": 3}, T0_MS + 60_000)
+    Pump(card.replica, cat, now_ms=T0_MS).meet(card.replica, cat)
+    card.restart()
+
+    correction = {"record_id": "w", "field": "depth", "value": 4}
+    card.replica.append("field.set", correction, T0_MS - day_ms)
+    settle([card], [cat])
+
+    for one in (card.replica, cat):
+        assert one.view.snapshot()["w"]["fields"] == {"depth": 4}
+        assert not one.view.snapshot()["w"].get("conflicts")

@@ -1,4 +1,4 @@
-"""Lives of a device: which ended, and where one identity lives twice. docs/protocol.md §7.7.
+"""Lives of a device: which ended, and where one identity lives twice. docs/protocol.md §7.8.
 
 A seal ends a life of its author's own: its feeds get no more events from whoever wrote the
 seal. It takes nothing out of a view, and a twin that has not heard of it may still write.
