@@ -925,8 +925,13 @@ def roots() -> dict[str, Any]:
 
 def bundle_files() -> dict[str, Any]:
     """§12: bundle files."""
-    salt, file_key = bytes_of("bundle salt", 16), bytes_of("bundle file key", 32)
-    lock = carried.lock_for(KEY, DATASET, salt, file_key)
+    salt, secret = bytes_of("bundle salt", 16), bytes_of("bundle secret", 16)
+    file_key = carried.file_key(secret, salt)
+    lock = carried.lock_for(KEY, DATASET, salt, secret)
+    boxes = carried.locks_for(
+        [ANN.keys, BOB.keys], DATASET, secret, lambda size: bytes_of("bundle ephemeral", size)
+    )
+    both = carried.BundleHead(carried.dataset_tag(DATASET), salt, (lock, *boxes))
     head = carried.BundleHead(carried.dataset_tag(DATASET), salt, (lock,))
     later = carried.BundleHead(head.tag, salt, (carried.Lock(9, b"later"), lock))
     frontier = {ANN_DATA: (Head(3, bytes_of("three", 32)),)}
@@ -943,8 +948,15 @@ def bundle_files() -> dict[str, Any]:
         "dataset": DATASET.hex(),
         "key": KEY.hex(),
         "salt": salt.hex(),
+        "secret": secret.hex(),
         "file_key": file_key.hex(),
+        "member_private": ANN.private.hex(),
         "heads": [
+            {
+                "name": "a lock for two members, too",
+                "hex": both.encode().hex(),
+                "foot": both.foot().hex(),
+            },
             {"name": "one lock", "hex": data.hex(), "foot": head.foot().hex()},
             {
                 "name": "a lock of an unknown type first",

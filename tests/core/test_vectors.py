@@ -464,6 +464,9 @@ def test_bundle_head_both_ways_and_its_lock(case: Any):
     assert head.tag == dataset_tag(dataset(vectors["dataset"]))
     found = unlock(head, [bytes(16), bytes.fromhex(vectors["key"])], dataset(vectors["dataset"]))
     assert found == bytes.fromhex(vectors["file_key"])
+    member = Identity(bytes.fromhex(vectors["member_private"]))
+    by_member = unlock(head, [], dataset(vectors["dataset"]), member)
+    assert by_member == (found if "members" in case["name"] else None)
 
 
 @cases("bundle", "refused_heads")

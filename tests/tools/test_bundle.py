@@ -17,6 +17,7 @@ from meshlog.core.bundlefile import (
     Frame,
     FrameSealer,
     dataset_tag,
+    file_key,
     lock_for,
     read_frame_head,
     read_head,
@@ -252,10 +253,10 @@ def test_a_flipped_segment_is_named_and_the_others_count(
 def forged_bundle(device: Device, path: Path, segments: Sequence[bytes]) -> None:
     """A member's bundle with whatever it likes in it, correctly sealed."""
     seat = device.replica.seat
-    key, salt = bytes(32), bytes(16)
-    lock = lock_for(seat.key, seat.dataset, salt, key)
+    secret, salt = bytes(16), bytes(16)
+    lock = lock_for(seat.key, seat.dataset, salt, secret)
     head = BundleHead(dataset_tag(seat.dataset), salt, (lock,))
-    sealer = FrameSealer(key, salt)
+    sealer = FrameSealer(file_key(secret, salt), salt)
     frames = [sealer.seal(Frame.SEGMENT, number, data) for number, data in enumerate(segments)]
     end = sealer.seal(Frame.END, len(segments), b"")
     path.write_bytes(head.encode() + b"".join(frames) + end + head.foot())
@@ -320,6 +321,18 @@ def test_without_the_datasets_key_nothing_can_be_read(base: Device, full: Path) 
         import_bundle(full, base.replica.dataset, [bytes(16)], lambda _: Taken(0, []), bytes.hex)
     assert b"W-1" not in full.read_bytes()
     assert b"well" not in full.read_bytes()
+
+
+def test_a_member_who_missed_a_rotation_opens_it_with_its_own_key(base: Device, full: Path) -> None:
+    """The file is sealed under a key that ann has never had; base knows ann."""
+    ann = Device("ann", 8, at=base)
+    head, _ = read_head(full.read_bytes())
+    stranger, dataset = Device("other", 9), base.replica.dataset
+
+    assert unlock(head, [bytes(16)], dataset, ann.replica.identity) == unlock(
+        head, [base.replica.seat.key], dataset
+    )
+    assert unlock(head, [bytes(16)], dataset, stranger.replica.identity) is None
 
 
 def test_a_newer_bundle_is_said_to_be_newer(base: Device, full: Path) -> None:

@@ -15,9 +15,10 @@ from meshlog.cli.command import TEXT, Place, command, family, json_option, store
 from meshlog.cli.output import count, hint, say, say_json, shown, size
 from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
-from meshlog.cli.stores import Reading, reading
+from meshlog.cli.stores import Reading, known_identity, reading
 from meshlog.core.bundlefile import MAGIC
-from meshlog.core.identity import AuthorId
+from meshlog.core.grant import DATASET_KEY_SIZE
+from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.roster import label
 from meshlog.errors import InputError, StoreError
 from meshlog.tools.bundle_export import Exported, Since, export_bundle
@@ -76,7 +77,7 @@ def export_command(place: Place, file: Path, since: str | None, as_json: bool) -
     with writing(stampless(place)) as writer:
         writer.sign()
     with reading(place) as read:
-        point = _since(read, since, now_ms)
+        point = _since(read, since, now_ms, known_identity(place))
         with (
             written_whole(file) as out,
             progress(f"writing {file.name}, events") as advance,
@@ -125,7 +126,9 @@ def import_command(place: Place, file: Path, as_json: bool) -> int:
         progress(f"importing {file.name}, bytes") as advance,
         interruptible(advance) as checked,
     ):
-        report = import_bundle(file, dataset, keys, writer.ingest, name_of, checked)
+        report = import_bundle(
+            file, dataset, keys, writer.ingest, name_of, checked, known_identity(place)
+        )
     if as_json:
         say_json(_public(report))
     else:
@@ -146,7 +149,7 @@ def show_command(place: Place, file: Path, as_json: bool) -> int:
     """
     _check_file(file)
     with reading(place) as read:
-        report = check_bundle(file, read.roster.dataset, keys_of(read))
+        report = check_bundle(file, read.roster.dataset, keys_of(read), known_identity(place))
         name_of = names_of(read)
     if as_json:
         say_json(_public(report))
@@ -175,10 +178,11 @@ def stampless(place: Place) -> Place:
 
 def keys_of(read: Reading) -> list[bytes]:
     """Return the keys of the dataset that this device has, the latest first."""
-    key = read.store.get_meta("key")
+    key, later = read.store.get_meta("key"), read.store.get_meta("keys") or b""
     if key is None:
         raise StoreError("the store has lost its dataset's key: see `meshlog fsck`")
-    return [key]
+    sizes = range(0, len(later) - DATASET_KEY_SIZE + 1, DATASET_KEY_SIZE)
+    return list(dict.fromkeys([*(later[at : at + DATASET_KEY_SIZE] for at in sizes), key]))
 
 
 def names_of(read: Reading) -> NameOf:
@@ -232,13 +236,13 @@ def _check_not_other(file: Path) -> None:
             raise InputError(f"{file} is there already and is no bundle: choose another name")
 
 
-def _since(read: Reading, text: str | None, now_ms: int) -> Since:
+def _since(read: Reading, text: str | None, now_ms: int, identity: Identity) -> Since:
     """Return from where on to export, as the person said it."""
     if text is None or text == "all":
         return Since()
     path = Path(text)
     if path.is_file():
-        summary = read_summary(path, read.roster.dataset, keys_of(read))
+        summary = read_summary(path, read.roster.dataset, keys_of(read), identity)
         if summary.frontier is None:
             raise InputError(f"{path} does not say what its writer held: export without --since")
         return Since(frontier=summary.frontier)

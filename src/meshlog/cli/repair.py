@@ -69,7 +69,9 @@ def take_lacking(place: Place, source: Path) -> None:
         source.open("rb") as file,
     ):
         if file.read(len(MAGIC)) == MAGIC:
-            bundle = import_bundle(source, dataset, keys, writer.ingest, name_of, advance)
+            bundle = import_bundle(
+                source, dataset, keys, writer.ingest, name_of, advance, known_identity(place)
+            )
             hint(f"{source}: {count(bundle.events, 'new event')}")
             show_faults(source, bundle)
             return

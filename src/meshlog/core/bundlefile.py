@@ -5,8 +5,9 @@ Every frame stands alone: one that is torn, flipped or forged costs itself and n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,7 +17,14 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from meshlog.core.codec import Reader, block, decode_cbor, encode_cbor, varint
 from meshlog.core.event import SEQ_MAX, DatasetId
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
-from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity
+from meshlog.core.sealedbox import (
+    BOX_SIZE,
+    EPHEMERAL_SIZE,
+    are_boxes,
+    open_box,
+    seal_boxes,
+)
 from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
 
@@ -24,13 +32,18 @@ MAGIC = b"MESHLOG-BUNDLE"
 VERSION = 1
 TAG_SIZE = 8
 SALT_SIZE = 16
-FILE_KEY_SIZE = 32
 CHECK_SIZE = 4
 LOCKS_MAX = 255
 LOCK_SIZE_MAX = 255
 
 DATASET_LOCK = 1
-"""Type of a lock that a holder of the dataset's key opens. Others may come, and are skipped."""
+"""Type of a lock that a holder of the dataset's key opens. Unknown types are skipped."""
+
+MEMBERS_LOCK = 2
+"""Type of a lock that each of a few members opens with its own key, whichever of the dataset's
+keys it has by now."""
+
+BOXES_MAX = (LOCK_SIZE_MAX - EPHEMERAL_SIZE) // BOX_SIZE
 
 MARK = b"\xfemlf"
 FRAME_HEAD_SIZE = len(MARK) + 1 + 4 + 4 + CHECK_SIZE
@@ -122,28 +135,57 @@ def dataset_tag(dataset: DatasetId) -> bytes:
     return hashlib.blake2b(b"meshlog.bundle.tag.1\x00" + dataset, digest_size=TAG_SIZE).digest()
 
 
-def lock_for(key: bytes, dataset: DatasetId, salt: bytes, file_key: bytes) -> Lock:
+def file_key(secret: bytes, salt: bytes) -> bytes:
+    """Return the 32-byte key of a file whose locks hold ``secret`` (16 bytes)."""
+    purpose = b"meshlog.bundle.file.1\x00" + salt
+    return hashlib.blake2b(purpose, key=secret, digest_size=32).digest()
+
+
+def lock_for(key: bytes, dataset: DatasetId, salt: bytes, secret: bytes) -> Lock:
     """Return the lock that a holder of the dataset's 16-byte ``key`` opens."""
-    sealed = ChaCha20Poly1305(_lock_key(key, dataset, salt)).encrypt(bytes(12), file_key, None)
+    sealed = ChaCha20Poly1305(_lock_key(key, dataset, salt)).encrypt(bytes(12), secret, None)
     return Lock(DATASET_LOCK, sealed)
 
 
-def unlock(head: BundleHead, keys: Iterable[bytes], dataset: DatasetId) -> bytes | None:
-    """Return the file's key, or None where none of the dataset's ``keys`` opens a lock.
+def locks_for(
+    members: Sequence[bytes], dataset: DatasetId, secret: bytes, luck: Callable[[int], bytes]
+) -> list[Lock]:
+    """Return locks that the holders of these public keys (64 bytes each) open, six to a lock.
 
-    Cost: a key derivation per key and an AEAD per key and lock.
+    Args:
+        members: Beyond the first 1,524 nobody gets one.
+        dataset: Whose members.
+        secret: 16 bytes.
+        luck: Returns so many random bytes, used for nothing else.
+    """
+    few = [members[at : at + BOXES_MAX] for at in range(0, len(members), BOXES_MAX)]
+    boxes = (seal_boxes(secret, some, luck(EPHEMERAL_SIZE), dataset) for some in few)
+    return [Lock(MEMBERS_LOCK, data) for data, _ in zip(boxes, range(LOCKS_MAX - 1), strict=False)]
+
+
+def unlock(
+    head: BundleHead, keys: Iterable[bytes], dataset: DatasetId, identity: Identity | None = None
+) -> bytes | None:
+    """Return the file's key, or None where neither a key nor the identity opens a lock.
+
+    Args:
+        head: Hostile.
+        keys: The dataset's, as many as we have.
+        dataset: Ours.
+        identity: This device's, for locks to members.
     """
     for key in keys:
         cipher = ChaCha20Poly1305(_lock_key(key, dataset, head.salt))
         for lock in head.locks:
             if lock.type != DATASET_LOCK:
                 continue
-            try:
-                file_key = cipher.decrypt(bytes(12), lock.data, None)
-            except (InvalidTag, ValueError):
-                continue
-            if len(file_key) == FILE_KEY_SIZE:
-                return file_key
+            with contextlib.suppress(InvalidTag, ValueError):
+                return file_key(cipher.decrypt(bytes(12), lock.data, None), head.salt)
+    for lock in head.locks:
+        if lock.type == MEMBERS_LOCK and identity is not None and are_boxes(lock.data):
+            secret = open_box(lock.data, identity, dataset)
+            if secret is not None:
+                return file_key(secret, head.salt)
     return None
 
 

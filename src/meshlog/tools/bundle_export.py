@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from meshlog.core.bundlefile import (
-    FILE_KEY_SIZE,
     SALT_SIZE,
     About,
     BundleHead,
     Frame,
     FrameSealer,
     dataset_tag,
+    file_key,
     holds_frames,
     lock_for,
+    locks_for,
 )
 from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.identity import AuthorId, author_id
+from meshlog.core.sealedbox import SECRET_SIZE
 from meshlog.core.segment import SEGMENT_SIZE_MAX, decode_segment
 from meshlog.ports import Store
+from meshlog.replica.keeper import stands
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.serving import segments
 
@@ -79,9 +82,11 @@ def export_bundle(
         progress: Told events done and events in all.
     """
     dataset: DatasetId = ledger.roster.dataset
-    salt, file_key = rng.randbytes(SALT_SIZE), rng.randbytes(FILE_KEY_SIZE)
-    head = BundleHead(dataset_tag(dataset), salt, (lock_for(key, dataset, salt, file_key),))
-    writer = _Writer(out, FrameSealer(file_key, salt), store.event_count(), progress)
+    salt, secret = rng.randbytes(SALT_SIZE), rng.randbytes(SECRET_SIZE)
+    locks = [lock_for(key, dataset, salt, secret)]
+    locks += locks_for(_members(ledger), dataset, secret, rng.randbytes)
+    head = BundleHead(dataset_tag(dataset), salt, tuple(locks))
+    writer = _Writer(out, FrameSealer(file_key(secret, salt), salt), store.event_count(), progress)
     out.write(head.encode())
     whole = since.frontier is None and since.arrived_ms is None
     writer.frame(Frame.ABOUT, About(author, now_ms, store.event_count(), whole).encode())
@@ -96,6 +101,16 @@ def export_bundle(
     writer.frame(Frame.END, b"")
     out.write(head.foot())
     return Exported(writer.events, writer.segments, feeds, unsigned)
+
+
+def _members(ledger: Ledger) -> list[bytes]:
+    """Return the public keys of all members that were not removed; none where all are."""
+    roster = ledger.roster
+    if roster.is_open:
+        return []
+    return [
+        member.keys for author, member in sorted(roster.members.items()) if stands(ledger, author)
+    ]
 
 
 class _Writer:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from meshlog.core.bundlefile import About, Frame
 from meshlog.core.event import DatasetId
+from meshlog.core.identity import Identity
 from meshlog.sync.holdings import Verdict
 from meshlog.tools.bundle_read import BundleReader, Damage, Summary, summary_of
 from meshlog.tools.taking import Ingest, Intake, NameOf, Refusal, Taken
@@ -78,6 +79,7 @@ def import_bundle(
     ingest: Ingest,
     name_of: NameOf,
     progress: Progress | None = None,
+    identity: Identity | None = None,
 ) -> BundleReport:
     """Take in all that holds of a bundle file, as if it had come by radio.
 
@@ -88,6 +90,7 @@ def import_bundle(
         ingest: Where the segments go, at most 64 of them or 1 MiB at once.
         name_of: For the report.
         progress: Told bytes read and bytes in all.
+        identity: This device's, which opens its own lock where none of the keys does.
 
     Raises:
         InputError: No bundle of this dataset that we can open; nothing was taken.
@@ -95,7 +98,7 @@ def import_bundle(
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        reader = BundleReader(file, str(path), dataset, keys)
+        reader = BundleReader(file, str(path), dataset, keys, identity)
         done = _read_through(reader, _Pass(Intake(ingest, name_of)), progress)
         events, known = done.intake.events, done.intake.verdicts[Verdict.DUPLICATE]
         passes = 1
@@ -121,9 +124,13 @@ def import_bundle(
     )
 
 
-def check_bundle(path: Path, dataset: DatasetId, keys: Sequence[bytes]) -> BundleReport:
+def check_bundle(
+    path: Path, dataset: DatasetId, keys: Sequence[bytes], identity: Identity | None
+) -> BundleReport:
     """Read a bundle file through and take nothing. See ``import_bundle``."""
-    return import_bundle(path, dataset, keys, _take_none, lambda author: author.hex()[:8])
+    return import_bundle(
+        path, dataset, keys, _take_none, lambda author: author.hex()[:8], identity=identity
+    )
 
 
 def _take_none(segments: Sequence[bytes]) -> Taken:

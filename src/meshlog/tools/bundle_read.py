@@ -26,6 +26,7 @@ from meshlog.core.bundlefile import (
 )
 from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKey, Head
+from meshlog.core.identity import Identity
 from meshlog.errors import InputError, MalformedError
 
 CHUNK_SIZE = 65_536
@@ -67,6 +68,7 @@ class BundleReader:
         name: What people call it.
         dataset: Ours.
         keys: The dataset's keys that we hold, the latest first.
+        identity: This device's: its own lock opens where none of the keys does.
 
     Raises:
         InputError: No bundle file, a newer one, another dataset's, or sealed under a key that
@@ -74,14 +76,19 @@ class BundleReader:
     """
 
     def __init__(
-        self, file: BinaryIO, name: str, dataset: DatasetId, keys: Sequence[bytes]
+        self,
+        file: BinaryIO,
+        name: str,
+        dataset: DatasetId,
+        keys: Sequence[bytes],
+        identity: Identity | None,
     ) -> None:
         self._file = file
         self.size_bytes = file.seek(0, 2)
         self.head, self._start, self.head_is_damaged = _head_of(file, name, self.size_bytes)
         if self.head.tag != dataset_tag(dataset):
             raise InputError(f"{name} is a bundle of another dataset: nothing of it was taken")
-        key = unlock(self.head, keys, dataset)
+        key = unlock(self.head, keys, dataset, identity)
         if key is None:
             raise InputError(
                 f"{name} is sealed under a key of the dataset that this device does not have:"
@@ -209,7 +216,9 @@ def summary_of(piece: Whole, summary: Summary) -> None:
         return
 
 
-def read_summary(path: Path, dataset: DatasetId, keys: Sequence[bytes]) -> Summary:
+def read_summary(
+    path: Path, dataset: DatasetId, keys: Sequence[bytes], identity: Identity | None = None
+) -> Summary:
     """Return what stands before the segments of a bundle file.
 
     Raises:
@@ -218,7 +227,7 @@ def read_summary(path: Path, dataset: DatasetId, keys: Sequence[bytes]) -> Summa
     """
     summary = Summary()
     with path.open("rb") as file:
-        for piece in BundleReader(file, str(path), dataset, keys).pieces():
+        for piece in BundleReader(file, str(path), dataset, keys, identity).pieces():
             if isinstance(piece, Whole):
                 if piece.type == Frame.SEGMENT:
                     break

@@ -178,6 +178,8 @@ def _take_seat(shards: Shards, store: SqliteStore, identity: Identity, path: Pat
     with store.transaction():
         for name, values in found.items():
             store.set_meta(name, values[0])
+        for later in shards.meta("keys")[:1]:  # a cache: the log and our identity give it, too
+            store.set_meta("keys", later)
     seat.load(store, identity)
 
 
