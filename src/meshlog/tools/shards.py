@@ -14,6 +14,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
 from meshlog.store.append import RUN_EVENTS_MAX
+from meshlog.store.checksums import crc_of
 from meshlog.store.pages import Found, found_rows
 
 ID_SIZE = 32
@@ -106,6 +107,10 @@ class Shards:
                 at is not None and 0 < at < POSITION_MAX and 0 < seq < 2**32 and feed > 0
             ):
                 self._put("run", at, feed, seq, base)
+            case (str(key), bytes(value), int(crc)) if (
+                at is None and len(value) <= META_SIZE_MAX and crc == crc_of(key, value)
+            ):
+                self._put("meta", key, value)
             case (str(key), bytes(value)) if at is None and len(value) <= META_SIZE_MAX:
                 self._put("meta", key, value)
 
