@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.target import MIB, Target
-from fuzz.vectors import load
+from fuzz.vectors import hexes, load
 from meshlog.core.event import Event, encode_body
+from meshlog.core.forkproof import ForkProof
 from meshlog.core.identity import Identity
 from meshlog.daemon.lines import decode_line, encode_line
 from meshlog.daemon.requests import answer
@@ -22,6 +23,7 @@ from meshlog.node import Node
 from meshlog.replica import join_open
 from meshlog.store import SqliteStore
 from meshlog.store.identity_file import checksum, load_identity
+from meshlog.store.instance import Mark, decode, decode_note, encode, encode_note
 from meshlog.tools.importing import Format, import_file
 from meshlog.tools.oldlog import _old_id
 
@@ -34,6 +36,26 @@ def _scratch() -> Path:
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
     where = str(memory) if memory.is_dir() else None
     return Path(tempfile.mkdtemp(prefix="meshlog-fuzz-", dir=where))
+
+
+def _fork(data: bytes) -> None:
+    """A fork proof that somebody hands in."""
+    proof = ForkProof.decode(data)
+    assert ForkProof.decode(proof.encode()) == proof
+    proof.check()
+
+
+def _guard(data: bytes) -> None:
+    """The two files beside a store: damage is no guard, never an error."""
+    mark = decode(data)
+    assert mark is None or encode(mark) == data
+    noted = decode_note(data)
+    assert noted is None or encode_note(*noted) == data
+
+
+def _guard_seeds() -> Iterator[bytes]:
+    yield encode(Mark(7, "a1:b2"))
+    yield encode_note(7, 1_234)
 
 
 def _identity(data: bytes) -> None:
@@ -143,6 +165,8 @@ TARGETS = (
         lambda: [b'{"record_id": "r", "form": "w", "fields": {"a": [1, {"b": null}]}}\n{"a": 1}'],
         16 * MIB,
     ),
+    Target("fork", _fork, lambda: hexes("fork", "good", "shows_nothing", "bad"), 4 * MIB, 2_048),
+    Target("guard", _guard, _guard_seeds, MIB, 512),
     Target("oldlog", lambda data: _import("log", data), _oldlog_seeds, 16 * MIB),
     Target("control", _control, _control_seeds, 16 * MIB),
 )

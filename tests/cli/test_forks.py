@@ -50,6 +50,7 @@ def test_two_copies_that_meet_are_told_of_each_other(tmp_path: Path):
         (twin,) = json.loads(device.ok("status", "--json"))["twins"]
         assert twin["name"] == "team_a"
         assert "runs on two devices" in device.ok("forks")
+        assert "runs on two devices" in device.ok("history", "W-3")
 
 
 def test_a_proof_that_is_none_is_refused_in_one_sentence(tmp_path: Path):

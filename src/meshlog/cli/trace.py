@@ -15,6 +15,7 @@ from meshlog.core.codec import plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
+from meshlog.replica.twins import twins_status
 from meshlog.tools.history import Entry, Fate, Label, LogLine, history, log_entries
 from meshlog.views.changes import Ref
 from meshlog.views.standing import Standing
@@ -52,6 +53,12 @@ def history_command(place: Place, record: str, as_json: bool) -> None:
                 for row in _rows(entry, later, is_hidden=is_hidden)
             ],
         )
+        own = AuthorId(read.store.get_meta("author") or b"")
+        wrote = {entry.feed.author.hex() for entry in entries}
+        for twin in twins_status(read.ledger, own):
+            if twin["author"] in wrote:
+                say()
+                say(printable(twin["words"]))
 
 
 def _stamped(entry: Entry) -> list[str]:
