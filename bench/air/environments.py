@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 PINS = {
-    "0.1.0": ("meshlogd==0.1.0",),
+    "0.1.0": ("meshlogd==0.1.0", "rns==1.5.7"),
     "0.5.0": ("meshlogd==0.5.0", "rns==1.5.7"),
 }
-"""What is installed for each version; 0.5.0 signs with Reticulum's identities."""
+"""What is installed for each version: `bench.attacks` reaches both over Reticulum."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ def interpreter(version: str) -> Path:
     python, stamp = folder / "bin" / "python", folder / ".installed"
     pins = "\n".join(PINS[version])
     if not (stamp.exists() and stamp.read_text(encoding="utf-8") == pins):
-        sys.stderr.write(f"bench-air: installing {', '.join(PINS[version])} in {folder}\n")
+        sys.stderr.write(f"bench: installing {', '.join(PINS[version])} in {folder}\n")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, *PINS[version]], check=True, stdout=sys.stderr)

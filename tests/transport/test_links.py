@@ -11,7 +11,7 @@ import pytest
 
 from meshlog.errors import InputError, TransportError
 from meshlog.ports import Asked, LinkUp, Peer, PeerSeen
-from meshlog.transport.dialling import HELLO
+from meshlog.transport.dialling import HELLO, UNANSWERED_MAX
 from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, LinkId
 from meshlog.transport.links import EXCHANGE, UNPROVEN_MAX
 from meshlog.transport.reticulum import RNSRadio, load_rns
@@ -88,6 +88,14 @@ def test_links_that_prove_nothing_are_few_and_short(world: World) -> None:
 
     assert soon(lambda: not world.radio.links)
     assert world.links.refused == UNPROVEN_MAX + 20
+
+
+def test_neighbours_that_never_answer_are_not_remembered_for_ever(world: World) -> None:
+    """Whoever hears our tag can announce it under as many made-up names as he likes."""
+    for name in range(UNANSWERED_MAX + 500):
+        world.links._dialler._fail(Peer(f"{name:032x}"), "no answer")
+
+    assert len(world.links._dialler._unanswered) == UNANSWERED_MAX
 
 
 def test_an_announce_carries_the_tag_and_at_most_64_bytes(world: World) -> None:

@@ -22,6 +22,10 @@ HELLO = "hello"
 
 HELLO_TRIES = 2
 
+UNANSWERED_MAX = 1024
+"""Peers remembered for not having answered, so that a new path is asked for first. Announces
+cost a stranger nothing: he may make up as many neighbours as he likes."""
+
 _REFRESH_S = 1.5
 """Seconds that a path which did not work has to be replaced by a better one."""
 
@@ -68,7 +72,7 @@ class Dialler:
         self._failed = failed
         self._dials: dict[Peer, _Dial] = {}
         self._links: dict[LinkId, Peer] = {}
-        self._unanswered: set[Peer] = set()
+        self._unanswered: dict[Peer, None] = {}
 
     def dial(self, peer: Peer) -> None:
         """Begin, on the known path; on a new one after a failure."""
@@ -157,13 +161,15 @@ class Dialler:
             self._fail(peer, "link closed")
         else:
             del self._dials[peer]
-            self._unanswered.discard(peer)
+            self._unanswered.pop(peer, None)
             self._proved(peer, link)
             self._links.pop(link, None)  # last: whoever asks `owns` finds it proven by then
 
     def _fail(self, peer: Peer, reason: str) -> None:
         self.stop(peer)
-        self._unanswered.add(peer)
+        self._unanswered[peer] = None
+        if len(self._unanswered) > UNANSWERED_MAX:
+            del self._unanswered[next(iter(self._unanswered))]
         self._failed(peer, reason)
 
     def _hang_up(self, link: LinkId) -> None:

@@ -1,0 +1,138 @@
+"""Whatever a member says: nothing escapes a receive path, nothing moves but by valid events."""
+
+from __future__ import annotations
+
+import os
+import time
+from random import Random
+
+import pytest
+
+from meshlog.core.event import Event
+from meshlog.core.grant import Role
+from meshlog.core.hlc import SKEW_MS_MAX
+from meshlog.ports import Answered, Asked, LinkUp, Overheard, Peer, PeerSeen
+from meshlog.replica import Replica
+from meshlog.sync.broadcast.packet import AirKey
+from meshlog.sync.effects import Answer, Ask, Effect, Shout
+from tests.hostile.mallory import Mallory
+from tests.replica.devices import T0_MS, Pump, dump, founder, holds_alike, invited, note
+
+PROVED = 10_000
+NIGHTLY = 10_000_000
+PER_SEED = 500
+ANSWER_SIZE_MAX = 64_000
+
+
+def camp(seed: int) -> tuple[Replica, Mallory]:
+    """A base that holds a little, and a member of it that turned."""
+    base = founder()
+    turned = invited(base, "mallory", Role.WRITER)
+    note(base, "here")
+    tip = note(turned, "trust me")
+    Pump(base, turned).meet(base, turned)
+    fields = [["depth", "int"], ["kind", "choice", {"options": ["a"]}]]
+    base.put_form({"form": "well", "fields": fields}, T0_MS)
+    assert base.store.get(tip.id)
+    return base, Mallory(base, turned.identity, Random(seed), tip)
+
+
+def state_of(replica: Replica) -> tuple[object, ...]:
+    """What no refused message may change, as far as it is quick to tell."""
+    ledger, store = replica.ledger, replica.store
+    return (
+        ledger.root, ledger.clock, ledger.roster, ledger.roster_digest, ledger.horizon_ms,
+        store.event_count(), store.get_meta("clock"), store.get_meta("incarnation"),
+    )  # fmt: skip
+
+
+def own_chain(replica: Replica, tip: Event) -> Event:
+    """Return the last event held of the feed of ``tip``: where the liar can go on."""
+    heads = replica.frontier()[tip.feed]
+    found = replica.store.get(heads[-1].id)
+    assert found is not None
+    return found.event
+
+
+def hear(base: Replica, mallory: Mallory, air: AirKey, number: int) -> list[Effect]:
+    """One hostile input through one of the doors."""
+    rng = mallory.rng
+    now_ms = T0_MS + number
+    peer = Peer(mallory.who.author.hex())
+    door = rng.random()
+    if door < 0.6:
+        return base.handle(Asked(peer, number, mallory.bundle()), now_ms)
+    if door < 0.8:
+        return base.handle(Overheard(mallory.packet(air)), now_ms)
+    if door < 0.85:
+        return base.handle(Overheard(rng.randbytes(rng.choice((0, 1, 20, 464, 465)))), now_ms)
+    if door < 0.9:
+        return base.handle(LinkUp(peer, rng.choice((1, 64, 16_384, 10**9))), now_ms)
+    effects = base.handle(PeerSeen(peer, rng.randbytes(8)), now_ms)
+    asks = [effect for effect in effects if isinstance(effect, Ask)]
+    if not asks:
+        return effects
+    return base.handle(Answered(peer, asks[0].exchange, mallory.bundle()), now_ms)
+
+
+def attack(seed: int, count: int) -> int:
+    """Let one liar talk; return how many of its events were taken."""
+    base, mallory = camp(seed)
+    air = AirKey(base.dataset, base.ring)
+    base.root()
+    first = base.event_count()
+    for number in range(1, count + 1):
+        before, before_count = state_of(base), base.event_count()
+        effects = hear(base, mallory, air, number)
+        if base.event_count() == before_count:
+            assert state_of(base) == before, f"seed {seed}, input {number}: refused, yet it moved"
+        else:
+            mallory.tip = own_chain(base, mallory.tip)
+        assert base.ledger.clock.wall_ms <= T0_MS + number + SKEW_MS_MAX
+        for effect in effects:
+            if isinstance(effect, Answer):
+                assert len(effect.answer) <= ANSWER_SIZE_MAX
+            if isinstance(effect, Shout):
+                assert len(effect.packet) <= 464
+        if number % 250 == 0:
+            assert holds_alike(base), f"seed {seed}, input {number}: the view is not the fold"
+    taken = base.event_count() - first
+    base.store.close()
+    return taken
+
+
+def test_a_few_hundred_lies_change_nothing_but_by_valid_events():
+    assert attack(1, 300) > 0, "a generator of which nothing is believed tests the first check only"
+
+
+def test_a_refused_batch_leaves_every_byte_as_it_was():
+    """The quick look of the other tests, once in full."""
+    base, mallory = camp(2)
+    base.root()
+    refused = 0
+    for number in range(1, 150):
+        before, count = dump(base), base.event_count()
+        base.ingest([mallory.segment()], T0_MS + number)
+        if base.event_count() == count:
+            assert dump(base) == before
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3_600)
+def test_ten_thousand_lies_of_a_member():
+    """Ten million at night, or as many as an hour holds."""
+    nightly = "MESHLOG_NIGHTLY" in os.environ
+    until_s = time.monotonic() + (3_000 if nightly else 600)
+    total = NIGHTLY if nightly else PROVED
+    seeds = [*range(total // PER_SEED)] if nightly else [*range(100, 100 + total // PER_SEED)]
+    told = taken = 0
+    for seed in seeds:
+        taken += attack(seed, PER_SEED)
+        told += PER_SEED
+        if time.monotonic() > until_s:
+            break
+    print(f"{told} hostile inputs, {taken} valid events among them")
+    assert told >= PROVED
+    assert taken
