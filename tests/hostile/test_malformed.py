@@ -124,14 +124,14 @@ def test_a_refused_batch_leaves_every_byte_as_it_was():
 def test_ten_thousand_lies_of_a_member():
     """Ten million at night, or as many as an hour holds."""
     nightly = "MESHLOG_NIGHTLY" in os.environ
-    until_s = time.monotonic() + (3_000 if nightly else 600)
+    until_s = time.monotonic() + 3_000
     total = NIGHTLY if nightly else PROVED
     seeds = [*range(total // PER_SEED)] if nightly else [*range(100, 100 + total // PER_SEED)]
     told = taken = 0
     for seed in seeds:
         taken += attack(seed, PER_SEED)
         told += PER_SEED
-        if time.monotonic() > until_s:
+        if told >= PROVED and time.monotonic() > until_s:
             break
     print(f"{told} hostile inputs, {taken} valid events among them")
     assert told >= PROVED
