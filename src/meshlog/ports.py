@@ -13,6 +13,7 @@ from typing import NamedTuple, NewType, Protocol, TypeAlias
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
+from meshlog.core.hlc import Stamp
 
 Peer = NewType("Peer", str)
 """Name of a neighbour the transport can reach: 32 hex digits of its identity hash over
@@ -263,6 +264,9 @@ class LogIndex(Protocol):
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""
+
+    def latest_stamp(self, until_ms: int) -> Stamp:
+        """Return the greatest stamp that an event carries with wall_ms <= until_ms, or ``ZERO``."""
 
     def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
         """Return ids of records that events of these feeds touch, sorted; each once."""

@@ -107,6 +107,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "name": entry.who,
         **_place(entry.feed, entry.seq),
         "stamp": list(entry.stamp),
+        "carried_stamp": list(entry.carried),
         "arrived_ms": entry.arrived_ms,
         "standing": str(entry.standing),
         "why": entry.why,

@@ -1,4 +1,4 @@
-"""What control events decree beside openings and forms: removals, readmissions.
+"""What control events decree beside openings and forms: removals, readmissions, clock fixes.
 
 A decree is read strictly: anything else is kept, relayed and ignored. Which decrees count is the
 matter of ``core.seniority``; what that means for an event is the matter of ``views.standing``.
@@ -14,8 +14,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from meshlog.core.clockfix import Shift
 from meshlog.core.event import ID_SIZE, SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 
 CUTS_MAX = 256
@@ -26,6 +28,8 @@ KEEPS_MAX = 1_024
 
 ANSWERS_MAX = 64
 """Revocations that one readmission may answer. A choice."""
+
+FIX_KIND = "clock.fix"
 
 Cuts: TypeAlias = Mapping[FeedKey, tuple[Head, ...]]
 """Per feed, the last event that counts of each branch; a feed that is not named counts nowhere."""
@@ -124,6 +128,14 @@ class Readmission(Decree):
     keeps: frozenset[AuthorId]
 
 
+@dataclass(frozen=True, slots=True)
+class ClockFix(Decree):
+    """``clock.fix``: by how much the stamps of a stretch of a data feed are off."""
+
+    feed: FeedKey
+    shift: Shift
+
+
 class _WrongError(Exception):
     """A payload breaks a rule; never leaves this module."""
 
@@ -201,10 +213,31 @@ def _read_readmit(event: Event, said: Mapping[str, Any]) -> Readmission:
     return Readmission(place_of(event), event.order, author, answers, cuts, keeps)
 
 
+def _read_fix(event: Event, said: Mapping[str, Any]) -> ClockFix:
+    packed = _bytes(said.get("feed"), AUTHOR_ID_SIZE + 4)
+    author = AuthorId(packed[:AUTHOR_ID_SIZE])
+    feed = FeedKey(author, FeedKind.DATA, int.from_bytes(packed[AUTHOR_ID_SIZE:], "big"))
+    first = _number(said.get("first"), 1, SEQ_MAX)
+    last = _number(said.get("last"), first, SEQ_MAX)
+    offset_ms = _number(said.get("offset_ms"), -WALL_MS_MAX, WALL_MS_MAX)
+    return ClockFix(place_of(event), event.order, author, feed, Shift(first, last, offset_ms))
+
+
+def fix_payload(feed: FeedKey, shift: Shift) -> dict[str, Any]:
+    """Return the payload of a ``clock.fix``."""
+    return {
+        "feed": feed.author + feed.incarnation.to_bytes(4, "big"),
+        "first": shift.first_seq,
+        "last": shift.last_seq,
+        "offset_ms": shift.offset_ms,
+    }
+
+
 _READERS: Mapping[str, Callable[[Event, Mapping[str, Any]], Decree]] = {
     "member.revoke": _read_revoke,
     "member.rotate": _read_rotate,
     "member.readmit": _read_readmit,
+    FIX_KIND: _read_fix,
 }
 """A new kind of decree: a reader here, a field of ``Decrees``, a rule in ``views.standing``."""
 
@@ -281,6 +314,12 @@ class Decrees:
     readmissions: Mapping[AuthorId, tuple[Readmission, ...]] = field(default_factory=dict)
     lapsed: Mapping[AuthorId, str] = field(default_factory=dict)
     """Members of whom nothing counts, and why, in plain words."""
+    fixes: Mapping[AuthorId, Mapping[FeedKey, tuple[Shift, ...]]] = field(default_factory=dict)
+    """By whose feed; stretches as ``core.clockfix.timeline`` makes them."""
+
+    def shifts(self, feed: FeedKey) -> tuple[Shift, ...]:
+        """Return what the clock fixes say about a feed; nothing for almost all feeds."""
+        return self.fixes[feed.author].get(feed, ()) if feed.author in self.fixes else ()
 
     @cached_property
     def tips(self) -> frozenset[bytes]:
@@ -301,11 +340,12 @@ class Decrees:
             self.removals.get(author),
             self.readmissions.get(author),
             self.lapsed.get(author),
+            self.fixes.get(author),
         )
 
     def changed_authors(self, old: Decrees) -> set[AuthorId]:
         """Return whose events may stand otherwise than under ``old``."""
         named: set[AuthorId] = set()
         for decrees in (self, old):
-            named.update(decrees.removals, decrees.readmissions, decrees.lapsed)
+            named.update(decrees.removals, decrees.readmissions, decrees.lapsed, decrees.fixes)
         return {author for author in named if self.about(author) != old.about(author)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NewType, Self
 
 from meshlog.core.codec import decode_cbor, encode_cbor
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
+from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
 from meshlog.errors import InputError, MalformedError
 
@@ -226,22 +226,14 @@ def check_place(seq: object, hlc: object, prev: object) -> tuple[Stamp, bytes]:
     """
     if type(seq) is not int or not 1 <= seq <= SEQ_MAX:
         raise InputError(f"seq is a whole number from 1 to {SEQ_MAX}")
-    match hlc:
-        case (wall_ms, counter):
-            pass
-        case _:
-            raise InputError("a stamp is two whole numbers: wall_ms and counter")
-    if type(wall_ms) is not int or not 0 <= wall_ms <= WALL_MS_MAX:
-        raise InputError(f"wall_ms is a whole number from 0 to {WALL_MS_MAX}")
-    if type(counter) is not int or not 0 <= counter <= COUNTER_MAX:
-        raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
+    stamp = check_stamp(hlc)
     try:
         raw = bytes.fromhex(prev) if isinstance(prev, str) else prev
     except ValueError:
         raw = None
     if not isinstance(raw, bytes) or len(raw) not in (0, ID_SIZE):
         raise InputError("prev is the 32-byte id of the event before, or empty")
-    return Stamp(wall_ms, counter), raw or NO_PREV
+    return stamp, raw or NO_PREV
 
 
 def _author(author: str | bytes) -> AuthorId:

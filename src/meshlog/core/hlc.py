@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from meshlog.errors import InputError
+
 COUNTER_MAX = 0xFFFF
 """The counter has 16 bits on the wire."""
 
@@ -38,6 +40,27 @@ class Stamp(NamedTuple):
 ZERO = Stamp(0, 0)
 """Before every stamp."""
 
+LAST = Stamp(WALL_MS_MAX, COUNTER_MAX)
+"""After every stamp."""
+
+
+def check_stamp(value: object) -> Stamp:
+    """Return the stamp that others describe as wall milliseconds and counter.
+
+    Raises:
+        InputError: It is not two whole numbers in range. A truth value is no number.
+    """
+    match value:
+        case (wall_ms, counter):
+            pass
+        case _:
+            raise InputError("a stamp is two whole numbers: wall_ms and counter")
+    if type(wall_ms) is not int or not 0 <= wall_ms <= WALL_MS_MAX:
+        raise InputError(f"wall_ms is a whole number from 0 to {WALL_MS_MAX}")
+    if type(counter) is not int or not 0 <= counter <= COUNTER_MAX:
+        raise InputError(f"counter is a whole number from 0 to {COUNTER_MAX}")
+    return Stamp(wall_ms, counter)
+
 
 def tick(latest: Stamp, now_ms: int) -> Stamp:
     """Return a stamp later than ``latest`` and not before ``now_ms``; a full counter carries.
@@ -45,6 +68,9 @@ def tick(latest: Stamp, now_ms: int) -> Stamp:
     Args:
         latest: The greatest stamp seen or made so far.
         now_ms: Wall time, ms since 1970 UTC. May run backwards; is clamped to the wire's range.
+
+    Raises:
+        InputError: ``latest`` is the last stamp that there is.
 
     Example:
         >>> tick(Stamp(5, 0), 5), tick(Stamp(5, COUNTER_MAX), 3)
@@ -55,6 +81,8 @@ def tick(latest: Stamp, now_ms: int) -> Stamp:
         return Stamp(now_ms, 0)
     if latest.counter < COUNTER_MAX:
         return Stamp(latest.wall_ms, latest.counter + 1)
+    if latest >= LAST:
+        raise InputError("no stamp is later than the latest one here: set this device's clock")
     return Stamp(latest.wall_ms + 1, 0)
 
 

@@ -8,11 +8,22 @@ That rule has no circles: docs/protocol.md §7.6 has the order in which it is wo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from meshlog.core.decrees import DecreeLog, Decrees, Mode, Place, Readmission, Removal, is_within
+from meshlog.core.clockfix import SHIFTS_MAX, Shift, timeline
+from meshlog.core.decrees import (
+    ClockFix,
+    DecreeLog,
+    Decrees,
+    Mode,
+    Place,
+    Readmission,
+    Removal,
+    is_within,
+)
 from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey
 from meshlog.core.grant import Grant, Link, Role, chain_of
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId, author_id
@@ -34,13 +45,44 @@ def fold_decrees(roster: Roster, events: Iterable[Event]) -> Decrees:
 
 
 def settle(roster: Roster, log: DecreeLog) -> Decrees:
-    """Return what counts of a log of decrees. Nothing does in the open dataset.
+    """Return what counts of a log of decrees.
+
+    In the open dataset, and before the genesis is held, only an author's clock fixes of its own
+    feeds do.
 
     Cost: O(members + decrees · cuts on their authors).
     """
     if roster.is_open or not roster.founder:
-        return Decrees()
+        return Decrees(fixes=fixed(log, lambda fix: fix.by == fix.author))
     return _Court(roster, log).verdict()
+
+
+def fixed(
+    log: DecreeLog,
+    may: Callable[[ClockFix], bool],
+    is_judge: Callable[[AuthorId], bool] = lambda _: False,
+) -> dict[AuthorId, dict[FeedKey, tuple[Shift, ...]]]:
+    """Return what the clock fixes of a log come to, feed by feed.
+
+    Where several meet, a coordinator's wins over the author's own, then the last in total order.
+
+    Args:
+        log: Whoever said them.
+        may: Whether a fix counts.
+        is_judge: Whether an author is a coordinator.
+    """
+    said = [decree for decree in log.said.values() if isinstance(decree, ClockFix)]
+    said.sort(key=lambda fix: (is_judge(fix.by), fix.order))
+    by_feed: dict[FeedKey, list[Shift]] = defaultdict(list)
+    for fix in reversed(said):  # the highest first: of a flood no more is looked at
+        shifts = by_feed[fix.feed]
+        if len(shifts) < SHIFTS_MAX and may(fix):
+            shifts.append(fix.shift)
+    found: dict[AuthorId, dict[FeedKey, tuple[Shift, ...]]] = defaultdict(dict)
+    for feed in sorted(by_feed):
+        if by_feed[feed]:
+            found[feed.author][feed] = timeline(by_feed[feed][::-1])
+    return dict(found)
 
 
 class _Court:
@@ -60,6 +102,8 @@ class _Court:
         readmissions = []
         said: Counter[tuple[AuthorId, AuthorId]] = Counter()
         for decree in sorted(self._log.said.values(), key=lambda decree: decree.order):
+            if isinstance(decree, ClockFix):
+                continue
             pair = (decree.by, decree.author)
             said[pair] += 1
             if said[pair] > DECREES_PER_PAIR_MAX:
@@ -77,7 +121,11 @@ class _Court:
             {author: tuple(found) for author, found in self._counted.items() if found},
             {author: tuple(found) for author, found in answers.items()},
             self._lapses(answers),
+            fixed(self._log, self._may_fix, self._is_judge),
         )
+
+    def _may_fix(self, fix: ClockFix) -> bool:
+        return (fix.by == fix.author or self._is_judge(fix.by)) and self._stands(fix.place)
 
     # ── Seniority ──
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from typing import cast
 
-from meshlog.core.hlc import Stamp, observe, tick
+from meshlog.core.hlc import WALL_MS_MAX, Stamp, check_stamp, observe, tick
+from meshlog.errors import InputError
 
 
 def wall_ms() -> int:
@@ -37,15 +40,29 @@ class HLC:
             counter: Its counter.
             clock: Tells the wall time in ms; replaceable in tests.
             _phys: ``clock`` under the seed's name.
+
+        Raises:
+            InputError: ``wall`` or ``counter`` is no whole number in range.
         """
-        self.wall = wall
-        self.counter = counter
-        self.clock = _phys or clock
+        self.wall, self.counter = check_stamp((wall, counter))
+        self._tell = _phys or clock
+
+    def clock(self) -> int:
+        """Return the wall time, ms since 1970 UTC.
+
+        Raises:
+            InputError: What tells it says no number.
+        """
+        told: object = self._tell()
+        is_number = type(told) is int or (type(told) is float and not math.isnan(told))
+        if not is_number:
+            raise InputError("a clock tells the time in milliseconds since 1970, as a number")
+        return int(min(max(cast(float, told), 0), WALL_MS_MAX))
 
     @property
     def latest(self) -> Stamp:
         """The latest stamp made or seen."""
-        return Stamp(self.wall, self.counter)
+        return check_stamp((self.wall, self.counter))
 
     @latest.setter
     def latest(self, stamp: Stamp) -> None:
@@ -57,8 +74,12 @@ class HLC:
         return self.wall, self.counter
 
     def update(self, remote: tuple[int, int]) -> tuple[int, int]:
-        """Take in a remote stamp and return one later than it; a far-future one moves nothing."""
-        self.latest = observe(self.latest, Stamp(*remote), self.clock())
+        """Take in a remote stamp and return one later than it; a far-future one moves nothing.
+
+        Raises:
+            InputError: ``remote`` is no stamp; nothing moved.
+        """
+        self.latest = observe(self.latest, check_stamp(remote), self.clock())
         return self.now()
 
     def __eq__(self, other: object) -> bool:

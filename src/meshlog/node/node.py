@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from meshlog.core.event import Event as CoreEvent
+from meshlog.core.hlc import observe
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.node.clock import HLC
@@ -122,7 +123,7 @@ class Node:
     def hlc(self) -> HLC:
         """The clock, never behind a stamp that this node made or believed."""
         with self.lock:
-            self._hlc.latest = max(self._hlc.latest, self.replica.ledger.clock)
+            self._hlc.latest = observe(self.replica.ledger.clock, self._hlc.latest, self.now_ms())
             return self._hlc
 
     def now_ms(self) -> int:
@@ -164,7 +165,7 @@ class Node:
             StoreError: The disk refused.
         """
         with self.lock:
-            self.replica.believe(self._hlc.latest)
+            self.replica.believe(self._hlc.latest, self.now_ms())
             items = list(items)
             cores = self.replica.append_many(items, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
@@ -230,7 +231,7 @@ class Node:
             StoreError: The disk refused.
         """
         with self.lock:
-            self.replica.believe(self._hlc.latest)
+            self.replica.believe(self._hlc.latest, self.now_ms())
             event = self.replica.put_form(definition, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
         if self._loop is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshlog.core.event import BODY_SIZE_MAX, Event
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import SKEW_MS_MAX, Stamp, observe
 from meshlog.errors import InputError
 from meshlog.replica import Replica, pen
 from meshlog.views.changes import unreadable
@@ -14,9 +14,12 @@ from meshlog.views.changes import unreadable
 class SeedReplica(Replica):
     """A replica whose owner may bring stamps and events of its own making."""
 
-    def believe(self, stamp: Stamp) -> None:
-        """Let the next stamp that we make be later than one of the owner's clock."""
-        self._ledger.clock = max(self._ledger.clock, stamp)
+    def believe(self, stamp: Stamp, now_ms: int) -> None:
+        """Let the next stamp that we make be later than one of the owner's clock.
+
+        A far-future one moves nothing: the clock may have been put right since.
+        """
+        self._ledger.clock = observe(self._ledger.clock, stamp, now_ms)
 
     def adopt(self, event: Event, now_ms: int) -> None:
         """Write an event that our owner made for our own data feed; durable when this returns.
@@ -35,6 +38,8 @@ class SeedReplica(Replica):
             raise InputError(f"event {event.id.hex()[:8]} is not what its id says")
         if last is not None and event.stamp <= last.event.stamp:
             raise InputError(f"event {event.id.hex()[:8]} is not later than the one before it")
+        if event.stamp.wall_ms > now_ms + SKEW_MS_MAX:
+            raise InputError(f"event {event.id.hex()[:8]} is stamped ahead of this device's clock")
         if reason := unreadable(event):
             raise InputError(reason)
         ledger = self._ledger.copy()

@@ -181,7 +181,7 @@ def _write(batch: Batch, new: list[Event], store: Store, ledger: Ledger, now_ms:
     entries = [LogEntry(event, record_of(event)) for event in new]
     store.add(entries, now_ms)
     ledger.advance(new, store)
-    ledger.believe(new, now_ms)
+    ledger.believe(new, store)
     batch.events += len(new)
     if new[0].feed.kind is FeedKind.DATA:
         batch.arrived += [(event.id, event.feed) for event in new]

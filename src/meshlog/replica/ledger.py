@@ -21,7 +21,7 @@ from meshlog.core.feed import (
     digest,
 )
 from meshlog.core.form import FormBook, FormLog, fold_forms
-from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp, observe
+from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.core.keylog import KeyLog, fold_keys
 from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
@@ -32,6 +32,7 @@ from meshlog.views.live import StoreLineage
 from meshlog.views.standing import Standings
 
 _CONTROL = FeedKind.CONTROL
+_NEVER_MS = WALL_MS_MAX + 1
 
 
 @dataclass(slots=True)
@@ -58,6 +59,8 @@ class Ledger:
     _indexed: list[FeedKey] | None = None
     _codebook: Codebook | None = None
     _decrees: Decrees | None = None
+    _due: tuple[object, int] | None = None
+    """For which fixes ``due_ms`` was worked out, and what it was."""
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -102,11 +105,55 @@ class Ledger:
                 self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
+        if self._due is not None and self.decrees.shifts(last.feed):
+            standings = self.standings(store)
+            stamps_ms = [standings.stamp(event).wall_ms for event in events]
+            later = [stamp_ms for stamp_ms in stamps_ms if stamp_ms > self.horizon_ms]
+            self._due = self._due[0], min([self._due[1], *later])
 
-    def believe(self, events: Iterable[Event], now_ms: int) -> None:
-        """Let the clock follow verified stamps; far-future ones move nothing."""
+    def believe(self, events: Iterable[Event], store: Store) -> None:
+        """Let the clock follow what the view counts: what a person saw is before what it writes.
+
+        Far-future stamps, which are held, move nothing.
+        """
+        standings = None
         for event in events:
-            self.clock = observe(self.clock, event.stamp, now_ms)
+            stamp = event.stamp
+            if self.decrees.shifts(event.feed):
+                standings = standings or self.standings(store)
+                stamp = standings.stamp(event)
+            if stamp.wall_ms <= self.horizon_ms:
+                self.clock = max(self.clock, stamp)
+
+    def fixed_feeds(self) -> list[FeedKey]:
+        """Return the held feeds of which a clock fix says something."""
+        named = {feed for feeds in self.decrees.fixes.values() for feed in feeds}
+        return sorted(named & self.frontier.keys())
+
+    def due_ms(self, store: Store) -> int:
+        """Return when the next event of a fixed feed is released; past every time for none.
+
+        The store's index knows the stamps that events carry only. Cost: O(1) without fixes;
+        after a change in a fixed feed, O(events of the fixed feeds).
+        """
+        if not self.decrees.fixes:
+            return _NEVER_MS
+        known = self._due
+        if known is None or known[0] != self.decrees.fixes or known[1] <= self.horizon_ms:
+            standings = self.standings(store)
+            stamps_ms = (
+                standings.stamp(event).wall_ms
+                for feed in self.fixed_feeds()
+                for tip in self.frontier[feed]
+                for event in store.branch(tip, feed, 0, tip.seq)
+            )
+            later = (stamp_ms for stamp_ms in stamps_ms if stamp_ms > self.horizon_ms)
+            known = self._due = self.decrees.fixes, min(later, default=_NEVER_MS)
+        return known[1]
+
+    def set_back(self, clock: Stamp, now_ms: int) -> None:
+        """Go on with an honest clock and horizon: those kept so far were ahead."""
+        self.clock, self.horizon_ms, self._due = clock, horizon_for(now_ms), None
 
     @property
     def root(self) -> bytes:
@@ -177,7 +224,7 @@ def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:
 
 def horizon_for(now_ms: int) -> int:
     """Return the horizon that a clock showing ``now_ms`` allows."""
-    return max(now_ms, 0) + SKEW_MS_MAX
+    return min(max(now_ms, 0), WALL_MS_MAX) + SKEW_MS_MAX
 
 
 def _control_events(store: Store, frontier: Mapping[FeedKey, tuple[Head, ...]]) -> Iterator[Event]:

@@ -7,19 +7,21 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from meshlog.core.decrees import Mode, read_decree
+from meshlog.core.clockfix import Shift
+from meshlog.core.credible import span
+from meshlog.core.decrees import FIX_KIND, Mode, fix_payload, read_decree
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
-from meshlog.core.hlc import ZERO, Stamp
+from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id
 from meshlog.core.lives import SEAL_KIND, seal_payload
 from meshlog.core.roster import label
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
-from meshlog.replica import membership, pen, serving
+from meshlog.replica import membership, mending, pen, serving
 from meshlog.replica import seat as seats
 from meshlog.replica.intake import begin_batch, take_in
 from meshlog.replica.keeper import KeyKeeper, may_rotate, stands
@@ -350,7 +352,10 @@ class Replica:
     ) -> None:
         """Bring the view up to date with what ``ledger`` has and ours has not yet."""
         stale = stale_records(self.store, self._ledger, ledger, touched, arrived)
-        self.view.applied(stale, ledger.standings(self.store))
+        standings = ledger.standings(self.store)
+        self.view.applied(stale, standings)
+        if ledger.decrees.fixes != self._ledger.decrees.fixes:
+            ledger.clock = max(ledger.clock, self.view.latest(stale, standings))
 
     def _check_may_write(self) -> None:
         member = self._ledger.roster.members.get(self.identity.author)
@@ -447,7 +452,8 @@ class Replica:
         self.advance_horizon(now_ms)
         effects = self.engine.handle(happened, now_ms)
         self._follow_keys()
-        if self._tend_keys(now_ms):
+        is_mended = self.mend_clock(now_ms)
+        if self._tend_keys(now_ms) or is_mended:
             effects += self.engine.handle(Changed(), now_ms)
         return effects
 
@@ -465,13 +471,94 @@ class Replica:
         if target_ms <= ledger.horizon_ms:
             return
         released = self.store.touched_between(ledger.horizon_ms, target_ms)
+        if ledger.due_ms(self.store) <= target_ms:
+            released += self.store.records_of(ledger.fixed_feeds())
         ledger = ledger.copy()
         ledger.horizon_ms = target_ms
         if released:
             with self.store.transaction():
-                self.view.applied(released, ledger.standings(self.store))
+                standings = ledger.standings(self.store)
+                self.view.applied(released, standings)
+                ledger.clock = max(ledger.clock, self.view.latest(released, standings))
                 ledger.save(self.store)
         self._ledger = ledger
+
+    def mend_clock(self, now_ms: int, *, is_right: bool = False) -> bool:
+        """Go on in a new life, with honest stamps, where this device's clock was ahead.
+
+        What it wrote meanwhile gets a ``clock.fix``, so that it counts, and what it writes next
+        is later than that.
+
+        Args:
+            now_ms: Wall time.
+            is_right: Whether a person says that the clock is right now; else the neighbours must.
+
+        Returns:
+            Whether a new life began.
+
+        Raises:
+            StoreError: The disk refused; nothing changed.
+        """
+        ledger, author = self._ledger, self.identity.author
+        if ledger.clock.wall_ms <= now_ms + SKEW_MS_MAX:
+            return False
+        offset = self.engine.offsets.median(now_ms)
+        if not is_right and not mending.was_ahead(self.store, ledger, author, offset, now_ms):
+            return False
+        self.root()  # the old feeds end signed
+        if self._signed_root != ledger.root:
+            return False
+        ledger = ledger.copy()
+        with self.store.transaction():
+            fixes = mending.own_fixes(self.store, ledger, author, now_ms)
+            latest, horizon_ms = self.store.latest_stamp(horizon_for(now_ms)), ledger.horizon_ms
+            ledger.set_back(max(latest, Stamp(now_ms, 0)), now_ms)
+            life = self._write_life(ledger, now_ms)
+            feed = FeedKey(author, FeedKind.CONTROL, life)
+            items = [(FIX_KIND, fix_payload(*fix)) for fix in fixes]
+            pen.write(self.store, ledger, feed, self.dataset, items, now_ms)
+            touched = self.store.touched_between(ledger.horizon_ms, horizon_ms)
+            self._refold(ledger, touched + self.store.records_of(ledger.fixed_feeds()))
+            ledger.save(self.store)
+        was_ms = self._ledger.clock.wall_ms
+        self._ledger, self._life = ledger, life
+        self.news.append(
+            f"this device's clock was {span(was_ms - now_ms)} ahead: it goes on as a new life, and"
+            " what it wrote meanwhile counts as written now at the latest"
+        )
+        return True
+
+    def fix_clock(self, feed: FeedKey, shift: Shift, now_ms: int) -> Event:
+        """Say by how much the stamps of a stretch of a data feed are off; durable on return.
+
+        Args:
+            feed: A data feed that is held.
+            shift: Which events, and what is added to their stamps.
+            now_ms: Wall time.
+
+        Raises:
+            InputError: The feed is not held, or only coordinators may fix it; nothing was written.
+            StoreError: The disk refused; nothing was written.
+        """
+        self._check_fix(feed)
+        item = (FIX_KIND, fix_payload(feed, shift))
+        ledger = self._ledger.copy()
+        with self.store.transaction():
+            events, _ = pen.write(
+                self.store, ledger, self.control_feed, self.dataset, [item], now_ms
+            )
+            self._refold(ledger, ())
+            ledger.save(self.store)
+        self._ledger = ledger
+        return events[0]
+
+    def _check_fix(self, feed: FeedKey) -> None:
+        own = self._ledger.roster.members.get(self.identity.author)
+        is_judge = own is not None and own.role >= Role.COORDINATOR
+        if feed.author != self.identity.author and (self._ledger.roster.is_open or not is_judge):
+            raise InputError("only founder and coordinators can fix another device's clock")
+        if feed.kind is not FeedKind.DATA or feed not in self._ledger.frontier:
+            raise InputError("nothing that this device wrote is held here: sync first")
 
     # ── Holdings: what the engine sees ──────────────────────────────────────────────
 

@@ -130,6 +130,12 @@ class EventTable:
         stamps = (_last_stamp(after_ms), _last_stamp(until_ms))
         return sorted(row[0] for row in self._file.run(sql, stamps))
 
+    def latest_stamp(self, until_ms: int) -> Stamp:
+        """See LogIndex.latest_stamp. O(events)."""
+        sql = "SELECT coalesce(max(stamp), 0) FROM event WHERE stamp <= ?"
+        row = self._file.first(sql, (_last_stamp(until_ms),))
+        return Stamp.unpacked(row[0] if row else 0)
+
     def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
         """See LogIndex.records_of. O(events of the feeds)."""
         found: set[str] = set()

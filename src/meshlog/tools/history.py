@@ -61,7 +61,9 @@ class Entry:
     feed: FeedKey
     seq: int
     stamp: Stamp
-    """The event's; for one of an old log, ``origin`` has the first."""
+    """By which it is ordered; for one of an old log, ``origin`` has the first."""
+    carried: Stamp
+    """The one that the event carries: another where a clock was fixed."""
     arrived_ms: int
     """Wall time of this device when the event was stored here."""
     standing: Standing
@@ -93,8 +95,8 @@ def history(store: ViewStore, record_id: str, label: Label, standings: Standings
         change = read_change(event)
         if isinstance(change, Change):
             told.append((event, change))
-    told.sort(key=lambda item: item[0].order)
-    counted = [item for item in told if standings.counts(item[0])]
+    told.sort(key=lambda item: standings.placed(item[0]).order)
+    counted = [(standings.placed(e), change) for e, change in told if standings.counts(e)]
     return [
         _entry(store, event, change, label, standings, record, counted) for event, change in told
     ]
@@ -113,18 +115,20 @@ def _entry(
     arrival = store.get(event.id)
     assert arrival is not None, "an event that the index names is held"
     stands = standings.of(event)
+    placed = standings.placed(event)
     return Entry(
         event.id,
         content.kind,
         _who(event, content.payload, label),
         event.feed,
         event.seq,
+        placed.stamp,
         event.stamp,
         arrival.arrived_ms,
         stands,
         standings.why(event),
         tuple(
-            Wrote(name, change.fields[name], *_fate(event, name, stands, record, counted))
+            Wrote(name, change.fields[name], *_fate(placed, name, stands, record, counted))
             for name in sorted(change.fields)
         ),
         change.form,

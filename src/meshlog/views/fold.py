@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
+from meshlog.core.hlc import ZERO, Stamp
 from meshlog.views.changes import Change, read_change
 from meshlog.views.records import Note, Origin, Record, Write
 
@@ -29,6 +31,12 @@ class Lineage(Protocol):
 
     def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
         """See Ancestry.ancestor."""
+
+    def stamp_at(self, event: Event, seq: int) -> Stamp:
+        """Return the stamp carried at ``seq`` on the branch that ends in ``event``.
+
+        ``ZERO`` where that place is not held.
+        """
 
 
 class HeldEvents:
@@ -71,6 +79,19 @@ class HeldEvents:
                 branch[at.seq] = at.id
                 at = self._by_id.get(EventId(at.prev))
         return branch.get(seq)
+
+    def stamp_at(self, event: Event, seq: int) -> Stamp:
+        """See Lineage.stamp_at. Cost: O(1), in a forked feed O(events between)."""
+        if event.feed not in self._forked:
+            return self._stamps.get((event.feed, seq), ZERO)
+        at: Event | None = event
+        while at is not None and at.seq > seq:
+            at = self._by_id.get(EventId(at.prev))
+        return at.stamp if at is not None else ZERO
+
+    @cached_property
+    def _stamps(self) -> dict[tuple[FeedKey, int], Stamp]:
+        return {(event.feed, event.seq): event.stamp for event in self._by_id.values()}
 
 
 class Told(NamedTuple):

@@ -34,7 +34,7 @@ def shown(
     lineage = HeldEvents(events)
     decrees, quarantine = fold_decrees(roster, control), fold_quarantine(events)
     standings = Standings(decrees, roster, lineage, horizon_ms, quarantine)
-    return _records(filter(standings.counts, events), lineage)
+    return _records(map(standings.placed, filter(standings.counts, events)), lineage)
 
 
 def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:

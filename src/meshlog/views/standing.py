@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from meshlog.core.clockfix import effective
 from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind
@@ -79,8 +81,18 @@ class Standings:
         return ""
 
     def stamp(self, event: Event) -> Stamp:
-        """Return the stamp by which ``event`` is ordered and held."""
-        return event.stamp
+        """Return the stamp by which ``event`` is ordered and held: its own, or as it was fixed."""
+        shifts = self._decrees.shifts(event.feed)
+        if not shifts:
+            return event.stamp
+        return effective(
+            event.seq, event.stamp, shifts, lambda seq: self._lineage.stamp_at(event, seq)
+        )
+
+    def placed(self, event: Event) -> Event:
+        """Return ``event`` as a fold takes it: with its effective stamp, and its own id."""
+        stamp = self.stamp(event)
+        return event if stamp == event.stamp else replace(event, stamp=stamp)
 
     def is_reviewable(self, event: Event) -> bool:
         """Say whether ``event`` lies in a review queue: only soft revocations exclude it."""
