@@ -29,6 +29,7 @@ READING = [
     "history",
     "log",
     "status",
+    "clock",
     "fsck",
     "doctor",
     "sim",

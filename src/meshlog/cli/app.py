@@ -40,6 +40,7 @@ _COMMANDS = {
     "log": "trace",
     "status": "status",
     "forks": "forks",
+    "clock": "clock",
     "fsck": "check",
     "doctor": "doctor",
     "demo": "demo",

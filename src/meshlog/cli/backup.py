@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from meshlog.cli.bundle import stampless
-from meshlog.cli.command import Place, command, json_option, store_options
+from meshlog.cli.command import Place, command, json_option, stampless, store_options
 from meshlog.cli.output import count, hint, say, say_json, size
 from meshlog.cli.progress import progress
 from meshlog.cli.session import writing

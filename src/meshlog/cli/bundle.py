@@ -11,7 +11,7 @@ from random import SystemRandom
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, family, json_option, store_options
+from meshlog.cli.command import TEXT, Place, command, family, json_option, stampless, store_options
 from meshlog.cli.output import count, hint, say, say_json, shown, size
 from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
@@ -169,11 +169,6 @@ def show_command(place: Place, file: Path, as_json: bool) -> int:
 
 for _one in (export_command, import_command, show_command):
     bundle_command.add_command(_one)
-
-
-def stampless(place: Place) -> Place:
-    """Return a place to which nothing is written that bears a stamp: no clock is asked."""
-    return place._replace(anyway=True)
 
 
 def keys_of(read: Reading) -> list[bytes]:

@@ -129,6 +129,11 @@ def writing_options(function: F) -> F:
     return cast(F, with_anyway)
 
 
+def stampless(place: Place) -> Place:
+    """Return a place to which nothing is written that bears a stamp: no clock is asked."""
+    return place._replace(anyway=True)
+
+
 class _Text(click.ParamType[str]):
     """Text that is text: bytes of another encoding are refused before anything is done."""
 

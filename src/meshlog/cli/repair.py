@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from meshlog.cli.bundle import keys_of, names_of, show_faults, stampless
-from meshlog.cli.command import Place
+from meshlog.cli.bundle import keys_of, names_of, show_faults
+from meshlog.cli.command import Place, stampless
 from meshlog.cli.output import count, hint, shown
 from meshlog.cli.progress import progress
 from meshlog.cli.session import writing

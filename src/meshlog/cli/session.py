@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from meshlog.cli.command import Place
 from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
+from meshlog.core.clockfix import Shift
 from meshlog.core.event import encode_body
+from meshlog.core.feed import FeedKey
 from meshlog.core.form import FormBook
 from meshlog.daemon.client import ControlClient, connect, size_on_line
 from meshlog.errors import InputError, StoreBusyError, StoreError
@@ -55,6 +57,12 @@ class Writer(Protocol):
 
     def ingest(self, segments: Sequence[bytes]) -> Taken:
         """Verify and store segments from a file, as if a peer had sent them."""
+
+    def fix_clock(self, feed: FeedKey, shift: Shift) -> None:
+        """Say by how much the stamps of a stretch of a feed are off."""
+
+    def mend_clock(self) -> bool:
+        """Go on in a new life where stamps are ahead of the clock; return whether they were."""
 
     def sign(self) -> None:
         """Sign what was written, so that it may leave this device."""
@@ -106,7 +114,9 @@ def check_clock(doubt: str) -> None:
         InputError: There is a doubt.
     """
     if doubt:
-        raise InputError(f"{doubt}: set the clock (see `timedatectl`), or write with --anyway")
+        raise InputError(
+            f"{doubt}: set the clock (see `timedatectl`, `meshlog clock`), or write with --anyway"
+        )
 
 
 def _store_or_node(path: Path) -> SqliteStore | ControlClient:
@@ -152,6 +162,14 @@ class _Local:
         """See Writer.ingest."""
         taken = self._node.take_in(segments)
         return Taken(taken.events, taken.verdicts)
+
+    def fix_clock(self, feed: FeedKey, shift: Shift) -> None:
+        """See Writer.fix_clock."""
+        self._node.fix_clock(feed, shift)
+
+    def mend_clock(self) -> bool:
+        """See Writer.mend_clock."""
+        return self._node.mend_clock()
 
     def sign(self) -> None:
         """See Writer.sign."""
@@ -210,6 +228,17 @@ class _Remote:
         events, verdicts = self._client.ingest(segments)
         self._look_again()
         return Taken(events, [Verdict(verdict) for verdict in verdicts])
+
+    def fix_clock(self, feed: FeedKey, shift: Shift) -> None:
+        """See Writer.fix_clock."""
+        self._client.fix_clock(feed, shift)
+        self._look_again()
+
+    def mend_clock(self) -> bool:
+        """See Writer.mend_clock."""
+        mended = self._client.mend_clock()
+        self._look_again()
+        return mended
 
     def sign(self) -> None:
         """See Writer.sign."""

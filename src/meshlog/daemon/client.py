@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from meshlog.core.clockfix import Shift
 from meshlog.core.codec import plain
+from meshlog.core.feed import FeedKey
 from meshlog.daemon.address import control_paths, is_private
 from meshlog.daemon.lines import LINE_SIZE_MAX, VERSION, LineReader, decode_line, encode_line
 from meshlog.errors import InputError, MalformedError, StoreError
@@ -73,6 +75,14 @@ class ControlClient:
         texts = [base64.b64encode(data).decode() for data in segments]
         answer = self.ask("ingest", segments=texts)
         return int(answer["events"]), [str(verdict) for verdict in answer["verdicts"]]
+
+    def fix_clock(self, feed: FeedKey, shift: Shift) -> None:
+        """Let the node say by how much a feed's stamps are off. See ``emit``."""
+        self.ask("fix_clock", feed=feed.packed().hex(), shift=list(shift))
+
+    def mend_clock(self) -> bool:
+        """Let the node go on with honest stamps; False where they are. See ``emit``."""
+        return bool(self.ask("mend_clock")["mended"])
 
     def sign(self) -> None:
         """Let the node sign what it wrote, so that it may leave the device. See ``emit``."""

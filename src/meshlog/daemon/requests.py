@@ -6,11 +6,15 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from meshlog.core.clockfix import Shift
+from meshlog.core.codec import Reader
 from meshlog.core.decrees import DECREE_KINDS
 from meshlog.core.event import read_body
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.daemon.lines import VERSION
-from meshlog.errors import InputError
+from meshlog.errors import InputError, MalformedError
 from meshlog.node import Node
 
 ITEMS_MAX = 100_000
@@ -93,6 +97,32 @@ def _ingest(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"events": taken.events, "verdicts": [str(verdict) for verdict in taken.verdicts]}
 
 
+def _fix_clock(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Fix ``shift`` ([first, last, offset_ms]) of ``feed`` (42 hex digits)."""
+    match request:
+        case {"feed": str(feed), "shift": [int(), int(), int()] as shift}:
+            node.fix_clock(_feed(feed), Shift(*shift))
+        case _:
+            raise InputError("a fix is a feed, and first, last and offset_ms as whole numbers")
+    return {}
+
+
+def _feed(text: str) -> FeedKey:
+    try:
+        reader = Reader(bytes.fromhex(text))
+        feed = FeedKey(
+            AuthorId(reader.take(AUTHOR_ID_SIZE)), FeedKind(reader.uint(1)), reader.uint(4)
+        )
+        reader.end()
+    except (ValueError, MalformedError) as error:
+        raise InputError("a feed is 42 hex digits") from error
+    return feed
+
+
+def _mend_clock(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"mended": node.mend_clock()}
+
+
 def _sign(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     node.sign()
     return {}
@@ -144,6 +174,8 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "put_form": _put_form,
     "decree": _decree,
     "ingest": _ingest,
+    "fix_clock": _fix_clock,
+    "mend_clock": _mend_clock,
     "sign": _sign,
     "rotate_key": _rotate_key,
 }

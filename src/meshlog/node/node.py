@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+from meshlog.core.clockfix import Shift
 from meshlog.core.event import Event as CoreEvent
+from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import observe
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
@@ -246,7 +248,7 @@ class Node:
             StoreError: The disk refused; nothing was written.
         """
         with self.lock:
-            self.replica.believe(self._hlc.latest)
+            self.replica.believe(self._hlc.latest, self.now_ms())
             event = self.replica.decree(kind, payload, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
         if self._loop is not None:
@@ -287,7 +289,7 @@ class Node:
             StoreError: The disk refused; the old key stays.
         """
         with self.lock:
-            self.replica.believe(self._hlc.latest)
+            self.replica.believe(self._hlc.latest, self.now_ms())
             event = self.replica.rotate_key(self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
         if self._loop is not None:
@@ -321,6 +323,31 @@ class Node:
         """Return how this device's clock stands. O(peers)."""
         with self.lock:
             return clock_status(self.replica, self.now_ms())
+
+    def fix_clock(self, feed: FeedKey, shift: Shift) -> None:
+        """Say by how much the stamps of a stretch of a feed are off; durable on return.
+
+        Raises:
+            InputError: No such feed or stretch here, or only coordinators may fix it.
+            StoreError: The disk refused; nothing was written.
+        """
+        with self.lock:
+            self.replica.fix_clock(feed, shift, self.now_ms())
+        if self._loop is not None:
+            self._loop.tell(Changed())
+
+    def mend_clock(self) -> bool:
+        """Go on in a new life where stamps are ahead of the clock, which a person says is right.
+
+        Raises:
+            StoreError: The disk refused; nothing changed.
+        """
+        with self.lock:
+            mended = self.replica.mend_clock(self.now_ms(), is_right=True)
+            self._hlc.latest = self.replica.ledger.clock
+        if mended and self._loop is not None:
+            self._loop.tell(Changed())
+        return mended
 
     # ── syncing ─────────────────────────────────────────────────────────────────────
 

@@ -57,6 +57,7 @@ def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> l
     store.add(entries, now_ms)
     if events:
         ledger.advance(events, store)
+        ledger.believe(events, store)
         ledger.save(store)
     return [entry.record_id for entry in entries if entry.record_id is not None]
 

@@ -10,11 +10,11 @@ from typing import Any
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import span
 from meshlog.core.decrees import FIX_KIND, Mode, fix_payload, read_decree
-from meshlog.core.event import DatasetId, Event
+from meshlog.core.event import SEQ_MAX, DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
-from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp
+from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id
 from meshlog.core.lives import SEAL_KIND, seal_payload
@@ -541,6 +541,10 @@ class Replica:
             StoreError: The disk refused; nothing was written.
         """
         self._check_fix(feed)
+        if not 1 <= shift.first_seq <= shift.last_seq <= SEQ_MAX:
+            raise InputError(f"events are a range of whole numbers from 1 to {SEQ_MAX}")
+        if abs(shift.offset_ms) > WALL_MS_MAX:
+            raise InputError("that is more than there are stamps for")
         item = (FIX_KIND, fix_payload(feed, shift))
         ledger = self._ledger.copy()
         with self.store.transaction():
