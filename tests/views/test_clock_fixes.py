@@ -116,7 +116,7 @@ def played(acts: list[tuple[str, int, object]]) -> tuple[Replica, list[bytes]]:
 
 
 @given(ACTS, st.randoms(use_true_random=False), st.lists(CLOCKS, min_size=1, max_size=4))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 def test_every_order_of_arrival_and_every_horizon_makes_the_pure_fold(
     acts: list[tuple[str, int, object]], luck: Random, clocks: list[int]
 ):
@@ -146,7 +146,7 @@ def test_every_order_of_arrival_and_every_horizon_makes_the_pure_fold(
 
 
 @given(ACTS, CLOCKS)
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 def test_what_is_written_after_seeing_a_value_beats_it(
     acts: list[tuple[str, int, object]], now_ms: int
 ):

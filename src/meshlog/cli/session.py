@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from meshlog.cli.command import Place
 from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
 from meshlog.core.clockfix import Shift
+from meshlog.core.credible import incredible
 from meshlog.core.event import encode_body
 from meshlog.core.feed import FeedKey
 from meshlog.core.form import FormBook
+from meshlog.core.hlc import Stamp
 from meshlog.daemon.client import ControlClient, connect, size_on_line
 from meshlog.errors import InputError, StoreBusyError, StoreError
 from meshlog.ports import Arrival
@@ -97,13 +99,15 @@ def writing(place: Place) -> Iterator[Writer]:
             yield remote
             return
         from meshlog.node import Node
+        from meshlog.node.clock import wall_ms
 
         stack.callback(found.close)
         dataset_of(found, place.data)
+        if not place.anyway:  # before anything bears a stamp: opening may begin a new life
+            latest = Stamp.unpacked(int.from_bytes(found.get_meta("clock") or b"", "big"))
+            check_clock(incredible(wall_ms(), latest.wall_ms))
         node = Node.over(found, known_identity(place, found))
         stack.callback(node.close)
-        if not place.anyway:
-            check_clock(node.clock_status()["doubt"])
         yield _Local(node)
 
 
