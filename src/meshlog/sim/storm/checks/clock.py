@@ -11,7 +11,9 @@ def check_clock(world: World) -> list[str]:
     wrong = []
     for device in world.honest:
         clock = device.running.ledger.clock
-        stamps = {arrival.event.stamp for arrival in device.card.scan()}
+        standings = device.running.ledger.standings(device.running.store)
+        stamps = {standings.stamp(arrival.event) for arrival in device.card.scan()}
+        stamps |= {arrival.event.stamp for arrival in device.card.scan()}
         if clock != ZERO and clock not in stamps:
             wrong.append(f"{device.name}: no event held moved its clock to {clock.wall_ms}")
     return wrong
