@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fuzz import feeds, files, wire
+from fuzz import feeds, files, trust, wire
 from fuzz.target import Target
 
-TARGETS: dict[str, Target] = {
-    target.name: target for target in (*wire.TARGETS, *feeds.TARGETS, *files.TARGETS)
-}
+_ALL = (*wire.TARGETS, *feeds.TARGETS, *trust.TARGETS, *files.TARGETS)
+
+TARGETS: dict[str, Target] = {target.name: target for target in _ALL}

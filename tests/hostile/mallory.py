@@ -60,13 +60,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     "attachment.add": ("record_id", "field", "blob_hash", "size", "mime"),
     "record.delete": ("record_id", "replaces"),
     "feed.open": ("keys", "name", "data", "admission"),
-    "feed.seal": ("feeds", "heads", "life", "why", "proof"),
+    "feed.seal": ("life", "control", "data", "author"),
     "dataset.genesis": ("keys", "name", "salt", "open"),
-    "dataset.key": ("boxes", "number", "key"),
+    "dataset.key": ("epoch", "id", "boxes"),
     "form.put": ("form", "fields"),
     "member.revoke": ("author", "cuts", "mode", "keeps"),
     "member.readmit": ("author", "answers", "cuts", "keeps"),
-    "member.rotate": ("author", "keys", "cuts", "keeps", "successor", "proof"),
+    "member.rotate": ("to", "cuts", "keeps"),
     "clock.fix": ("feed", "first", "last", "offset_ms", "author"),
     "unheard.of": ("a", "b"),
 }
@@ -119,13 +119,13 @@ class Mallory:
                 return [[rng.choice(NAMES), kind, params]] * rng.choice((1, 2, 256))
             case "keys":
                 return rng.choice((self.who.keys, self.stranger.keys, bytes(64), b"\1" * 64))
-            case "author" | "successor":
+            case "author" | "to":
                 return rng.choice((self.who.author, self.replica.identity.author, bytes(16)))
-            case "cuts" | "heads":
+            case "cuts" | "control":
                 return rng.choice(([], [cut], [cut] * 257, {feed.packed().hex(): 1}))
             case "keeps" | "answers" | "boxes" | "feeds":
                 return [rng.randbytes(rng.choice((16, 32)))] * rng.choice((0, 1, 1_025))
-            case "data" | "life" | "first" | "last" | "offset_ms" | "size" | "number":
+            case "data" | "life" | "first" | "last" | "offset_ms" | "size" | "epoch":
                 return rng.choice((*COUNTS, -1, -(2**62)))
         return self.value()
 
