@@ -74,13 +74,15 @@ def test_the_table_says_who_let_whom_in(base: Device, team: Device) -> None:
 
 
 def test_a_revoked_device_is_told_so_when_it_writes(base: Device, team: Device) -> None:
-    base.ok("revoke", "team_a", "--hard")
-    carry(base, team)
+    """It hears of it by radio; a bundle is sealed for those who stay. Here it retires itself."""
+    team.ok("revoke", "team_a", "--soft")
 
     result = team("set", "W-1", "depth_m", "1")
 
     assert result.code == 2
-    assert "this device was revoked by base" in result.err
+    assert "this device was revoked by team_a" in result.err
+
+    base.ok("revoke", "team_a", "--hard")
     assert base("readmit", "team_a").code == 2
 
 
