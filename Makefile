@@ -62,6 +62,7 @@ $(FUZZED): requirements/fuzz.txt $(STAMP)
 
 prove: $(FUZZED) ## the promises under fire: power cuts, kill -9, full disks, storms, real Reticulum
 	$(BIN)/python -m fuzz --seconds $(PROVE_FUZZ_SECONDS) --seed 1
+	scripts/faketime.sh
 	$(BIN)/pytest -m prove
 
 nightly: export MESHLOG_NIGHTLY = 1
