@@ -1,0 +1,174 @@
+"""Bugs that are put in on purpose, to see whether the storm notices: each undoes one promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from meshlog.core.feed import FeedKind
+from meshlog.core.grant import Role
+from meshlog.replica import intake, replica
+from meshlog.replica.ledger import Ledger
+from meshlog.sync.engine import Engine
+from meshlog.sync.messages import decode_bundle
+from meshlog.views import fold, live
+
+Patch = pytest.MonkeyPatch
+
+
+class Mutation(NamedTuple):
+    """A bug, and in which storms to look for it."""
+
+    put_in: Callable[[Patch], None]
+    seeds: int = 12
+    """It is noticed within so many."""
+    lane: str = "links"
+    hours: float = 1.0
+
+
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(
+    seeds: int = 12, lane: str = "links", hours: float = 1.0
+) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """Register what puts a bug in."""
+
+    def register(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        MUTATIONS[function.__name__] = Mutation(function, seeds, lane, hours)
+        return function
+
+    return register
+
+
+# ── the way in ──────────────────────────────────────────────────────────────────────
+
+
+@mutation()
+def no_signature_check(patch: Patch) -> None:
+    patch.setattr(intake, "is_signed", lambda _events, _keys: True)
+
+
+@mutation(seeds=20)
+def role_not_checked(patch: Patch) -> None:
+    real = intake._member
+
+    def lenient(segment: Any, roster: Any, dataset: Any) -> Any:
+        member = roster.members.get(segment.feed.author)
+        if segment.feed.kind is FeedKind.DATA and member is not None:
+            raised = {**roster.members, member.author: replace(member, role=Role.WRITER)}
+            roster = replace(roster, members=raised)
+        return real(segment, roster, dataset)
+
+    patch.setattr(intake, "_member", lenient)
+
+
+@mutation()
+def stamps_may_fall(patch: Patch) -> None:
+    patch.setattr(intake, "stamps_rise", lambda _events, _base: True)
+
+
+@mutation()
+def duplicate_stored_again(patch: Patch) -> None:
+    patch.setattr(intake, "_not_held", lambda events, _store, _ledger: events)
+
+
+@mutation()
+def clock_moved_before_the_verdict(patch: Patch) -> None:
+    real = intake.judge
+
+    def judge(segment: Any, store: Any, ledger: Any, dataset: Any) -> Any:
+        for stamp, _ in segment.entries:
+            ledger.clock = intake_observe(ledger.clock, stamp, ledger.horizon_ms)
+        return real(segment, store, ledger, dataset)
+
+    patch.setattr(intake, "judge", judge)
+
+
+def intake_observe(clock: Any, stamp: Any, horizon_ms: int) -> Any:
+    """Follow any stamp up to the horizon."""
+    return max(clock, stamp) if stamp.wall_ms <= horizon_ms else clock
+
+
+# ── memory and disk ─────────────────────────────────────────────────────────────────
+
+
+@mutation()
+def frontier_entry_forgotten_at_start(patch: Patch) -> None:
+    real = Ledger.load.__func__  # type: ignore[attr-defined]
+
+    def load(cls: Any, store: Any, dataset: Any) -> Any:
+        ledger = real(cls, store, dataset)
+        data = [feed for feed in ledger.frontier if feed.kind is FeedKind.DATA]
+        for feed in data[-1:]:
+            del ledger.frontier[feed]
+        return ledger
+
+    patch.setattr(Ledger, "load", classmethod(load))
+
+
+# ── the view ────────────────────────────────────────────────────────────────────────
+
+
+@mutation()
+def last_writer_by_arrival(patch: Patch) -> None:
+    def by_arrival(items: Any, key: Any = None) -> Any:
+        return list(items) if key is not None else sorted(items)
+
+    patch.setattr(fold, "sorted", by_arrival, raising=False)
+
+
+@mutation()
+def earlier_write_wins(patch: Patch) -> None:
+    real = fold.fold_told
+
+    def reversed_fields(record_id: str, told: Any, lineage: Any) -> Any:
+        record = real(record_id, told, lineage)
+        fields = {name: values[::-1] for name, values in record.fields.items()}
+        return replace(record, fields=fields)
+
+    patch.setattr(fold, "fold_told", reversed_fields)
+    patch.setattr(fold, "_superseded", lambda _ranked, _before: set())
+
+
+@mutation()
+def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
+    real = live.LiveView.applied
+
+    def applied(self: Any, record_ids: Any, standings: Any) -> None:
+        real(self, list(record_ids)[:1], standings)
+
+    patch.setattr(live.LiveView, "applied", applied)
+
+
+# ── the air ─────────────────────────────────────────────────────────────────────────
+
+
+@mutation()
+def agreement_forgotten(patch: Patch) -> None:
+    real = Engine._agree
+
+    def agree(self: Any, state: Any) -> None:
+        real(self, state)
+        state.due_ms = self._latest_ms + 60_000
+
+    patch.setattr(Engine, "_agree", agree)
+
+
+@mutation()
+def bad_packet_raises(patch: Patch) -> None:
+    patch.setattr(Engine, "_decoded", staticmethod(lambda _state, data: decode_bundle(data)))
+
+
+@mutation(lane="radio")
+def full_disk_breaks_the_receive_path(patch: Patch) -> None:
+    """As it was until a storm found it."""
+    real = replica.Replica._too_busy
+
+    def too_busy(self: Any, segments: Any) -> Any:
+        return replace(real(self, segments), runs=())
+
+    patch.setattr(replica.Replica, "_too_busy", too_busy)
