@@ -13,6 +13,7 @@ from meshlog.cli.session import writing
 from meshlog.cli.stores import known_identity, reading
 from meshlog.errors import InputError
 from meshlog.store import load_identity, save_identity
+from meshlog.store.passphrase import is_encrypted, passphrase_for
 from meshlog.tools.backup import backup
 
 
@@ -52,7 +53,7 @@ def backup_command(
     with progress("checking the copy, steps") as advance:
         report = backup(place.data, file, dataset, replace=replace, progress=advance)
     if private is not None:
-        save_identity(beside, private)
+        save_identity(beside, private, passphrase_for(file) if is_encrypted(file) else None)
     size_bytes = file.stat().st_size
     if as_json:
         facts = {"events": report.events, "records": report.records, "size_bytes": size_bytes}

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
+from meshlog.cli.passphrase import Asker
+from meshlog.store.passphrase import VARIABLE, provide
+
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 PERCENT_MIN = 0.1
@@ -82,6 +85,8 @@ class Place(NamedTuple):
     identity_named: bool
     anyway: bool = False
     """Whether to write though this device's clock cannot be right."""
+    asker: Asker = Asker(None)
+    """Where the passphrase of an encrypted store comes from."""
 
 
 def usual_data() -> Path:
@@ -98,7 +103,7 @@ def place_of(data: str | None, identity: str | None) -> Place:
 
 
 def store_options(function: F) -> F:
-    """Give a command ``--data`` and ``--identity``; it receives them as ``place``."""
+    """Give a command ``--data``, ``--identity``, ``--passphrase-file``; it receives ``place``."""
 
     @click.option(
         "--data", metavar="FILE", envvar="MESHLOG_DATA",
@@ -108,9 +113,21 @@ def store_options(function: F) -> F:
         "--identity", metavar="FILE",
         help="This device's identity.  [default: the store's name and .identity]",
     )  # fmt: skip
+    @click.option(
+        "--passphrase-file", metavar="FILE", envvar=VARIABLE,
+        help=f"Holds the passphrase of an encrypted store.  [default: ${VARIABLE}, or asked for]",
+    )  # fmt: skip
     @functools.wraps(function)
-    def with_place(*args: Any, data: str | None, identity: str | None, **kwargs: Any) -> Any:  # noqa: ANN401
-        return function(*args, place=place_of(data, identity), **kwargs)
+    def with_place(
+        *args: Any,
+        data: str | None,
+        identity: str | None,
+        passphrase_file: str | None,
+        **kwargs: Any,
+    ) -> Any:  # noqa: ANN401
+        asker = Asker(passphrase_file)
+        provide(asker)
+        return function(*args, place=place_of(data, identity)._replace(asker=asker), **kwargs)
 
     return cast(F, with_place)
 

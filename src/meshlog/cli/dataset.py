@@ -21,7 +21,7 @@ from meshlog.cli.command import (
     json_option,
     writing_options,
 )
-from meshlog.cli.output import say, say_json, short, shown
+from meshlog.cli.output import hint, say, say_json, short, shown
 from meshlog.cli.session import check_clock, writing
 from meshlog.cli.stores import any_identity, open_alone
 from meshlog.cli.times import time_ms
@@ -37,6 +37,9 @@ from meshlog.store import SqliteStore
 INVITE_FILE_SIZE_MAX = 65_536
 """Bytes read of a file with an invite; an invite is below 8 kB."""
 
+_encrypt_option = click.option(
+    "--encrypt", is_flag=True, help="Keep the store and a new identity under a passphrase."
+)
 _name_option = click.option(
     "--name",
     type=TEXT,
@@ -48,9 +51,12 @@ _name_option = click.option(
 @command("init", example="meshlog init 'Flood survey' --name base")
 @click.argument("dataset", type=TEXT, metavar="NAME")
 @_name_option
+@_encrypt_option
 @json_option("Print dataset, author, store and invite as JSON.")
 @writing_options
-def init_command(place: Place, dataset: str, name: str | None, as_json: bool) -> None:
+def init_command(
+    place: Place, dataset: str, name: str | None, encrypt: bool, as_json: bool
+) -> None:
     """Make a new dataset, and show an invite for the others.
 
     NAME is what people call it.
@@ -62,7 +68,7 @@ def init_command(place: Place, dataset: str, name: str | None, as_json: bool) ->
     def take(store: SqliteStore, identity: Identity) -> Seat:
         return found(store, identity, name or device_name(), dataset, now_ms, SystemRandom())
 
-    with _new_node(place, take) as node:
+    with _new_node(place, take, encrypt=encrypt) as node:
         invite = node.replica.invite(Role.WRITER).text()
         seat = node.replica.seat
     if as_json:
@@ -96,9 +102,12 @@ def _where(place: Place) -> str:
 )
 @click.argument("invite", nargs=-1, required=True, type=TEXT)
 @_name_option
+@_encrypt_option
 @json_option("Print dataset, author and store as JSON.")
 @writing_options
-def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_json: bool) -> None:
+def join_command(
+    place: Place, invite: tuple[str, ...], name: str | None, encrypt: bool, as_json: bool
+) -> None:
     """Join a dataset with an invite.
 
     INVITE is its text, a file that holds it, or - for standard input. Nobody needs
@@ -115,7 +124,7 @@ def join_command(place: Place, invite: tuple[str, ...], name: str | None, as_jso
     def take(store: SqliteStore, identity: Identity) -> Seat:
         return join(store, identity, name or device_name(), opened)
 
-    with _new_node(place, take) as node:
+    with _new_node(place, take, encrypt=encrypt) as node:
         seat = node.replica.seat
     if as_json:
         facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
@@ -200,15 +209,20 @@ def _find_invite(text: str) -> Invite:
 
 
 @contextmanager
-def _new_node(place: Place, take: Callable[[SqliteStore, Identity], Seat]) -> Iterator[Node]:
+def _new_node(
+    place: Place, take: Callable[[SqliteStore, Identity], Seat], *, encrypt: bool
+) -> Iterator[Node]:
     """Open a new store, take a seat in it, and write what a new device has to say."""
     if not place.named:
         place.data.parent.mkdir(mode=0o700, exist_ok=True)
-    store = open_alone(place.data)
+    passphrase = place.asker.choose() if encrypt else None
+    store = open_alone(place.data, encrypt=encrypt)
     try:
         if store.get_meta("dataset") is not None:
             raise StoreError(f"{place.data} holds a dataset already: name another file with --data")
-        identity = any_identity(place.identity)
+        if encrypt and place.identity.exists():
+            hint(f"{place.identity} was there before and stays as it is: it is not encrypted")
+        identity = any_identity(place.identity, passphrase)
         take(store, identity)
         node = Node.over(store, identity)
         yield node

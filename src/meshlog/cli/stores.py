@@ -91,7 +91,7 @@ def dataset_of(store: SqliteStore, path: Path) -> DatasetId:
     return DatasetId(EventId(dataset))
 
 
-def open_alone(path: Path) -> SqliteStore:
+def open_alone(path: Path, *, encrypt: bool = False) -> SqliteStore:
     """Open a store to have it for ourselves; wait for commands, not for nodes.
 
     Raises:
@@ -101,7 +101,7 @@ def open_alone(path: Path) -> SqliteStore:
     until_s = time.monotonic() + BUSY_WAIT_S
     while True:
         try:
-            return SqliteStore(path)
+            return SqliteStore(path, encrypt=encrypt)
         except StoreBusyError:
             client = connect(path)
             if client is not None:
@@ -132,12 +132,12 @@ def known_identity(place: Place, store: SqliteStore | None = None) -> Identity:
     return Identity(private)
 
 
-def any_identity(path: Path) -> Identity:
-    """Return the identity in a file, made now where there is none."""
+def any_identity(path: Path, passphrase: str | None = None) -> Identity:
+    """Return the identity in a file, made now (under a passphrase) where there is none."""
     private = load_identity(path)
     if private is None:
         identity = new_identity()
-        save_identity(path, identity.private)
+        save_identity(path, identity.private, passphrase)
         return identity
     return Identity(private)
 

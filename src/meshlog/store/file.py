@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from meshlog.errors import InputError, StoreError
+from meshlog.store import cipher
 from meshlog.store.checksums import teach
 from meshlog.store.lock import ProcessLock
 from meshlog.store.migrate import (
@@ -19,6 +20,7 @@ from meshlog.store.migrate import (
     migrate,
     schema_version,
 )
+from meshlog.store.passphrase import is_encrypted, passphrase_for
 
 MEMORY = ":memory:"
 """The path of a store that dies with its process."""
@@ -56,17 +58,31 @@ class StoreFile:
     nothing more is written until ``rollback``.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        read_only: bool,
+        vfs: str | None = None,
+        encrypt: bool = False,
+    ) -> None:
         """Open, and for writing lock and migrate.
 
         Args:
             path: The file; its folder must exist. ``":memory:"`` keeps everything in memory.
             read_only: See one moment, that of the opening; no lock, no writes.
             vfs: Name of the SQLite file system; None is the platform's.
+            encrypt: Whether a new file is encrypted; one that exists is known by its start.
         """
         self.path = str(path)
         self.read_only = read_only
         self._vfs = vfs
+        self._is_new_secret = encrypt and not _holds_anything(path)
+        self._is_secret = self._is_new_secret or is_encrypted(path)
+        if encrypt and not self._is_secret:
+            raise StoreError(f"{path} is there already, and not encrypted: name another file")
+        self._sqlite: Any = cipher.driver(path) if self._is_secret else sqlite3
+        """The module that speaks to the file: its errors are its own."""
         self._failure: StoreError | None = None
         self._lock: ProcessLock | None = None
         self._connection: sqlite3.Connection | None = None
@@ -79,7 +95,7 @@ class StoreFile:
                 self._open_reader(Path(path))
             else:
                 self._open_writer(Path(path))
-        except sqlite3.Error as error:
+        except self._sqlite.Error as error:
             self.close()
             raise self._translated(error) from error
         except BaseException:
@@ -121,9 +137,18 @@ class StoreFile:
         sync_folder(path)  # each time: the creator may have been killed before it could
 
     def _connect(self, uri: str) -> None:
-        self._connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
-        )
+        if self._is_secret:
+            self._connection = cipher.connect(
+                self.path,
+                uri,
+                passphrase_for(self.path),
+                timeout_s=BUSY_WAIT_S,
+                is_new=self._is_new_secret,
+            )
+        else:
+            self._connection = sqlite3.connect(
+                uri, uri=True, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+            )
         teach(self._connection)
         self.run(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
         self.run("PRAGMA trusted_schema = OFF")
@@ -148,7 +173,7 @@ class StoreFile:
             raise InputError("text holds a lone surrogate: no name in a store does") from error
         except UnicodeDecodeError as error:
             raise self.damaged() from error
-        except sqlite3.Error as error:
+        except self._sqlite.Error as error:
             raise self._translated(error) from error
 
     def first(self, sql: str, values: Sequence[object] = ()) -> Row | None:
@@ -161,7 +186,7 @@ class StoreFile:
         self._check_writable()
         try:
             return self._open.execute(sql, values).lastrowid or 0
-        except sqlite3.Error as error:
+        except self._sqlite.Error as error:
             self._failure = self._translated(error)
             raise self._failure from error
 
@@ -170,7 +195,7 @@ class StoreFile:
         self._check_writable()
         try:
             self._open.executemany(sql, rows)
-        except sqlite3.Error as error:
+        except self._sqlite.Error as error:
             self._failure = self._translated(error)
             raise self._failure from error
 
@@ -201,7 +226,7 @@ class StoreFile:
         """Forget the open transaction. Never raises: the cause is already on its way up."""
         self._failure = None
         if self._connection is not None and self._connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(self._sqlite.Error):
                 self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
@@ -210,7 +235,7 @@ class StoreFile:
         try:
             if connection is not None:
                 connection.close()
-        except sqlite3.Error as error:
+        except self._sqlite.Error as error:
             raise self._translated(error) from error
         finally:
             if self._lock is not None:
@@ -220,10 +245,17 @@ class StoreFile:
         """Return the error for rows that cannot be."""
         return StoreError(f"{self.path}: {_ADVICE['SQLITE_CORRUPT']}")
 
-    def _translated(self, error: sqlite3.Error) -> StoreError:
+    def _translated(self, error: Exception) -> StoreError:
         name = getattr(error, "sqlite_errorname", None) or ""
         primary = "_".join(name.split("_")[:2])
         return StoreError(f"{self.path}: {_ADVICE.get(primary, error)}")
+
+
+def _holds_anything(path: str | Path) -> bool:
+    try:
+        return Path(path).stat().st_size > 0
+    except OSError:
+        return False
 
 
 def sync_folder(path: Path) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from meshlog.core.identity import KEYS_SIZE
 from meshlog.errors import IdentityError
+from meshlog.store.passphrase import passphrase_for
+from meshlog.store.sealed_identity import is_sealed, open_identity, seal_identity
 
 MODE = 0o600
 _READ_SIZE_MAX = 1_024
 
 
-def save_identity(path: str | Path, private: bytes) -> None:
+def save_identity(path: str | Path, private: bytes, passphrase: str | None = None) -> None:
     """Write an identity, its checksum (``.sum``) and a copy (``.bak``), durably.
 
     A crash leaves the old identity or the new one, each of which loads.
@@ -25,6 +27,7 @@ def save_identity(path: str | Path, private: bytes) -> None:
     Args:
         path: The file; its folder must exist. An identity in it is replaced.
         private: 64 bytes, X25519 ‖ Ed25519.
+        passphrase: Under which it is kept; None leaves it as ``rnid`` writes it.
 
     Raises:
         IdentityError: Not 64 bytes, or the disk refused.
@@ -36,8 +39,9 @@ def save_identity(path: str | Path, private: bytes) -> None:
         for old in (_beside(path, "bak"), _beside(path, "sum")):  # they speak of the old file
             old.unlink(missing_ok=True)
             _sync_folder(path)
-        _write_whole(path, private)
-        _write_witnesses(path, private)
+        content = private if passphrase is None else seal_identity(private, passphrase)
+        _write_whole(path, content)
+        _write_witnesses(path, content)
     except OSError as error:
         reason = f"{path} cannot be written ({error.strerror}): check the disk"
         raise IdentityError(reason) from error
@@ -45,6 +49,8 @@ def save_identity(path: str | Path, private: bytes) -> None:
 
 def load_identity(path: str | Path) -> bytes | None:
     """Return the 64 private bytes of an identity file, or None where there is none.
+
+    Of a sealed one the passphrase is asked for as ``store.passphrase`` says.
 
     A file without a checksum (``rnid`` wrote it) is taken as it is and gets one.
 
@@ -67,7 +73,17 @@ def load_identity(path: str | Path) -> bytes | None:
     except OSError as error:
         reason = f"{path} cannot be read ({error.strerror}): check who owns it"
         raise IdentityError(reason) from error
+    if is_sealed(private):
+        try:
+            return open_identity(private, passphrase_for(path))
+        except IdentityError as error:
+            raise IdentityError(f"{path}: {error}") from error
     return private
+
+
+def is_whole(data: bytes) -> bool:
+    """Say whether bytes have the shape of an identity, plain or sealed."""
+    return len(data) == KEYS_SIZE or is_sealed(data)
 
 
 def checksum(private: bytes) -> bytes:
@@ -77,9 +93,9 @@ def checksum(private: bytes) -> bytes:
 
 def _trouble(path: Path, private: bytes | None, witness: bytes | None, copy: bytes | None) -> str:
     """Return what is wrong and what to do about it, empty where nothing is."""
-    if private is not None and len(private) == KEYS_SIZE and witness in (None, checksum(private)):
+    if private is not None and is_whole(private) and witness in (None, checksum(private)):
         return ""
-    if copy is not None and len(copy) == KEYS_SIZE:
+    if copy is not None and is_whole(copy):
         if copy == private:
             return f"{path}.sum does not match {path}, whose copy does: delete {path}.sum"
         if witness in (None, checksum(copy)):

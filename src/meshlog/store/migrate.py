@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from meshlog.errors import StoreError
+from meshlog.store.passphrase import SALT_MAGIC
 
 APPLICATION_ID = 0x6D65736C
 """``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
@@ -41,6 +42,8 @@ def check_first_bytes(path: Path) -> None:
         raise StoreError(f"{path} cannot be read ({error.strerror}): check who owns it") from error
     if first.startswith(b"{"):
         raise StoreError(f"{path} is an old meshlogd log: bring it in with `meshlog import {path}`")
+    if first.startswith(SALT_MAGIC):
+        return
     if first not in (b"", _MAGIC) and not path.with_name(f"{path.name}-journal").exists():
         raise StoreError(f"{path} is not a meshlog store: name another file")
 

@@ -32,6 +32,8 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
             (``sim.vfs``). None is the platform's.
         guard: What tells a copy of the store from the original; by default a file beside it,
             and none in memory or on a simulated disk (``sim.card`` has one for those).
+        encrypt: Make a new file encrypted (``store.passphrase`` says under what); one that
+            is encrypted is opened as such in any case.
 
     Raises:
         StoreBusyError: Another process, or this one, has it open for writing.
@@ -54,8 +56,9 @@ class SqliteStore(EventTable, RecordRows, MetaValues):
         read_only: bool = False,
         vfs: str | None = None,
         guard: Guard | None = None,
+        encrypt: bool = False,
     ) -> None:
-        file = StoreFile(path, read_only=read_only, vfs=vfs)
+        file = StoreFile(path, read_only=read_only, vfs=vfs, encrypt=encrypt)
         if guard is None and vfs is None and file.path != MEMORY and not read_only:
             guard = FileGuard(path)
         self._instance = Instance(guard)

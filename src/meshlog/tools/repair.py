@@ -25,6 +25,7 @@ from meshlog.store import SqliteStore
 from meshlog.store.file import sync_folder
 from meshlog.store.instance import NOTE_SUFFIX, SUFFIX
 from meshlog.store.lock import ProcessLock
+from meshlog.store.passphrase import is_encrypted
 from meshlog.sync.holdings import Verdict
 from meshlog.tools.fsck import fsck
 from meshlog.tools.salvage import Salvage
@@ -72,6 +73,11 @@ def repair(
         StoreError: The disk refused, or the seat in the dataset is what is damaged; the store
             is as it was.
     """
+    if is_encrypted(path):
+        raise StoreError(
+            f"{path} is encrypted, and cannot be read around its damage: put a backup in its"
+            " place, or join again in a new store, and fill it with `fsck --repair-from`"
+        )
     lock = ProcessLock(str(path))
     new = path.with_name(f"{path.name}.repaired")
     try:
