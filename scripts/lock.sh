@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Write the locks anew from pyproject.toml (`make lock`); `make lock UPGRADE=1` takes newer versions.
 #
-#   requirements/dev.txt      all that development needs: build backend, tools, radio, runtime
+#   requirements/dev.txt      all that development needs: build backend, tools, extras, runtime
 #   requirements/fuzz.txt     atheris, for `make fuzz`
 #   requirements/runtime.txt  what `pip install meshlog` needs, the same versions; for the wheel check
 #
@@ -24,7 +24,8 @@ compile() {
         --generate-hashes --custom-compile-command "make lock" --no-emit-index-url \
         ${UPGRADE:+--upgrade} "$@" >/dev/null
 }
-compile --extra radio --extra metrics --group build --group dev -o requirements/dev.txt pyproject.toml
+compile --extra radio --extra metrics --extra encrypted --group build --group dev \
+    -o requirements/dev.txt pyproject.toml
 UPGRADE='' compile --constraint requirements/dev.txt -o requirements/runtime.txt pyproject.toml
 compile --constraint requirements/dev.txt --group fuzz -o requirements/fuzz.txt
 

@@ -22,6 +22,7 @@ from meshlog.cli.command import (
     writing_options,
 )
 from meshlog.cli.output import hint, say, say_json, short, shown
+from meshlog.cli.qr import Qr, qr_options
 from meshlog.cli.session import check_clock, writing
 from meshlog.cli.stores import any_identity, open_alone
 from meshlog.cli.times import time_ms
@@ -52,10 +53,11 @@ _name_option = click.option(
 @click.argument("dataset", type=TEXT, metavar="NAME")
 @_name_option
 @_encrypt_option
+@qr_options
 @json_option("Print dataset, author, store and invite as JSON.")
 @writing_options
 def init_command(
-    place: Place, dataset: str, name: str | None, encrypt: bool, as_json: bool
+    place: Place, dataset: str, name: str | None, encrypt: bool, qr: Qr, as_json: bool
 ) -> None:
     """Make a new dataset, and show an invite for the others.
 
@@ -74,11 +76,12 @@ def init_command(
     if as_json:
         facts = {"dataset": seat.dataset, "author": seat.author, "name": seat.name}
         say_json({**facts, "store": str(place.data), "invite": invite})
+        qr._replace(shown=False).show(invite)
         return
     say(f"Dataset {shown(dataset)!r} is in {place.data}.")
     say(f"This device is {shown(seat.name)!r} {short(seat.author)}.")
     say()
-    _show_invite(invite)
+    _show_invite(invite, qr)
     where = _where(place)
     say("Then, on this device:" if where else "Then, on every device:")
     say(f"  {f'meshlog run{where}':<36} keep in step with whoever is in reach")
@@ -136,7 +139,10 @@ def join_command(
     say(f"  meshlog run{_where(place)}")
 
 
-@command("invite", example="meshlog invite --role observer --expires 7d --uses 1")
+@command(
+    "invite",
+    example="meshlog invite --role observer --expires 7d --uses 1\nmeshlog invite --qr",
+)
 @click.option(
     "--role", type=click.Choice(["observer", "relay", "writer", "coordinator"]), default="writer",
     show_default=True, help="What whoever joins with it may do.",
@@ -148,10 +154,11 @@ def join_command(
 @click.option(
     "--uses", type=Whole(1, USES_MAX), help="How many devices may join.  [default: any number]"
 )
+@qr_options
 @json_option("Print the invite as JSON.")
 @writing_options
 def invite_command(
-    place: Place, role: str, expires: str | None, uses: int | None, as_json: bool
+    place: Place, role: str, expires: str | None, uses: int | None, qr: Qr, as_json: bool
 ) -> None:
     """Make a new invite to the dataset. Founders and coordinators can.
 
@@ -162,8 +169,9 @@ def invite_command(
         text = writer.invite(role, expires_s, uses or 0)
     if as_json:
         say_json({"invite": text, "role": role, "expires_s": expires_s, "uses": uses or 0})
+        qr._replace(shown=False).show(text)
     else:
-        _show_invite(text)
+        _show_invite(text, qr)
 
 
 def _expiry_s(words: str | None) -> int:
@@ -176,11 +184,12 @@ def _expiry_s(words: str | None) -> int:
     return until_ms // 1_000
 
 
-def _show_invite(invite: str) -> None:
+def _show_invite(invite: str, qr: Qr) -> None:
     say("The invite, all on one line. Whoever has it can join: show it to your own people only.")
     say()
     say(invite)
     say()
+    qr.show(invite)
     say("On another device:  meshlog join -        and paste it, then Enter and Ctrl-D")
 
 
