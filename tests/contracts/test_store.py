@@ -15,9 +15,14 @@ from meshlog.store import SqliteStore
 from tests.store.logs import ANN, BOB, T0_MS, add, chain, child, feed, signed
 
 
-@pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = SqliteStore(":memory:" if request.param == "memory" else tmp_path / "ann.meshlog")
+@pytest.fixture(params=["memory", "file", "encrypted"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
+    (tmp_path / "word").write_text("correct horse")
+    monkeypatch.setenv("MESHLOG_PASSPHRASE_FILE", str(tmp_path / "word"))
+    path = ":memory:" if request.param == "memory" else tmp_path / "ann.meshlog"
+    store = SqliteStore(path, encrypt=request.param == "encrypted")
     yield store
     store.close()
 
