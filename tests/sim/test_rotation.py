@@ -136,6 +136,7 @@ def revoke(world: RadioWorld, name: str) -> None:
 def test_whom_a_revocation_removed_hears_no_more_data(camp):
     """It holds the old key and its own, keeps its radio on, and asks all the time."""
     world = camp("base", "ann", "out", duty_cycle=0.1)
+    note(world, "out", "while it belonged")
     world.run(HOUR_MS)
     revoke(world, "out")
     world.run(HOUR_MS // 4)
@@ -144,12 +145,12 @@ def test_whom_a_revocation_removed_hears_no_more_data(camp):
 
     for number in range(20):
         note(world, "ann", f"secret {number}")
-        note(world, "out", f"from outside {number}")
+        world.restart("out")  # and says where it stands
         world.run(HOUR_MS // 4)
 
     data = [feed for feed in out.frontier() if feed.kind is FeedKind.DATA]
     assert data == [out.data_feed]
-    assert len(world.view("base")["R-1"]["notes"]) == 20
+    assert len(world.view("base")["R-1"]["notes"]) == 21
     told = base.engine.lane.counts["told under an older key"]
     assert 0 < told <= PACKETS_MAX * 6 * 5 + PACKETS_MAX
 
