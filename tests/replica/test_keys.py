@@ -5,12 +5,14 @@ from random import Random
 
 import pytest
 
+from meshlog.core.decrees import Mode
 from meshlog.core.grant import Role
 from meshlog.core.keylog import KEYS_MAX, fold_keys, key_id
 from meshlog.errors import InputError
 from meshlog.ports import Peer
 from meshlog.replica import Replica
 from meshlog.replica.keeper import BATCHES_MAX, TEND_FIRST_MS, TEND_REST_MS
+from meshlog.replica.membership import Since, revocation
 from meshlog.store import SqliteStore
 from meshlog.sync.effects import Woke
 from tests.replica.devices import T0_MS, founder, invited, name_of, open_replica
@@ -253,6 +255,16 @@ def test_a_stranger_gets_no_link_even_under_a_members_name():
 
     assert greet(eve, base) == (None, None)
     assert base.gate().check(b"m" * 16, forged, initiator=True) is None
+
+
+def test_a_removed_member_gets_no_link_whatever_key_it_holds():
+    """Without the refusal it would still be told control events, and cost a link's air."""
+    base, ann, out = camp("ann", "out")
+    removal = revocation(base.store, base.ledger, out.identity.author, Mode.HARD, Since())
+    base.decree("member.revoke", removal, T0_MS)
+
+    assert greet(out, base)[0] is None
+    assert greet(ann, base) == (name_of(ann), name_of(base))
 
 
 def test_announces_are_recognised_across_rotations():
