@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from meshlog.cli.app import program
+from meshlog.cli.app import main, program
 
 WRITING = [
     "init",
     "join",
     "invite",
+    "members",
+    "revoke",
+    "readmit",
+    "rotate",
     "rotate-key",
     "run",
     "put",
@@ -29,6 +33,7 @@ READING = [
     "history",
     "log",
     "status",
+    "forks",
     "clock",
     "fsck",
     "doctor",
@@ -62,6 +67,20 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert example.startswith(f"  meshlog {name}")
     text = result.output.split("Example:")[0]
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("clock", "fix, mend, show"), ("bundle", "export, import, show")]
+)
+def test_a_command_with_commands_of_its_own_asks_which_in_one_line(
+    name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([name])
+
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said == f"meshlog {name}: say which: {words}: see `meshlog {name} --help`\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

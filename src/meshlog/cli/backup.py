@@ -36,7 +36,7 @@ from meshlog.tools.backup import backup
 def backup_command(
     place: Place, file: Path, replace: bool, with_identity: bool, as_json: bool
 ) -> None:
-    """Write a backup of the store, checked, while everything goes on.
+    """Write a backup of the store, checked, while a node runs.
 
     FILE appears whole or not at all. It holds the data and the dataset's key: keep it as
     safe as the device. Put in the place of the store it goes on as a new life of the device;

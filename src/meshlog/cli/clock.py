@@ -225,7 +225,7 @@ def _author(read: Reading, device: str) -> AuthorId:
         found = [author for author in members if author.hex().startswith(device.lower())]
     if len(found) != 1:
         several = "several devices are" if found else "no member is"
-        raise InputError(f"{several} called {device!r}: see `meshlog status` and `meshlog log`")
+        raise InputError(f"{several} called {device!r}: see `meshlog members`")
     return found[0]
 
 

@@ -53,6 +53,13 @@ class Family(click.Group):
         super().__init__(*args, **kwargs)
         self._example = example
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ask in one sentence which of its commands is meant, where none is named."""
+        if not args and not self.invoke_without_command:
+            words = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"say which: {words}", ctx)
+        return super().parse_args(ctx, args)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example."""
         super().format_epilog(ctx, formatter)

@@ -46,7 +46,7 @@ _OPEN = (
 @json_option("Print everything as JSON.")
 @_store_options
 def members_command(place: Place, as_json: bool) -> None:
-    """Show who belongs, who let them in, and who does not count any more.
+    """Show who belongs, who let them in, and who is out.
 
     Times are by each device's own clock. What is "to review" a lost device wrote after it was
     revoked: `meshlog readmit` takes it in.
@@ -138,7 +138,9 @@ def revoke_command(
     if as_json:
         say_json({**said, "review_events": review, "key_epoch": epoch})
         return
-    say(f"{name} is revoked ({mode}). {count(len(said['keeps']), 'member')} it let in stay.")
+    say(f"{name} is revoked ({mode}).")
+    if said["keeps"]:
+        say(f"Whom it let in stays: {count(len(said['keeps']), 'member')}.")
     say("Every device leaves out what it writes from now on, as soon as it hears of this.")
     if review:
         say(f"{count(review, 'event')} of it wait for a review: `meshlog readmit {member}`")
@@ -179,7 +181,9 @@ def readmit_command(place: Place, member: str, until: int | None, as_json: bool)
 @json_option("Print the old and the new author as JSON.")
 @writing_options
 def rotate_command(place: Place, as_json: bool) -> None:
-    """Give this device new keys, and its seat with them; needs the node stopped.
+    """Give this device new keys under its old name.
+
+    Stop its node first.
 
     All that it wrote stays, under the same name. The old keys write no more, and invites that
     this device made and nobody has used yet lapse. The old identity is kept as FILE.old.
