@@ -129,7 +129,7 @@ def test_a_flipped_bit_is_found_or_harmless(
             outcome["signed again"] += 1
         shutil.rmtree(place)
 
-    assert outcome["found"] > FLIPS / 2
+    assert outcome["found"] > FLIPS / 3, "about half of the file is free space"
     tell(
         f"flipped bits, store {state}: {FLIPS} flips, {outcome['found']} found by fsck,"
         f" {outcome['where nothing is']} where nothing is (every row as before), 0 missed;"

@@ -148,7 +148,7 @@ class Replica:
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         ledger = self._ledger.copy()
         # a value from a clock ahead of ours may have come before we believed its stamp
-        ledger.clock = max(ledger.clock, *map(self._latest_seen, named))
+        ledger.clock = max([ledger.clock, *map(self._latest_seen, named)])
         with self.store.transaction():
             events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
             self._refold(ledger, touched, [(event.id, event.feed) for event in events])
