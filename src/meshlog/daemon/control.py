@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +27,10 @@ REQUEST_TIMEOUT_S = 30.0
 
 ANSWER_TIMEOUT_S = 30.0
 """A connection that does not take its answer for this long is closed."""
+
+_PARTING_S = 1.0
+"""How long who is connected may go on asking when the node stops. A choice: a command asks in a
+few ms, and a person who stops a node waits no longer than that."""
 
 _CLOSE_WAIT_S = 5.0
 
@@ -50,6 +55,9 @@ class ControlServer:
         self._open: dict[socket.socket, threading.Thread] = {}
         self._guard = threading.Lock()
         self._closed = False
+        """Whether nobody new is taken."""
+        self._hangs_up = False
+        """Whether nothing new is answered."""
         self._listener: socket.socket | None = None
         self.path: Path | None = None
 
@@ -75,24 +83,41 @@ class ControlServer:
         raise failure
 
     def close(self) -> None:
-        """Stop listening, let requests that are being served end, close. Idempotent."""
+        """Stop listening, serve whoever connected before, close. Idempotent.
+
+        A command that found the node is on its way through a few requests: cut off between
+        two of them, it could not tell whether what it wrote is there.
+        """
         with self._guard:
             if self._closed:
                 return
             self._closed = True
-            threads = list(self._open.items())
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self.path.unlink()
         if self._listener is not None:
+            self._take_waiting(self._listener)
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+        with self._guard:
+            threads = list(self._open.items())
+        until_s = time.monotonic() + _PARTING_S
+        for _, thread in threads:
+            thread.join(max(until_s - time.monotonic(), 0))
+        self._hangs_up = True
         for connection, _ in threads:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
         for _, thread in threads:
             thread.join(_CLOSE_WAIT_S)
+
+    def _take_waiting(self, listener: socket.socket) -> None:
+        """Take in who connected and was not accepted yet."""
+        with contextlib.suppress(OSError):
+            listener.settimeout(0)
+            while True:
+                self._take(listener.accept()[0])
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -108,22 +133,26 @@ class ControlServer:
                 )
                 threading.Event().wait(1)  # e.g. too many open files: try again, do not spin
                 continue
-            thread = threading.Thread(
-                target=self._serve, args=(connection,), name="meshlog-asked", daemon=True
-            )
-            with self._guard:
-                taken = not self._closed and len(self._open) < CONNECTIONS_MAX
-                if taken:
-                    self._open[connection] = thread
-                    thread.start()
-            if not taken:
-                _say(connection, _no("the node serves too many programs already: try again"))
-                connection.close()
+            self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        connection.settimeout(None)  # a closing listener hands its own way on
+        thread = threading.Thread(
+            target=self._serve, args=(connection,), name="meshlog-asked", daemon=True
+        )
+        with self._guard:
+            taken = not self._hangs_up and len(self._open) < CONNECTIONS_MAX
+            if taken:
+                self._open[connection] = thread
+                thread.start()
+        if not taken:
+            _say(connection, _no("the node serves too many programs already: try again"))
+            connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         lines = LineReader(connection)
         try:
-            while not self._closed:
+            while not self._hangs_up:
                 line = lines.line(REQUEST_TIMEOUT_S)
                 if line is None:
                     return
