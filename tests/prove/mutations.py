@@ -12,9 +12,10 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
 from meshlog.replica import intake, replica
 from meshlog.replica.ledger import Ledger
+from meshlog.store import file
 from meshlog.sync.engine import Engine
 from meshlog.sync.messages import decode_bundle
-from meshlog.views import fold, live
+from meshlog.views import fold, live, standing
 
 Patch = pytest.MonkeyPatch
 
@@ -27,18 +28,20 @@ class Mutation(NamedTuple):
     """It is noticed within so many."""
     lane: str = "links"
     hours: float = 1.0
+    fault: str = ""
+    """It shows in storms with this one only."""
 
 
 MUTATIONS: dict[str, Mutation] = {}
 
 
 def mutation(
-    seeds: int = 12, lane: str = "links", hours: float = 1.0
+    seeds: int = 12, lane: str = "links", hours: float = 1.0, fault: str = ""
 ) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
     """Register what puts a bug in."""
 
     def register(function: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        MUTATIONS[function.__name__] = Mutation(function, seeds, lane, hours)
+        MUTATIONS[function.__name__] = Mutation(function, seeds, lane, hours, fault)
         return function
 
     return register
@@ -110,6 +113,12 @@ def frontier_entry_forgotten_at_start(patch: Patch) -> None:
     patch.setattr(Ledger, "load", classmethod(load))
 
 
+@mutation(fault="disk")
+def nothing_is_synced(patch: Patch) -> None:
+    pragmas = tuple(pragma.replace("FULL", "OFF") for pragma in file._WRITER_PRAGMAS)
+    patch.setattr(file, "_WRITER_PRAGMAS", pragmas)
+
+
 # ── the view ────────────────────────────────────────────────────────────────────────
 
 
@@ -142,6 +151,19 @@ def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
         real(self, list(record_ids)[:1], standings)
 
     patch.setattr(live.LiveView, "applied", applied)
+
+
+# ── membership ──────────────────────────────────────────────────────────────────────
+
+
+@mutation(fault="revoke")
+def writes_after_the_cut_count(patch: Patch) -> None:
+    patch.setattr(standing, "is_within", lambda *_args, **_kw: True)
+
+
+@mutation(fault="revoke")
+def a_revoked_device_loses_all_it_wrote(patch: Patch) -> None:
+    patch.setattr(standing, "is_within", lambda *_args, **_kw: False)
 
 
 # ── the air ─────────────────────────────────────────────────────────────────────────

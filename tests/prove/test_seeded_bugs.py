@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 
@@ -17,7 +18,12 @@ def plans(mutation: Mutation) -> list[Plan]:
         draw(seed, nodes=5, hours=mutation.hours) for seed in range(mutation.seeds * RADIO_EVERY)
     )
     wanted = RADIO if mutation.lane == "radio" else LINKS
-    return [plan for plan in drawn if plan.lane == wanted][: mutation.seeds]
+    fitting = (
+        plan
+        for plan in drawn
+        if plan.lane == wanted and (not mutation.fault or plan.has(mutation.fault))
+    )
+    return list(islice(fitting, mutation.seeds))
 
 
 @pytest.mark.prove

@@ -25,3 +25,12 @@ def test_a_correction_beats_a_value_that_was_held_when_it_came():
 
     assert bob.view.snapshot()["W-7"]["fields"] == {"depth": 31}
     assert "conflicts" not in bob.view.snapshot()["W-7"]
+
+
+def test_a_device_that_heard_nobody_for_long_sees_what_it_writes():
+    """Nothing woke it meanwhile, so the view's horizon stands where it was; a storm found it."""
+    ann = open_replica("ann", T0_MS)
+
+    ann.append("field.set", {"record_id": "W-7", "field": "depth", "value": 28}, LATER_MS)
+
+    assert ann.view.snapshot()["W-7"]["fields"] == {"depth": 28}

@@ -58,8 +58,8 @@ def storm_command(
 
     Real replicas, stores and codecs in virtual time. Everything follows from the seed: loss,
     duplication, reordering, corruption, islands, crashes in the middle of a write, full disks,
-    wrong clocks, cloned and restored cards, a hostile member, and an outsider. The exit code
-    is 1 where a promise was broken.
+    wrong clocks, cloned and restored cards, a revocation, a hostile member, an outsider, and in
+    some disks that forget what was not synced. The exit code is 1 where a promise was broken.
     """
     from meshlog.sim.storm.plan import Plan, draw
 

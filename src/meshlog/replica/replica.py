@@ -144,6 +144,7 @@ class Replica:
             StoreError: The disk refused; nothing was written.
         """
         self._check_may_write()
+        self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
         feed = self.data_feed
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         ledger = self._ledger.copy()

@@ -97,13 +97,14 @@ class Disk:
 
     # ── What a test or a storm does ──
 
-    def cut_power(self, after: int = 0) -> None:
+    def cut_power(self, after: int | None = 0) -> None:
         """Let the power fail in the middle of an operation; every later one is refused.
 
         Args:
-            after: How many operations pass before it: 0 lets the next one be the last.
+            after: How many operations pass before it: 0 lets the next one be the last; None
+                takes an announced cut back.
         """
-        self._cut_at = self.operations + after + 1
+        self._cut_at = None if after is None else self.operations + after + 1
 
     def switch_off(self) -> None:
         """Cut the power now, between two operations."""

@@ -10,7 +10,8 @@ from meshlog.sim.airlimit import HOUR_MS
 from meshlog.sim.storm.device import Device
 from meshlog.sim.storm.enemies import Hostile, Outsider
 from meshlog.sim.storm.ether import Weather
-from meshlog.sim.storm.plan import Plan
+from meshlog.sim.storm.plan import REVOKE, Plan
+from meshlog.sim.storm.revoking import plan_revocation
 from meshlog.sim.storm.world import World
 from meshlog.sim.storm.writing import Items, some_items
 
@@ -40,6 +41,8 @@ def schedule(world: World) -> None:
         Hostile(world).begin()
     if plan.has("outsider"):
         Outsider(world).begin()
+    if plan.has(REVOKE):
+        plan_revocation(world, end_ms(plan))
 
 
 def heal(world: World) -> None:
@@ -48,10 +51,10 @@ def heal(world: World) -> None:
     world.trace.note("world", "heals")
     world.ether.calm()
     for device in list(world.devices.values()):
-        device.card.file.power_lasts = None
+        device.card.file.fail_power(None, after_commit=False)
         device.card.file.set_room(is_full=False)
         device.clock.pace_ppm = device.clock.offset_ms = 0
-        if device.is_hostile:
+        if device.is_hostile or world.is_out(device):
             world.stop(device)
         else:
             world.boot(device)
@@ -126,8 +129,7 @@ def _part(world: World, _device: Device, luck: random.Random) -> None:
 def _crash(world: World, device: Device, luck: random.Random) -> None:
     """Let the power go at one of the next operations of the disk, or soon."""
     file = device.card.file
-    file.power_lasts = luck.randint(0, OPERATIONS_MAX)
-    file.lost_after_commit = luck.random() < 0.3
+    file.fail_power(luck.randint(0, OPERATIONS_MAX), after_commit=luck.random() < 0.3)
 
     def at_last() -> None:
         if device.card.file is file and not world.healed:

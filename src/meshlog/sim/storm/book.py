@@ -26,6 +26,14 @@ class Book:
     """Authors whose card was copied or put back: their feeds may fork."""
     forgiven: set[bytes] = field(default_factory=set)
     """Acknowledged events that existed only on a card that an older backup was written over."""
+    leaving: set[AuthorId] = field(default_factory=set)
+    """Whom the founder is going to revoke: what only they hold at the end is nowhere."""
+    revoked: set[AuthorId] = field(default_factory=set)
+    """Whom the founder revoked."""
+    decree: bytes = b""
+    """Id of the event that says so."""
+    kept: frozenset[bytes] = frozenset()
+    """Ids of the data of a revoked device that the founder held by then: they count."""
     ahead: set[str] = field(default_factory=set)
     """Devices whose clock was ever set far ahead."""
 

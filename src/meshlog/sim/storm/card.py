@@ -1,6 +1,6 @@
 """A device's storage: a store that can be copied, put back, filled up, and lose power.
 
-In memory, because a swarm opens tens of thousands; the file's own disk is ``sim/disk``'s to break.
+In memory, because a swarm opens tens of thousands; ``diskcard`` has those on a disk that forgets.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ class CardFile(StoreFile):
         super().__init__(MEMORY, read_only=False)
         self.operations = 0
         """Statements and commits so far."""
-        self.power_lasts: int | None = None
-        """Operations until the power goes; None for ever."""
-        self.lost_after_commit = False
-        """Whether a commit that power goes at is on the card by then."""
+        self._power_lasts: int | None = None
+        self._lost_after_commit = False
         if image is not None:
             self._open.deserialize(image)
 
@@ -47,12 +45,21 @@ class CardFile(StoreFile):
 
     def commit(self) -> None:
         """See StoreFile.commit."""
-        if self.lost_after_commit:
+        if self._lost_after_commit:
             super().commit()
             self._spend()
         else:
             self._spend()
             super().commit()
+
+    def fail_power(self, after: int | None, *, after_commit: bool) -> None:
+        """Let the power go.
+
+        Args:
+            after: How many operations pass before; None keeps it.
+            after_commit: Whether a commit that it goes at is on the card by then.
+        """
+        self._power_lasts, self._lost_after_commit = after, after_commit
 
     def image(self) -> bytes:
         """Return every byte of the file, as a copy of the card has them."""
@@ -65,9 +72,9 @@ class CardFile(StoreFile):
 
     def _spend(self) -> None:
         self.operations += 1
-        if self.power_lasts is not None:
-            self.power_lasts -= 1
-            if self.power_lasts < 0:
+        if self._power_lasts is not None:
+            self._power_lasts -= 1
+            if self._power_lasts < 0:
                 raise PowerLostError
 
 
@@ -80,3 +87,13 @@ class Card(SqliteStore):
         self.guard = guard or CardGuard()
         self._instance = Instance(self.guard)
         EventTable.__init__(self, self.file)
+
+    def after_power_cut(self) -> Card:
+        """Return the card as it is found after the power went; this one is closed."""
+        found = self.another(self.file.image(), self.guard)
+        self.close()
+        return found
+
+    def another(self, image: bytes, guard: CardGuard | None) -> Card:
+        """Return a new card of the same make that holds an image."""
+        return Card(image, guard)

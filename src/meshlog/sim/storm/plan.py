@@ -15,16 +15,26 @@ LINKS, RADIO = "links", "radio"
 AIR_FAULTS = ("loss", "duplication", "reordering", "corruption", "delay", "partition")
 DEVICE_FAULTS = ("crash", "full_disk", "clock", "drift", "clone", "restore")
 ENEMIES = ("hostile", "outsider")
-FAULTS = AIR_FAULTS + DEVICE_FAULTS + ENEMIES
+REVOKE = "revoke"
+DISK = "disk"
+"""Stores are files on disks that forget what was not synced, and power goes at any operation."""
+FAULTS = (*AIR_FAULTS, *DEVICE_FAULTS, *ENEMIES, REVOKE, DISK)
 """Every kind of fault, in the order in which they are told."""
+
+_DRAWN = AIR_FAULTS + DEVICE_FAULTS + ENEMIES
 
 RADIO_EVERY = 8
 """One seed in so many plays on simulated radio. A choice: those cost ten times as much."""
+
+DISK_EVERY = 8
+"""One seed in so many plays on such disks, none of them on radio."""
 
 ALL_TOGETHER = 0.4
 """Share of seeds that have every kind of fault; in the others each kind has its own chance."""
 
 KIND_CHANCE = 0.7
+REVOKE_CHANCE = 0.4
+"""Drawn by itself, so that a seed's other faults are what they were before it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,11 @@ def draw(seed: int, *, nodes: int | None = None, hours: float | None = None) -> 
     luck = random.Random(f"{seed} plan")
     lane = RADIO if seed % RADIO_EVERY == RADIO_EVERY - 1 else LINKS
     together = luck.random() < ALL_TOGETHER
-    faults = tuple(kind for kind in FAULTS if luck.random() < KIND_CHANCE or together)
+    faults = tuple(kind for kind in _DRAWN if luck.random() < KIND_CHANCE or together)
+    if random.Random(f"{seed} {REVOKE}").random() < REVOKE_CHANCE:
+        faults = (*faults, REVOKE)
+    if seed % DISK_EVERY == DISK_EVERY - 5:
+        faults = tuple(dict.fromkeys((*faults, "crash", DISK)))
     if lane == RADIO:
         drawn_nodes, drawn_hours = luck.randint(5, 7), luck.uniform(1.0, 3.0)
         writes = luck.randint(5, 25)

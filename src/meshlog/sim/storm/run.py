@@ -107,7 +107,7 @@ def _final_checks(world: World) -> list[tuple[str, str]]:
     before = world.ether.messages_sent
     world.agenda.run(SILENCE_MS)
     said = world.ether.messages_sent - before
-    for device in world.honest:
+    for device in world.staying:
         world.handle(device, Woke())
     for name, check in AT_THE_END.items():
         failed += [(name, sentence) for sentence in check(world)]

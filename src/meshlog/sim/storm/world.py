@@ -14,8 +14,9 @@ from meshlog.sim.agenda import Action, Agenda
 from meshlog.sim.storm.book import Book
 from meshlog.sim.storm.card import Card, PowerLostError
 from meshlog.sim.storm.device import Device
+from meshlog.sim.storm.diskcard import DiskCard
 from meshlog.sim.storm.ether import Ether, LinkEther
-from meshlog.sim.storm.plan import RADIO, Plan
+from meshlog.sim.storm.plan import DISK, RADIO, Plan
 from meshlog.sim.storm.radio import RadioEther
 from meshlog.sim.storm.trace import Trace
 from meshlog.sim.storm.writing import Items
@@ -84,9 +85,18 @@ class World:
         """Devices that keep the rules."""
         return [device for device in self.devices.values() if not device.is_hostile]
 
+    @property
+    def staying(self) -> list[Device]:
+        """Honest devices that nobody revoked: for them every promise holds."""
+        return [device for device in self.honest if not self.is_out(device)]
+
+    def is_out(self, device: Device) -> bool:
+        """Say whether a device was revoked, it or the one that it is a copy of."""
+        return device.identity.author in self.book.revoked
+
     def agrees(self) -> bool:
-        """Say whether all honest devices are on and hold the same events."""
-        replicas = [device.replica for device in self.honest]
+        """Say whether all staying devices are on and hold the same events."""
+        replicas = [device.replica for device in self.staying]
         return None not in replicas and len({r.ledger.root for r in replicas if r}) == 1
 
     # ── what people do ──────────────────────────────────────────────────────────────
@@ -119,7 +129,7 @@ class World:
 
     def boot(self, device: Device) -> None:
         """Start a device over its card."""
-        if device.replica is not None:
+        if device.replica is not None or (self.healed and self.is_out(device)):
             return
         device.boots += 1
         device.wake_ms = None
@@ -148,9 +158,7 @@ class World:
         """Forget everything in a device's memory; its card keeps what was committed."""
         self.trace.fault("crash", device.name, device.card.file.operations)
         self.stop(device)
-        image, guard = device.card.file.image(), device.card.guard
-        device.card.close()
-        device.card = Card(image, guard)
+        device.card = device.card.after_power_cut()
         wait_ms = self.rng.randint(1_000, OFF_MS_MAX)
         boots = device.boots
         self.agenda.later(wait_ms, lambda: self._boot_again(device, boots))
@@ -173,7 +181,7 @@ class World:
         self.trace.fault("clone", device.name)
         name = f"{device.name}+{len(self.devices)}"
         guard = device.card.guard.image() if whole else None
-        copy = Device(name, device.identity, Card(device.card.file.image(), guard))
+        copy = Device(name, device.identity, device.card.another(device.card.file.image(), guard))
         copy.clock.offset_ms = device.clock.offset_ms
         copy.peers = {device.name, *device.peers}
         for peer in copy.peers:
@@ -204,9 +212,10 @@ class World:
         self.stop(device)
         image, guard = device.backup
         old = device.card
-        device.card = Card(image, guard.image() if whole else old.guard)
+        device.card = old.another(image, guard.image() if whole else old.guard)
         device.floor = 0
-        others = [other.card for other in self.devices.values()]
+        leaving = self.book.leaving
+        others = [one.card for one in self.honest if one.identity.author not in leaving]
         for arrival in old.scan():
             event_id = arrival.event.id
             if all(card.get(event_id) is None for card in others):
@@ -288,7 +297,7 @@ class World:
         founder: Replica | None = None
         for number in range(self.plan.nodes):
             name = f"n{number:02}"
-            identity, card = Identity(self.rng.randbytes(64)), Card()
+            identity, card = Identity(self.rng.randbytes(64)), self._new_card(name)
             device = self.devices[name] = Device(name, identity, card)
             if founder is None:
                 found(card, identity, name, "storm", self.now_ms, self.rng)
@@ -299,6 +308,9 @@ class World:
         assert founder is not None, "a storm has devices"
         self.invites = {role: founder.invite(role) for role in (Role.WRITER, Role.OBSERVER)}
         self._lay_out()
+
+    def _new_card(self, name: str) -> Card:
+        return DiskCard(self.plan.luck(f"disk {name}")) if self.plan.has(DISK) else Card()
 
     def _lay_out(self) -> None:
         """Say who could hear whom: all of a few, else a ring with chords."""

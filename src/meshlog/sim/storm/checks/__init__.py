@@ -12,6 +12,7 @@ from meshlog.sim.storm.checks.durable import check_durable
 from meshlog.sim.storm.checks.folded import check_folded
 from meshlog.sim.storm.checks.forks import check_forks
 from meshlog.sim.storm.checks.membership import check_membership
+from meshlog.sim.storm.checks.revoked import check_revoked
 from meshlog.sim.storm.world import World
 
 Check = Callable[[World], list[str]]
@@ -22,6 +23,7 @@ AT_THE_END: dict[str, Check] = {
     "folded": check_folded,
     "authentic": check_authentic,
     "membership": check_membership,
+    "revoked": check_revoked,
     "forks": check_forks,
     "clock": check_clock,
     "bounded": check_bounded,

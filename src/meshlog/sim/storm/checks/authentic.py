@@ -12,7 +12,7 @@ def check_authentic(world: World) -> list[str]:
     wrong = []
     sound: set[bytes] = set()
     signed: set[tuple[bytes, bytes]] = set()
-    for device in world.honest:
+    for device in world.staying:
         ledger = device.running.ledger
         ids: set[bytes] = {NO_PREV}
         for arrival in device.card.scan():

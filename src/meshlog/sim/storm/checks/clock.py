@@ -9,7 +9,7 @@ from meshlog.sim.storm.world import World
 def check_clock(world: World) -> list[str]:
     """Look for the event that moved each device's clock to where it stands."""
     wrong = []
-    for device in world.honest:
+    for device in world.staying:
         clock = device.running.ledger.clock
         standings = device.running.ledger.standings(device.running.store)
         stamps = {standings.stamp(arrival.event) for arrival in device.card.scan()}

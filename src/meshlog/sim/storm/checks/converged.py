@@ -8,7 +8,7 @@ from meshlog.sim.storm.world import World
 def check_converged(world: World) -> list[str]:
     """Compare roots, and views of devices that count the same."""
     wrong = []
-    devices = world.honest
+    devices = world.staying
     roots = {device.name: device.running.ledger.root.hex()[:8] for device in devices}
     if len(set(roots.values())) > 1:
         counts = {device.name: device.running.event_count() for device in devices}

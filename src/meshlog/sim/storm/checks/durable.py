@@ -12,9 +12,14 @@ def check_durable(world: World) -> list[str]:
     """Look for every acknowledged event on every honest device, and for refused ones."""
     wrong = []
     book = world.book
-    for device in world.honest:
+    of_the_revoked = {
+        event_id
+        for event_id, name in book.acknowledged.items()
+        if world.is_out(world.devices[name])
+    }
+    for device in world.staying:
         held = {arrival.event.id for arrival in device.card.scan()}
-        due = book.acknowledged.keys() - book.forgiven
+        due = set(book.acknowledged) - book.forgiven - of_the_revoked
         lost = sorted(due - held)
         if lost:
             named = ", ".join(
@@ -34,7 +39,7 @@ def _refused(world: World) -> list[str]:
     refused = world.book.refused
     if not refused:
         return []
-    first = world.honest[0]
+    first = world.staying[0]
     found = set()
     for arrival in first.card.scan():
         words = set(str(dict(arrival.event.payload)).replace("'", " ").split())

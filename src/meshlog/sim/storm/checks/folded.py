@@ -11,7 +11,7 @@ def check_folded(world: World) -> list[str]:
     """Fold each distinct log once; compare every view with its fold."""
     folds: dict[tuple[bytes, int], object] = {}
     wrong = []
-    for device in world.honest:
+    for device in world.staying:
         replica = device.running
         key = replica.ledger.root, replica.ledger.horizon_ms
         if key not in folds:

@@ -10,7 +10,7 @@ def check_forks(world: World) -> list[str]:
     may_fork = world.book.doubled | world.book.hostile
     return [
         f"{device.name}: a feed of {feed.author.hex()[:8]} has {len(heads)} heads"
-        for device in world.honest
+        for device in world.staying
         for feed, heads in device.running.frontier().items()
         if len(heads) > 1 and feed.author not in may_fork
     ]

@@ -10,7 +10,7 @@ from meshlog.sim.storm.world import World
 def check_membership(world: World) -> list[str]:
     """Look at every feed that anybody holds."""
     wrong = []
-    for device in world.honest:
+    for device in world.staying:
         roster = device.running.ledger.roster
         for feed in device.running.frontier():
             member = roster.members.get(feed.author)
