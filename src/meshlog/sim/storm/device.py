@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from meshlog.core.identity import Identity
 from meshlog.ports import Peer
 from meshlog.replica import Replica
-from meshlog.sim.agenda import EPOCH_MS
 from meshlog.sim.card import CardGuard
 from meshlog.sim.storm.card import Card
+from meshlog.sim.storm.plan import EPOCH_MS
 from meshlog.sync.effects import Effect, Input
 
 

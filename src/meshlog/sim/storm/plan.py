@@ -9,6 +9,10 @@ from typing import Self
 
 from meshlog.errors import InputError
 
+EPOCH_MS = 1_767_225_600_000
+"""Wall time at which every storm begins, 1 January 2026: no device believes a clock that shows a
+time before ``core.credible.EARLIEST_MS``, so in an earlier year none would mend its own."""
+
 LINKS, RADIO = "links", "radio"
 """The lanes: exchanges between peers, or broadcast and links on simulated LoRa."""
 

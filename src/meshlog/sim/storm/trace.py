@@ -6,7 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable
 
-from meshlog.sim.agenda import EPOCH_MS, Agenda
+from meshlog.sim.agenda import Agenda
+from meshlog.sim.storm.plan import EPOCH_MS
 
 LAST_LINES = 40
 """Lines kept for the report of a failure."""

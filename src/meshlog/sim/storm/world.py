@@ -16,7 +16,7 @@ from meshlog.sim.storm.card import Card, PowerLostError
 from meshlog.sim.storm.device import Device
 from meshlog.sim.storm.diskcard import DiskCard
 from meshlog.sim.storm.ether import Ether, LinkEther
-from meshlog.sim.storm.plan import DISK, RADIO, Plan
+from meshlog.sim.storm.plan import DISK, EPOCH_MS, RADIO, Plan
 from meshlog.sim.storm.radio import RadioEther
 from meshlog.sim.storm.trace import Trace
 from meshlog.sim.storm.writing import Items
@@ -51,7 +51,7 @@ class World:
     def __init__(self, plan: Plan, tell: Callable[[str], None] | None = None) -> None:
         """Found a dataset and let every device join with an invite; all are off."""
         self.plan = plan
-        self.agenda = Agenda()
+        self.agenda = Agenda(EPOCH_MS)
         self.trace = Trace(self.agenda, tell)
         self.book = Book()
         self.rng = plan.luck("world")
