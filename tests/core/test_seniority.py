@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshlog.core import seniority
 from meshlog.core.decrees import CUTS_MAX, KEEPS_MAX, DecreeLog, Decrees, read_decree
-from meshlog.core.event import Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.event import Event, EventId
+from meshlog.core.feed import FeedKind, Head
 from meshlog.core.grant import Role, issue
+from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster, fold, label
 from meshlog.core.seniority import DECREES_PER_PAIR_MAX, fold_decrees, settle
 from tests.views.members import SHARED, Person, found, invited
@@ -262,3 +266,98 @@ def test_an_unreadable_revocation_is_none(wrong: dict[str, Any]):
 
     assert read_decree(base.decree("member.revoke", good, 2)) is not None
     assert read_decree(base.decree("member.revoke", good | wrong, 3)) is None
+
+
+# ── What a hostile member writes ──
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_ancestors_in_a_tree_of_control_events_are_those_of_a_walk(
+    parents: list[int], luck: Random
+):
+    wim = invited(found(), "wim")
+    tree = [wim.last[CONTROL]]
+    for parent in parents:
+        tree.append(wim.write(CONTROL, "x", {}, 10, tree[parent % len(tree)]))
+    log = DecreeLog().put(luck.sample(tree, len(tree)))
+    by_id = {event.id: event for event in tree}
+
+    for tip in tree:
+        walked: dict[int, bytes] = {}
+        at: Event | None = tip
+        while at is not None:
+            walked[at.seq] = at.id
+            at = by_id.get(EventId(at.prev))
+        for seq in range(1, tip.seq + 2):
+            assert log.ancestor(tip.feed, Head(tip.seq, tip.id), seq) == walked.get(seq)
+        assert log.ancestor(tip.feed, Head(tip.seq + 1, tip.id), 1) is None
+
+
+def test_many_cuts_on_a_long_feed_cost_no_memory_for_each():
+    """A writer that removes itself, and names 255 places of a branch that it is not on."""
+    base = found()
+    wim = invited(base, "wim")
+    root = wim.last[CONTROL]
+    line = [root]
+    for _ in range(1_000):
+        line.append(wim.write(CONTROL, "x", {}, 10, line[-1]))
+    cuts = [[0, wim.life, event.seq, event.id] for event in line[-CUTS_MAX + 1 :]]
+    cuts.append([0, wim.life, 2**31, bytes(32)])
+    payload = {"author": wim.author, "cuts": cuts, "mode": "soft"}
+    head = wim.write(CONTROL, "member.revoke", payload, 2, root)
+    wim.write(CONTROL, "member.revoke", payload, 3, head)
+    roster, log = roster_of(base, wim), DecreeLog().put(control(base, wim))
+
+    tracemalloc.start()
+    decrees = settle(roster, log)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(decrees.removals[wim.author]) == 2
+    assert peak_bytes < 2_000_000
+
+
+def test_the_host_of_many_who_fell_is_looked_up_once(monkeypatch: pytest.MonkeyPatch):
+    """Each look-up goes through the roster, and whoever has an invite can fill that."""
+    base = found()
+    cora = invited(base, "cora", Role.COORDINATOR)
+    grant = issue(cora.who, cora.admission, base.dataset, SHARED, Role.WRITER)
+    crowd = [invited(cora, f"guest {number}", grant=grant) for number in range(40)]
+    base.revoke(cora, 10)
+    asked: list[AuthorId] = []
+
+    def counted(roster: Roster, author: AuthorId) -> str:
+        asked.append(author)
+        return label(roster, author)
+
+    monkeypatch.setattr(seniority, "label", counted)
+
+    decrees = fold_decrees(roster_of(base, cora, *crowd), control(base, cora, *crowd))
+
+    assert len(decrees.lapsed) == 40
+    assert len(asked) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the stamp of an opening is its author's word")
+def test_nobody_takes_anothers_place_in_an_invite_by_a_clock_set_back():
+    base = found()
+    grant = issue(base.who, b"", base.dataset, SHARED, Role.WRITER, uses=1)
+    ann = invited(base, "ann", wall_ms=1_000, grant=grant)
+    assert judged(base, ann).lapsed == {}
+
+    eve = invited(base, "eve", wall_ms=2, grant=grant)
+
+    assert {*judged(base, ann, eve).lapsed} == {eve.author}
+
+
+@pytest.mark.xfail(strict=True, reason="seniority goes by the stamp of the first opening")
+def test_no_coordinator_becomes_the_senior_by_a_second_opening_with_a_clock_set_back():
+    base = found()
+    cora = invited(base, "cora", Role.COORDINATOR, 1_000)
+    carl = invited(base, "carl", Role.COORDINATOR, 2_000)
+    again = replace(carl, life=9, last={}, said=[])
+    again.open(1)
+    cora.revoke(carl, 3_000)
+    carl.revoke(cora, 3_001, "hard", NOTHING)
+
+    assert {*judged(base, cora, carl, again).removals} == {carl.author}

@@ -7,7 +7,9 @@ import pytest
 
 from meshlog.core.decrees import Mode
 from meshlog.core.grant import Role
-from meshlog.core.keylog import KEYS_MAX, fold_keys, key_id
+from meshlog.core.hlc import WALL_MS_MAX
+from meshlog.core.keylog import EPOCH_MAX, KEYS_MAX, fold_keys, key_id, key_payload
+from meshlog.core.sealedbox import seal_boxes
 from meshlog.errors import InputError
 from meshlog.ports import Peer
 from meshlog.replica import Replica
@@ -15,7 +17,8 @@ from meshlog.replica.keeper import BATCHES_MAX, TEND_FIRST_MS, TEND_REST_MS
 from meshlog.replica.membership import Since, revocation
 from meshlog.store import SqliteStore
 from meshlog.sync.effects import Woke
-from tests.replica.devices import T0_MS, founder, invited, name_of, open_replica
+from meshlog.sync.keyring import PROVED_MAX, KeyRing
+from tests.replica.devices import T0_MS, founder, identity, invited, name_of, open_replica
 
 HOUR_MS = 3_600_000
 
@@ -282,3 +285,46 @@ def test_a_rotation_is_durable_or_nowhere():
 
     assert isinstance(base.store, SqliteStore)
     assert Replica(base.store, base.identity, T0_MS, Random(1)).ring.keys == base.ring.keys
+
+
+# ── what a hostile member does to them ──
+
+
+def test_a_newcomer_whose_old_key_was_forgotten_in_a_crowd_is_not_taken_for_one_with_the_new():
+    new, old = bytes(16), bytes(range(16))
+    ring = KeyRing((new, old))
+    ring.prove(Peer("out"), old)
+    for number in range(PROVED_MAX):
+        ring.prove(Peer(f"crowd {number}"), old)
+
+    assert not ring.is_current(Peer("out"))
+
+
+def test_a_crowd_that_lacks_the_key_does_not_break_who_hands_it_out():
+    """2,000 openings under one invite are a megabyte: boxes for all fit no event."""
+    base, _ = camp("ann")
+    base.rotate_key(T0_MS)
+    crowd = [identity(f"crowd {n}").keys for n in range(2_000)]
+    base._keeper._lacking = crowd
+
+    base.handle(Woke(), T0_MS)
+    base.handle(Woke(), T0_MS + TEND_FIRST_MS)
+
+
+def test_a_revoked_coordinators_key_is_not_the_newest_for_good():
+    """It names the last epoch there is and the last time there is, and keeps its own box back."""
+    base, cora, ann = camp("cora", "ann", role=Role.COORDINATOR)
+    stolen = b"known to cora..."
+    members = [base.identity.keys, ann.identity.keys]
+    boxes = seal_boxes(stolen, members, bytes(range(32)), base.dataset)
+    cora._write_key(key_payload(EPOCH_MAX, stolen, boxes), WALL_MS_MAX - 10)
+    tell(cora, base, ann)
+    assert base.ring.current == stolen
+
+    removal = revocation(base.store, base.ledger, cora.identity.author, Mode.HARD, Since())
+    base.decree("member.revoke", removal, T0_MS + 1)
+    base.rotate_key(T0_MS + 2)
+    tell(base, ann)
+
+    assert base.ring.current != stolen
+    assert ann.ring.current == base.ring.current != stolen

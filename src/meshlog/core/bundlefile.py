@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from meshlog.core.codec import Reader, block, decode_cbor, encode_cbor, varint
 from meshlog.core.event import SEQ_MAX, DatasetId
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
+from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity
 from meshlog.core.sealedbox import (
     BOX_SIZE,
@@ -270,7 +271,7 @@ def read_about(content: bytes) -> About:
         or len(author) != AUTHOR_ID_SIZE
         or type(at_ms) is not int
         or type(events) is not int
-        or not 0 <= at_ms <= NUMBER_MAX
+        or not 0 <= at_ms <= WALL_MS_MAX
         or not 0 <= events <= NUMBER_MAX
     ):
         raise MalformedError("no such number")

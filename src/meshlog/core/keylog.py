@@ -108,14 +108,26 @@ class KeyLog:
             return self
         return KeyLog(self.by_author, {**self.joined_with, event.author: (event.order, named)})
 
-    def rotations(self, counts: Callable[[Event], bool]) -> list[Rotation]:
+    def rotations(
+        self,
+        counts: Callable[[Event], bool],
+        stands: Callable[[AuthorId], bool] = lambda _: True,
+    ) -> list[Rotation]:
         """Return the keys that count, the newest first: by epoch, then in the total order.
+
+        Of one epoch, the keys of authors who stand are newer than those of authors removed since:
+        there is a last epoch and a last stamp, and who was removed may have used both.
 
         Args:
             counts: Whether the author of an event may rotate, and still stood when it did.
+            stands: Whether an author was not removed since.
         """
         said = (one for events in self.by_author.values() for one in events)
-        events = sorted((one for one in said if counts(one.event)), reverse=True)
+        events = sorted(
+            (one for one in said if counts(one.event)),
+            key=lambda one: (one.epoch, stands(one.event.author), one.order),
+            reverse=True,
+        )
         found: dict[bytes, Rotation] = {}
         for event in events:
             known = found.get(event.key_id, Rotation(event.key_id, event.epoch, ()))

@@ -95,6 +95,7 @@ class _Court:
         self._log = log
         self._counted: dict[AuthorId, list[Removal]] = defaultdict(list)
         self._late = late_joins(roster)
+        self._names: dict[AuthorId, str] = {}
         self._rank = {author: self._rank_of(member) for author, member in self._members.items()}
 
     def verdict(self) -> Decrees:
@@ -189,6 +190,12 @@ class _Court:
     def _host(self, link: Link) -> AuthorId:
         return link.issuer or self._founder
 
+    def _label(self, author: AuthorId) -> str:
+        """Return what people call an author; looked for once, however many guests it had."""
+        if author not in self._names:
+            self._names[author] = label(self._roster, author)
+        return self._names[author]
+
     def _lapses(self, answers: Mapping[AuthorId, list[Readmission]]) -> dict[AuthorId, str]:
         found = {author: self._lapse(member, answers) for author, member in self._members.items()}
         return {author: why for author, why in found.items() if why}
@@ -215,21 +222,21 @@ class _Court:
         host = self._host(link)
         removals = self._counted.get(host, ())
         if link.grant.is_succession and all(r.successor != guest for r in removals):
-            name = label(self._roster, host)
+            name = self._label(host)
             return f"its keys claim the seat of {name}, who did not hand it over"
         for removal in removals:
             kept = removal.keeps.union(
                 *(a.keeps for a in answers.get(host, ()) if removal.place.id in a.answers)
             )
             if guest not in kept:
-                name = label(self._roster, host)
+                name = self._label(host)
                 return f"let in by {name}, who was revoked without keeping it"
         return ""
 
     def _unproven(self, link: Link, guest: AuthorId) -> str:
         """Return why a guest may let nobody in: it joined late, or may have."""
         if late := self._late.get(guest):
-            return f"let in by {label(self._roster, guest)}, who {late}"
+            return f"let in by {self._label(guest)}, who {late}"
         if guest not in self._members and (link.grant.expires_s or link.grant.uses):
             return "let in by a member whose own opening is not held yet"
         return ""

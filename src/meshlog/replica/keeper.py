@@ -12,7 +12,7 @@ from operator import is_
 from typing import Any
 
 from meshlog.core.decrees import Decrees
-from meshlog.core.event import DatasetId, Event
+from meshlog.core.event import BODY_SIZE_MAX, DatasetId, Event
 from meshlog.core.grant import DATASET_KEY_SIZE, Role
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import (
@@ -24,7 +24,13 @@ from meshlog.core.keylog import (
     key_payload,
 )
 from meshlog.core.roster import Member, Roster
-from meshlog.core.sealedbox import EPHEMERAL_SIZE, PREFIX_SIZE, seal_boxes, takes_boxes
+from meshlog.core.sealedbox import (
+    BOX_SIZE,
+    EPHEMERAL_SIZE,
+    PREFIX_SIZE,
+    seal_boxes,
+    takes_boxes,
+)
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.keyring import KeyRing
@@ -40,6 +46,9 @@ TEND_REST_MS = 600_000
 
 BATCHES_MAX = 8
 """Events with boxes for newcomers under one key; the next is a rotation, which holds everybody."""
+
+BOXES_MAX = (BODY_SIZE_MAX - 1_024) // BOX_SIZE
+"""Boxes that one event holds: 1,792. Who finds no room is handed the key with the next one."""
 
 
 def stands(ledger: Ledger, author: AuthorId) -> bool | None:
@@ -94,7 +103,7 @@ class KeyKeeper:
         def counts(event: Event) -> bool:
             return _has_rank(ledger, event.author) and standings.counts(event)
 
-        rotations = ledger.key_log.rotations(counts)
+        rotations = ledger.key_log.rotations(counts, lambda author: stands(ledger, author) is True)
         self._newest = rotations[0] if rotations else None
         keys = held_keys(rotations, self._known, self._identity, self._dataset)
         has_turned = keys != self.ring.keys
@@ -136,7 +145,7 @@ class KeyKeeper:
     def _payload(
         self, epoch: int, key: bytes, members: list[bytes], rng: random.Random
     ) -> Mapping[str, Any]:
-        boxes = seal_boxes(key, members, rng.randbytes(EPHEMERAL_SIZE), self._dataset)
+        boxes = seal_boxes(key, members[:BOXES_MAX], rng.randbytes(EPHEMERAL_SIZE), self._dataset)
         return key_payload(epoch, key, boxes)
 
     def _debt(self, ledger: Ledger) -> tuple[bool, list[bytes]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from meshlog.ports import Peer
 
 PROVED_MAX = 1_024
-"""Peers remembered; past it all are forgotten and prove themselves again."""
+"""Peers remembered; past it all are forgotten, and lack the key until they prove it again."""
 
 
 class KeyRing:
@@ -21,6 +21,7 @@ class KeyRing:
         assert keys, "a dataset has a key"
         self._keys = tuple(keys)
         self._proved: dict[Peer, bytes] = {}
+        self._has_forgotten = False
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -48,8 +49,14 @@ class KeyRing:
             return
         if len(self._proved) >= PROVED_MAX:
             self._proved.clear()
+            self._has_forgotten = True
         self._proved[peer] = key
 
     def is_current(self, peer: Peer) -> bool:
-        """Say whether nothing shows that ``peer`` lacks the current key."""
-        return self._proved.get(peer, self.current) == self.current
+        """Say whether nothing shows that ``peer`` lacks the current key.
+
+        Once proofs were forgotten, only a proof at hand counts: else a crowd could wash out
+        that somebody came with an old key.
+        """
+        proved = self._proved.get(peer)
+        return proved == self.current or (proved is None and not self._has_forgotten)
