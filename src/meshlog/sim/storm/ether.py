@@ -117,7 +117,8 @@ class LinkEther:
         gate = device.running.gate()
         match effect:
             case Ask(peer, exchange, request):
-                self.ask(device, peer, exchange, encode_frame(gate, ASK, exchange, request))
+                key = self._shared_key(device, peer)
+                self.ask(device, peer, exchange, encode_frame(gate, ASK, exchange, request, key))
             case Answer(token, answer):
                 peer, exchange, key = device.asked.pop(token)
                 self._send(device, peer, encode_frame(gate, ANSWER, exchange, answer, key))
@@ -153,7 +154,7 @@ class LinkEther:
             other = self._devices[name]
             if self._reaches(device.name, name) and self._rng.random() >= self.weather.loss:
                 wait_ms = self._rng.randint(0, 1_000)
-                seen = PeerSeen(Peer(device.name), b"")
+                seen = PeerSeen(Peer(device.name), device.running.announce_hint())
                 self._agenda.later(wait_ms, partial(self._tell, other, seen))
 
     def _tell(self, device: Device, happened: Input) -> None:
@@ -161,6 +162,16 @@ class LinkEther:
             self._handle(device, happened)
 
     # ── frames ──────────────────────────────────────────────────────────────────────
+
+    def _shared_key(self, device: Device, peer: Peer) -> bytes | None:
+        """Return the newest key that both ends hold, or None.
+
+        A link proves itself by signatures, so members talk across a rotation; a frame needs a
+        key that its reader has.
+        """
+        other = self._devices[peer].replica
+        held = other.ring.keys if other is not None else ()
+        return next((key for key in device.running.ring.keys if key in held), None)
 
     def ask(self, device: Device, peer: Peer, exchange: int, frame: bytes) -> None:
         """Send a request, and give it up after a while."""
