@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from meshlog.core.identity import Identity
-from meshlog.replica import Replica
-from meshlog.store import SqliteStore, load_identity
+from meshlog.store import SqliteStore
 from tests.cli.processes import Device
 
 
@@ -31,12 +28,12 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def base(tmp_path: Path, founded: Path) -> Device:
-    """A device that founded a dataset and holds one record, in the second life of a copy."""
+    """A device that founded a dataset and holds one record: the same life, in another place."""
     shutil.copytree(founded, tmp_path / "device")
     device = Device(tmp_path / "device")
-    private = load_identity(f"{device.data}.identity")
-    assert private is not None, "init made an identity"
-    store = SqliteStore(device.data)  # the first opening tells that the store is a copy: not here
-    Replica(store, Identity(private), time.time_ns() // 1_000_000, random.SystemRandom())
-    store.close()
+    with closing(SqliteStore(device.data)) as store:
+        life = store.get_meta("incarnation")
+        assert life is not None, "init began a life"
+        with store.transaction():  # the guard of the copy vouches for it, as if it had been moved
+            store.begin_life(int.from_bytes(life, "big"))
     return device
