@@ -285,11 +285,21 @@ class RecordRow(NamedTuple):
     """Everything else, in the encoding of ``views.records``."""
 
 
+class RecordChange(NamedTuple):
+    """The last change of a record's row."""
+
+    number: int
+    """Rises from change to change of any row; each number is given once."""
+    record_id: str
+    row: RecordRow | None
+    """As it is now; None where it was dropped."""
+
+
 class RecordTable(Protocol):
     """The live view's rows, written in the same transaction as the events."""
 
     def put_record(self, row: RecordRow) -> None:
-        """Insert or replace the row of ``row.record_id``."""
+        """Insert or replace the row of ``row.record_id``; an equal one is no change."""
 
     def get_record(self, record_id: str) -> RecordRow | None:
         """Return a row, or None."""
@@ -300,8 +310,14 @@ class RecordTable(Protocol):
     def drop_record(self, record_id: str) -> None:
         """Drop the row of a record, if there is one: nothing that counts touches it any more."""
 
-    def clear_records(self) -> None:
-        """Drop every row, before a refold."""
+    def changes(self, after: int, limit: int) -> list[RecordChange]:
+        """Return up to ``limit`` last changes with a number above ``after``, lowest first.
+
+        A row that changed twice is there once, with its later number. Cost: O(result).
+        """
+
+    def last_change(self) -> int:
+        """Return the number of the latest change; 0 before the first. Cost: one index look-up."""
 
 
 class Meta(Protocol):

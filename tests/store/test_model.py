@@ -33,11 +33,24 @@ class Model:
     def __init__(self) -> None:
         self.log: list[tuple[Event, str | None, int]] = []
         self.rows: dict[str, RecordRow] = {}
+        self.changes: dict[str, RecordRow | None] = {}
+        """The last change of each row, the latest last."""
 
     def copy(self) -> Model:
         twin = Model()
-        twin.log, twin.rows = list(self.log), dict(self.rows)
+        twin.log, twin.rows, twin.changes = list(self.log), dict(self.rows), dict(self.changes)
         return twin
+
+    def put(self, row: RecordRow) -> None:
+        if self.rows.get(row.record_id) != row:
+            self.rows[row.record_id] = row
+            self.changes.pop(row.record_id, None)
+            self.changes[row.record_id] = row
+
+    def drop(self, record_id: str) -> None:
+        if self.rows.pop(record_id, None):
+            self.changes.pop(record_id, None)
+            self.changes[record_id] = None
 
     def sign(self, index: int, event: Event) -> None:
         self.log[index] = (event, *self.log[index][1:])
@@ -121,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert record_id is not None
                 row = RecordRow(record_id, "well", data.draw(st.booleans()), 1, b"%d" % self.number)
                 self.store.put_record(row)
-                model.rows[record_id] = row
+                model.put(row)
                 self.compare(model)
                 if fails == 0:
                     raise OutageError
@@ -129,11 +142,11 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.model = model
 
-    @rule()
-    def clear(self) -> None:
+    @rule(record_id=st.sampled_from(RECORDS[1:]))
+    def drop(self, record_id: str) -> None:
         with self.store.transaction():
-            self.store.clear_records()
-        self.model.rows = {}
+            self.store.drop_record(record_id)
+        self.model.drop(record_id)
 
     @rule()
     def reopen(self) -> None:
@@ -180,6 +193,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert store.touching(record, 2**47) == touching
             assert store.get_record(record) == model.rows.get(record)
         assert list(store.records()) == [model.rows[record_id] for record_id in sorted(model.rows)]
+        changes = store.changes(0, 9)
+        assert [(name, row) for _, name, row in changes] == list(model.changes.items())
+        numbers = [number for number, _, _ in changes]
+        assert numbers == sorted(set(numbers))
+        assert store.last_change() == (numbers[-1] if numbers else 0)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from meshlog.ports import RecordRow
-from meshlog.store.file import Row, StoreFile
+from meshlog.ports import RecordChange, RecordRow
+from meshlog.store.file import StoreFile
 
 CHUNK_RECORDS = 256
 """Rows read at once by ``records``."""
@@ -13,13 +14,26 @@ CHUNK_RECORDS = 256
 _ROW = "SELECT record_id, form, visible, conflicts, state FROM record "
 
 _PUT = """
-    INSERT INTO record (record_id, form, visible, conflicts, state) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO record (record_id, form, visible, conflicts, state, changed)
+    VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(changed), 0) + 1 FROM record))
     ON CONFLICT (record_id) DO UPDATE SET
-        form = excluded.form, visible = excluded.visible,
-        conflicts = excluded.conflicts, state = excluded.state
+        form = excluded.form, visible = excluded.visible, conflicts = excluded.conflicts,
+        state = excluded.state, changed = excluded.changed
+    WHERE (form, visible, conflicts, state)
+        IS NOT (excluded.form, excluded.visible, excluded.conflicts, excluded.state)
 """
 
-_NO_ROW = "UPDATE record SET form = NULL, visible = NULL, conflicts = NULL, state = NULL"
+_DROP = """
+    UPDATE record
+    SET form = NULL, visible = NULL, conflicts = NULL, state = NULL,
+        changed = (SELECT coalesce(max(changed), 0) + 1 FROM record)
+    WHERE record_id = ? AND form IS NOT NULL
+"""
+
+_CHANGES = """
+    SELECT changed, record_id, form, visible, conflicts, state FROM record
+    WHERE changed > ? ORDER BY changed LIMIT ?
+"""
 
 
 class RecordRows:
@@ -50,13 +64,21 @@ class RecordRows:
 
     def drop_record(self, record_id: str) -> None:
         """See RecordTable.drop_record."""
-        self._file.write(f"{_NO_ROW} WHERE record_id = ?", (record_id,))
+        self._file.write(_DROP, (record_id,))
 
-    def clear_records(self) -> None:
-        """See RecordTable.clear_records. O(records)."""
-        self._file.write(_NO_ROW)
+    def changes(self, after: int, limit: int) -> list[RecordChange]:
+        """See RecordTable.changes."""
+        return [
+            RecordChange(changed, row[0], None if row[1] is None else _record_row(row))
+            for changed, *row in self._file.run(_CHANGES, (after, limit))
+        ]
+
+    def last_change(self) -> int:
+        """See RecordTable.last_change."""
+        row = self._file.first("SELECT coalesce(max(changed), 0) FROM record")
+        return int(row[0]) if row else 0
 
 
-def _record_row(row: Row) -> RecordRow:
+def _record_row(row: Sequence[Any]) -> RecordRow:
     record_id, form, visible, conflicts, state = row
     return RecordRow(record_id, form, bool(visible), conflicts, state)

@@ -129,9 +129,12 @@ class LiveView:
         return {row.record_id: decode(row).public() for row in rows if row.visible}
 
     def rebuild(self, standings: Standings) -> None:
-        """Drop every row and fold all of them again. Cost: O(events)."""
-        self._store.clear_records()
-        self.applied(self._store.touched_between(-1, WALL_MS_MAX), standings)
+        """Fold all rows again, and drop what no event touches. Cost: O(events)."""
+        touched = self._store.touched_between(-1, WALL_MS_MAX)
+        known = set(touched)
+        for row in [row for row in self._store.records() if row.record_id not in known]:
+            self._store.drop_record(row.record_id)
+        self.applied(touched, standings)
 
     def check(self, standings: Standings) -> list[str]:
         """Return what is wrong with the rows, one sentence each; empty when nothing is.
