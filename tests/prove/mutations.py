@@ -147,8 +147,9 @@ def earlier_write_wins(patch: Patch) -> None:
 def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
     real = live.LiveView.applied
 
-    def applied(self: Any, record_ids: Any, standings: Any) -> None:
-        real(self, list(record_ids)[:1], standings)
+    def applied(self: Any, new: Any, stale: Any, standings: Any) -> None:
+        real(self, [told for told in new if told.change.record_id == new[0].change.record_id],
+             stale, standings)  # fmt: skip
 
     patch.setattr(live.LiveView, "applied", applied)
 

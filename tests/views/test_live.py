@@ -27,8 +27,8 @@ def counted(events: list[Event], horizon_ms: int) -> bytes:
 def apply(store: SqliteStore, *events: Event, horizon_ms: int = FAR_MS) -> None:
     """Add events and bring the view up to date, in one transaction."""
     with store.transaction():
-        touched = take(store, *events)
-        LiveView(store).applied(touched, rules(store, horizon_ms))
+        told = take(store, *events)
+        LiveView(store).applied(told, (), rules(store, horizon_ms))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from meshlog.replica.ledger import Ledger
 from meshlog.replica.refold import stale_records
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.changes import record_of
+from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 from meshlog.views.materialize import shown
 from tests.views.members import Person, found, invited
@@ -93,15 +94,12 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
             some = arrived[start : start + batch]
             after = ledger.copy()
             with store.transaction():
-                touched = []
                 for event in some:
-                    record_id = record_of(event)
-                    store.add([LogEntry(event, record_id)], 0)
+                    store.add([LogEntry(event, record_of(event))], 0)
                     after.advance([event], store)
-                    touched += [record_id] if record_id is not None else []
                 new = [(e.id, e.feed) for e in some if e.feed.kind is FeedKind.DATA]
-                stale = stale_records(store, ledger, after, touched, new)
-                view.applied(stale, after.standings(store))
+                stale = stale_records(store, ledger, after, new)
+                view.applied(told_by(some), stale, after.standings(store))
             ledger = after
             if ledger.roster.founder:
                 pure = shown(arrived[: start + batch], dataset, FAR_MS)  # type: ignore[arg-type]

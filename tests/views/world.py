@@ -14,6 +14,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster
 from meshlog.ports import LogEntry, Store
 from meshlog.views.changes import Ref, record_of
+from meshlog.views.fold import Told, told_by
 from meshlog.views.live import StoreLineage
 from meshlog.views.standing import Standings
 
@@ -165,8 +166,7 @@ def rules(store: Store, horizon_ms: int) -> Standings:
     return Standings(Decrees(), Roster(OPEN_DATASET), StoreLineage(store), horizon_ms)
 
 
-def take(store: Store, *events: Event) -> list[str]:
-    """Add events to an open transaction and return the records that they touch."""
-    entries = [LogEntry(event, record_of(event)) for event in events]
-    store.add(entries, arrived_ms=0)
-    return [entry.record_id for entry in entries if entry.record_id is not None]
+def take(store: Store, *events: Event) -> list[Told]:
+    """Add events to an open transaction and return what they do to records."""
+    store.add([LogEntry(event, record_of(event)) for event in events], arrived_ms=0)
+    return told_by(events)

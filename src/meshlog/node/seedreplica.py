@@ -46,6 +46,6 @@ class SeedReplica(Replica):
         ledger.clock = max(ledger.clock, event.stamp)
         with self.store.transaction():
             unsigned = replace(event, signature=b"")  # we sign at cuts
-            touched = pen.add(self.store, ledger, [unsigned], now_ms)
-            self._refold(ledger, touched, [(event.id, event.feed)])
+            told = pen.add(self.store, ledger, [unsigned], now_ms)
+            self._refold(ledger, told, [(event.id, event.feed)])
         self._ledger = ledger

@@ -20,7 +20,7 @@ from meshlog.errors import MalformedError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Verdict
-from meshlog.views.changes import record_of
+from meshlog.views.fold import Told, told_by
 
 BEFORE_ALL = Stamp(-1, 0)
 PASSES = 4
@@ -37,7 +37,8 @@ class Batch:
     """Decoded; None where that failed, or waits for a feed or a form that is named."""
     verdicts: list[Verdict]
     gaps: set[FeedKey] = field(default_factory=set)
-    touched: list[str] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    """The events that were written and touch a record, and what they do to it."""
     arrived: list[tuple[bytes, FeedKey]] = field(default_factory=list)
     """Id and feed of the data events that were written."""
     events: int = 0
@@ -178,11 +179,12 @@ def _not_held(events: list[Event], store: Store, ledger: Ledger) -> list[Event]:
 
 
 def _write(batch: Batch, new: list[Event], store: Store, ledger: Ledger, now_ms: int) -> None:
-    entries = [LogEntry(event, record_of(event)) for event in new]
-    store.add(entries, now_ms)
+    told = told_by(new)
+    touches = {item.event.id: item.change.record_id for item in told}
+    store.add([LogEntry(event, touches.get(event.id)) for event in new], now_ms)
     ledger.advance(new, store)
     ledger.believe(new, store)
     batch.events += len(new)
     if new[0].feed.kind is FeedKind.DATA:
         batch.arrived += [(event.id, event.feed) for event in new]
-    batch.touched += [entry.record_id for entry in entries if entry.record_id is not None]
+    batch.told += told

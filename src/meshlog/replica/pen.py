@@ -15,7 +15,8 @@ from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_PACKET_MA
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.changes import record_of, unreadable
+from meshlog.views.changes import unreadable
+from meshlog.views.fold import Told, told_by
 
 _READ_CHUNK = 1_024
 
@@ -27,11 +28,11 @@ def write(
     dataset: DatasetId,
     items: Sequence[tuple[str, Mapping[str, Any]]],
     now_ms: int,
-) -> tuple[list[Event], list[str]]:
+) -> tuple[list[Event], list[Told]]:
     """Append events to one of our feeds inside the caller's transaction; ``ledger`` is a copy.
 
     Returns:
-        The events, unsigned, and the records they touch.
+        The events, unsigned, and what they do to records.
 
     Raises:
         InputError: A kind or payload cannot be carried, or no view could read it; the caller
@@ -51,15 +52,16 @@ def write(
     return events, add(store, ledger, events, now_ms)
 
 
-def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[str]:
-    """Write our own events; return the records they touch."""
-    entries = [LogEntry(event, record_of(event)) for event in events]
-    store.add(entries, now_ms)
+def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Told]:
+    """Write our own events; return what they do to records."""
+    told = told_by(events)
+    touches = {item.event.id: item.change.record_id for item in told}
+    store.add([LogEntry(event, touches.get(event.id)) for event in events], now_ms)
     if events:
         ledger.advance(events, store)
         ledger.believe(events, store)
         ledger.save(store)
-    return [entry.record_id for entry in entries if entry.record_id is not None]
+    return told
 
 
 def own_head(ledger: Ledger, feed: FeedKey) -> Head:

@@ -1,4 +1,4 @@
-"""Which records an intake makes stale: those it touches, and those whose events stand otherwise."""
+"""Which records an intake makes stale without touching them: their events stand otherwise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def stale_records(
     store: Store,
     before: Ledger,
     after: Ledger,
-    touched: Iterable[str],
     arrived: Iterable[tuple[bytes, FeedKey]] = (),
 ) -> list[str]:
     """Return the records whose rows must be folded again; see ``changed_feeds``.
@@ -51,8 +50,7 @@ def stale_records(
         store: Holds the events that came.
         before: See ``changed_feeds``.
         after: See ``changed_feeds``.
-        touched: Records that the new events touch.
         arrived: See ``changed_feeds``.
     """
     feeds = changed_feeds(before, after, arrived)
-    return [*touched, *store.records_of(sorted(feeds))] if feeds else [*touched]
+    return store.records_of(sorted(feeds)) if feeds else []

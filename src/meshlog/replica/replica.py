@@ -37,6 +37,7 @@ from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import Run
 from meshlog.sync.policy import Policy
+from meshlog.views.fold import Told
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces
 
@@ -151,8 +152,8 @@ class Replica:
         # a value from a clock ahead of ours may have come before we believed its stamp
         ledger.clock = max([ledger.clock, *map(self._latest_seen, named)])
         with self.store.transaction():
-            events, touched = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
-            self._refold(ledger, touched, [(event.id, event.feed) for event in events])
+            events, told = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
+            self._refold(ledger, told, [(event.id, event.feed) for event in events])
         self._ledger = ledger
         return events
 
@@ -204,7 +205,7 @@ class Replica:
         ledger = self._ledger.copy()
         with self.store.transaction():
             event = self._say(ledger, kind, payload, now_ms)
-            self._refold(ledger, ())
+            self._refold(ledger)
         self._ledger = ledger
         self._follow_keys()
         return event
@@ -246,7 +247,7 @@ class Replica:
             self._say(ledger, "member.rotate", payload, now_ms)
             pen.sign_cuts(self.store, ledger, self.identity, self.control_feed)
             seats.hand_over(self.store, heir, admission)
-            self._refold(ledger, ())
+            self._refold(ledger)
         self._ledger = ledger
 
     def invite(self, role: Role, expires_s: int = 0, uses: int = 0) -> Invite:
@@ -349,14 +350,19 @@ class Replica:
         return record.latest if record else ZERO
 
     def _refold(
-        self, ledger: Ledger, touched: Iterable[str], arrived: Iterable[tuple[bytes, FeedKey]] = ()
+        self,
+        ledger: Ledger,
+        told: Sequence[Told] = (),
+        arrived: Iterable[tuple[bytes, FeedKey]] = (),
+        stale: Iterable[str] = (),
     ) -> None:
         """Bring the view up to date with what ``ledger`` has and ours has not yet."""
-        stale = stale_records(self.store, self._ledger, ledger, touched, arrived)
+        stale = [*stale, *stale_records(self.store, self._ledger, ledger, arrived)]
         standings = ledger.standings(self.store)
-        self.view.applied(stale, standings)
+        self.view.applied(told, stale, standings)
         if ledger.decrees.fixes != self._ledger.decrees.fixes:
-            ledger.clock = max(ledger.clock, self.view.latest(stale, standings))
+            records = [*(item.change.record_id for item in told), *stale]
+            ledger.clock = max(ledger.clock, self.view.latest(records, standings))
 
     def _check_may_write(self) -> None:
         member = self._ledger.roster.members.get(self.identity.author)
@@ -379,7 +385,7 @@ class Replica:
             if self._life is not None:  # a copy: what it wrote last may wait for a signature
                 self._sign_tails(ledger)
             life = self._write_life(ledger, now_ms)
-            self._refold(ledger, ())
+            self._refold(ledger)
         self._ledger, self._life = ledger, life
 
     def _write_life(self, ledger: Ledger, now_ms: int) -> int:
@@ -479,7 +485,7 @@ class Replica:
         if released:
             with self.store.transaction():
                 standings = ledger.standings(self.store)
-                self.view.applied(released, standings)
+                self.view.refold(released, standings)
                 ledger.clock = max(ledger.clock, self.view.latest(released, standings))
                 ledger.save(self.store)
         self._ledger = ledger
@@ -518,8 +524,9 @@ class Replica:
             feed = FeedKey(author, FeedKind.CONTROL, life)
             items = [(FIX_KIND, fix_payload(*fix)) for fix in fixes]
             pen.write(self.store, ledger, feed, self.dataset, items, now_ms)
-            touched = self.store.touched_between(ledger.horizon_ms, horizon_ms)
-            self._refold(ledger, touched + self.store.records_of(ledger.fixed_feeds()))
+            stale = self.store.touched_between(ledger.horizon_ms, horizon_ms)
+            stale += self.store.records_of(ledger.fixed_feeds())
+            self._refold(ledger, stale=stale)
             ledger.save(self.store)
         was_ms = self._ledger.clock.wall_ms
         self._ledger, self._life = ledger, life
@@ -552,7 +559,7 @@ class Replica:
             events, _ = pen.write(
                 self.store, ledger, self.control_feed, self.dataset, [item], now_ms
             )
-            self._refold(ledger, ())
+            self._refold(ledger)
             ledger.save(self.store)
         self._ledger = ledger
         return events[0]
@@ -657,12 +664,12 @@ class Replica:
             with self.store.transaction():
                 take_in(batch, self.store, ledger, self.dataset, now_ms)
                 if batch.events:
-                    self._refold(ledger, batch.touched, batch.arrived)
+                    self._refold(ledger, batch.told, batch.arrived)
                     ledger.save(self.store)
                 after = [ledger.frontier.get(feed, ()) for feed in self._own_feeds]
                 if own != after or self._is_sealed(ledger):
                     life = self._write_life(ledger, now_ms)
-                    self._refold(ledger, ())
+                    self._refold(ledger)
         except StoreError as error:
             self.trouble = str(error)
             return self._too_busy(segments)

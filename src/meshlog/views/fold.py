@@ -107,6 +107,15 @@ class Told(NamedTuple):
         return Origin(feed.author, feed.incarnation, self.event.seq, self.event.stamp)
 
 
+def told_by(events: Iterable[Event]) -> list[Told]:
+    """Return what events do to records, in their order; those that do nothing are left out.
+
+    Cost: one decoding each.
+    """
+    changes = ((event, read_change(event)) for event in events)
+    return [Told(event, change) for event, change in changes if isinstance(change, Change)]
+
+
 def fold_record(record_id: str, events: Iterable[Event], lineage: Lineage | None = None) -> Record:
     """Return the record that counted events make; the same for any order of ``events``.
 
@@ -119,11 +128,7 @@ def fold_record(record_id: str, events: Iterable[Event], lineage: Lineage | None
     Cost: O(n log n); in a forked feed also the events between the record's first and last.
     """
     events = list(events)
-    told = []
-    for event in events:
-        change = read_change(event)
-        if isinstance(change, Change) and change.record_id == record_id:
-            told.append(Told(event, change))
+    told = [item for item in told_by(events) if item.change.record_id == record_id]
     return fold_told(record_id, told, HeldEvents(events) if lineage is None else lineage)
 
 

@@ -14,7 +14,7 @@ from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
 from meshlog.ports import EventLog, LogIndex, RecordTable
 from meshlog.views.changes import record_of
-from meshlog.views.fold import fold_record
+from meshlog.views.fold import Told, fold_record
 from meshlog.views.records import Record, decode, encode
 from meshlog.views.standing import Standings
 
@@ -80,16 +80,21 @@ class LiveView:
         """Serve the rows of ``store``, which stays the caller's."""
         self._store = store
 
-    def applied(self, record_ids: Iterable[str], standings: Standings) -> None:
-        """Bring the rows of these records up to date with the log.
+    def applied(self, new: Iterable[Told], stale: Iterable[str], standings: Standings) -> None:
+        """Bring the rows up to date with the log.
 
         Args:
-            record_ids: Records that the events just added touch, or whose events stand
-                otherwise now; repeats are harmless.
+            new: The events just added that touch a record, in the order in which they were;
+                with the stamps that they carry.
+            stale: Records whose events stand otherwise now; repeats are harmless.
             standings: What counts, by all that is held now.
 
         Cost: O(events of these records).
         """
+        self.refold([*(item.change.record_id for item in new), *stale], standings)
+
+    def refold(self, record_ids: Iterable[str], standings: Standings) -> None:
+        """Make the rows of these records anew. Cost: O(events of these records)."""
         lineage = StoreLineage(self._store)
         for record_id in dict.fromkeys(record_ids):
             record = self._fold(record_id, standings, lineage)
@@ -116,7 +121,7 @@ class LiveView:
         """
         if standings.horizon_ms > from_ms:
             touched = self._store.touched_between(from_ms, standings.horizon_ms)
-            self.applied(touched, standings)
+            self.refold(touched, standings)
 
     def get(self, record_id: str) -> Record | None:
         """Return a record, hidden ones included; None where no counted event touches it."""
@@ -134,7 +139,7 @@ class LiveView:
         known = set(touched)
         for row in [row for row in self._store.records() if row.record_id not in known]:
             self._store.drop_record(row.record_id)
-        self.applied(touched, standings)
+        self.refold(touched, standings)
 
     def check(self, standings: Standings) -> list[str]:
         """Return what is wrong with the rows, one sentence each; empty when nothing is.

@@ -11,8 +11,7 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.lives import fold_quarantine
 from meshlog.core.roster import fold
 from meshlog.core.seniority import fold_decrees
-from meshlog.views.changes import Change, read_change
-from meshlog.views.fold import HeldEvents, Lineage, Told, fold_told
+from meshlog.views.fold import HeldEvents, Lineage, Told, fold_told, told_by
 from meshlog.views.standing import Standings
 
 
@@ -64,9 +63,7 @@ def materialize(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
 
 def _records(counted: Iterable[Event], lineage: Lineage) -> dict[str, dict[str, Any]]:
     touched: dict[str, list[Told]] = defaultdict(list)
-    for event in counted:
-        change = read_change(event)
-        if isinstance(change, Change):
-            touched[change.record_id].append(Told(event, change))
+    for item in told_by(counted):
+        touched[item.change.record_id].append(item)
     records = (fold_told(record_id, touched[record_id], lineage) for record_id in sorted(touched))
     return {record.record_id: record.public() for record in records if record.visible}
