@@ -50,6 +50,13 @@ def test_nothing_is_written_with_a_wrong_clock_unless_one_insists(base: Device, 
     assert json.loads(wrong.ok("view", "--json"))["W-1"]["fields"]["depth_m"] == 31
 
 
+def test_the_key_is_rotated_with_a_wrong_clock_if_one_insists(base: Device):
+    wrong = Wrong(base, -100 * YEAR_S)
+
+    assert "--anyway" in wrong("rotate-key").err
+    assert "2nd key" in wrong.ok("rotate-key", "--anyway")
+
+
 def test_a_dataset_is_neither_founded_nor_joined_in_1970(base: Device, empty: Device):
     invite = base.ok("invite")
     wrong = Wrong(empty, -100 * YEAR_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,21 @@ def test_a_rotation_that_never_began_leaves_the_old_keys(team: Device) -> None:
 
     assert Path(f"{team.data}.identity").read_bytes() == before
     assert not Path(f"{team.data}.identity.next").exists()
+
+
+def test_a_copy_of_the_old_keys_is_told_where_the_device_goes_on(
+    base: Device, team: Device, tmp_path: Path
+) -> None:
+    shutil.copytree(team.home, tmp_path / "old card")
+    old = Device(tmp_path / "old card")
+    team.ok("rotate")
+    team.ok("set", "W-9", "depth_m", "10")
+    carry(team, old)
+    new = json.loads(team.ok("status", "--json"))["author"]
+
+    said = old("doctor")
+
+    assert said.code == 1
+    assert f"goes on as <{new[:8]}>" in said.out
+    assert "this device is one of them" in team("doctor").out
+    assert "2, and this device is one of them" in team("doctor").out, "not the old keys"

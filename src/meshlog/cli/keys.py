@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from meshlog.cli.command import Place, command, json_option, store_options
+from meshlog.cli.command import Place, command, json_option, writing_options
 from meshlog.cli.output import say, say_json
 from meshlog.cli.session import writing
 
 
 @command("rotate-key", example="meshlog rotate-key")
 @json_option("Print how many keys the dataset has had as JSON.")
-@store_options
+@writing_options
 def rotate_key_command(place: Place, *, as_json: bool) -> None:
     """Give the dataset a new key. Founders and coordinators can.
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import AuthorId
+from meshlog.core.roster import label
 from meshlog.errors import MeshlogError
 from meshlog.replica.ledger import Ledger
+from meshlog.replica.membership import member_count
 from meshlog.store import SqliteStore
 from meshlog.store.instance import FileGuard
 from meshlog.tools.checkup import Finding, bad, ok, warn
@@ -78,8 +80,27 @@ def _roster(store: SqliteStore, dataset: DatasetId) -> Iterator[Finding]:
     elif own not in roster.members:
         advice = "ask for a new invite, and join again in a new store"
         yield bad("members", "this device is no member", advice)
+    elif gone := _gone(ledger, own):
+        yield bad("members", *gone)
     else:
-        yield ok("members", f"{len(roster.members):,}, and this device is one of them")
+        yield ok("members", f"{member_count(ledger):,}, and this device is one of them")
+
+
+def _gone(ledger: Ledger, own: AuthorId) -> tuple[str, str] | None:
+    """Return why this device is a member no more, and what to do; None where it is one."""
+    removals = ledger.decrees.removals.get(own, ())
+    heirs = [removal.successor for removal in removals if removal.successor is not None]
+    if heirs:
+        return (
+            f"this device has handed its seat over: it goes on as <{heirs[-1].hex()[:8]}>",
+            "use the store and the identity of the new keys; these write nothing that counts",
+        )
+    if removals:
+        by = label(ledger.roster, removals[-1].by)
+        return f"this device was revoked by {by}", "ask for a new invite, and join in a new store"
+    if why := ledger.decrees.lapsed.get(own):
+        return f"what this device writes does not count: {why}", "ask for a new invite"
+    return None
 
 
 def latest_ms(path: Path) -> int:
