@@ -30,6 +30,7 @@ READING = [
     "forms",
     "view",
     "conflicts",
+    "watch",
     "history",
     "log",
     "status",

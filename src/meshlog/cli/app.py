@@ -36,6 +36,7 @@ _COMMANDS = {
     "forms": "forms",
     "view": "read",
     "conflicts": "conflicts",
+    "watch": "watch",
     "history": "trace",
     "log": "trace",
     "status": "status",

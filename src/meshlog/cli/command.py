@@ -47,14 +47,21 @@ class Command(click.Command):
 
 
 class Family(click.Group):
-    """A command that has commands of its own; its help ends with an example, too."""
+    """A command that has commands of its own; its help ends with an example, too.
 
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+    ``usual`` names the one that is meant where the first word names none.
+    """
+
+    def __init__(self, *args: Any, example: str = "", usual: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._example = example
+        self._usual = usual
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Ask in one sentence which of its commands is meant, where none is named."""
+        own = {*self.list_commands(ctx), *ctx.help_option_names}
+        if self._usual and (not args or args[0] not in own):
+            args = [self._usual, *args]
         if not args and not self.invoke_without_command:
             words = ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"say which: {words}", ctx)
@@ -77,9 +84,9 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], Comman
     return click.command(name, cls=Command, example=example, context_settings=CONTEXT)
 
 
-def family(name: str, *, example: str) -> Callable[[Callable[..., Any]], Family]:
-    """Make a command that has commands of its own; see ``command``."""
-    return click.group(name, cls=Family, example=example, context_settings=CONTEXT)
+def family(name: str, *, example: str, usual: str = "") -> Callable[[Callable[..., Any]], Family]:
+    """Make a command that has commands of its own; see ``command`` and ``Family``."""
+    return click.group(name, cls=Family, example=example, usual=usual, context_settings=CONTEXT)
 
 
 class Place(NamedTuple):

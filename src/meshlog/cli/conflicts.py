@@ -1,76 +1,195 @@
-"""conflicts: values that were written while nobody had seen the other."""
+"""conflicts: values that were written while nobody had seen the other, and how to settle them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
 from typing import Any
 
 import click
 
-from meshlog.cli.command import TEXT, Place, command, json_option, store_options
-from meshlog.cli.output import count, named, say, say_json, show_table, shown
+from meshlog.cli.command import (
+    TEXT,
+    Place,
+    command,
+    family,
+    json_option,
+    store_options,
+    writing_options,
+)
+from meshlog.cli.output import count, hint, named, say, say_json, show_table, shown
 from meshlog.cli.read import find, who_and_when
+from meshlog.cli.session import writing
 from meshlog.cli.stores import Reading, reading
-from meshlog.core.codec import plain
-from meshlog.views.records import Record, Write, decode
+from meshlog.cli.values import checked
+from meshlog.core.codec import encode_cbor, plain
+from meshlog.errors import InputError
+from meshlog.tools.cells import value_of
+from meshlog.views.live import conflicts
+from meshlog.views.records import Conflict, Write
 
 
-@command("conflicts", example="meshlog conflicts\nmeshlog set W-7 depth_m 33")
+@family(
+    "conflicts",
+    usual="show",
+    example="""
+        meshlog conflicts
+        meshlog conflicts W-7
+        meshlog conflicts resolve W-7 depth_m 33
+    """,
+)
+def conflicts_command() -> None:
+    """Show and settle values that were written at the same time.
+
+    They were written by people who had not seen each other's: one is shown, the others stay
+    beside it, the same way on every device, until somebody settles it.
+    """
+
+
+@command("show", example="meshlog conflicts show W-7")
 @click.argument("record", required=False, type=TEXT)
 @json_option("Print everything as JSON.")
 @store_options
-def conflicts_command(place: Place, record: str | None, as_json: bool) -> None:
-    """Show values that were written at the same time.
-
-    They were written by people who had not seen each other's: one is shown, the others stay
-    beside it. Settle a conflict by writing the field.
-    """
+def show_command(place: Place, record: str | None, as_json: bool) -> None:
+    """Show the conflicts of all records, or of one."""
     with reading(place) as read:
         if record is not None:
-            records = [find(read, record)]
-        else:
-            records = [decode(row) for row in read.store.records() if row.conflicts and row.visible]
-        found = [
-            (one, name, one.fields[name][0], losers)
-            for one in records
-            for name, losers in one.conflicts().items()
-        ]
+            find(read, record)
+        found = conflicts(read.store, record)
         if as_json:
-            say_json([_conflict(read, *item) for item in found])
-            return
-        if not found:
+            say_json([_conflict(read, one) for one in found])
+        elif found:
+            _show(read, found)
+            say()
+            say(f"{count(len(found), 'field')} in conflict. Settle one:"
+                " meshlog conflicts resolve RECORD FIELD VALUE")  # fmt: skip
+        else:
             say("No conflicts.")
-            return
-        rows = []
-        for one, name, winner, losers in found:
-            rows.append(
-                [
-                    shown(one.record_id),
-                    shown(name),
-                    shown(winner.value),
-                    "shown",
-                    *who_and_when(read, winner),
-                ]
-            )
-            rows += [
-                ["", "", shown(loser.value), "beside", *who_and_when(read, loser)]
-                for loser in losers
-            ]
-        show_table(["record", "field", "value", "", "by", "when"], rows)
-        say()
-        say(f"{count(len(found), 'field')} in conflict. Settle one by writing it:"
-            " meshlog set RECORD FIELD VALUE")  # fmt: skip
 
 
-def _conflict(
-    read: Reading, record: Record, name: str, winner: Write, losers: Iterable[Write]
-) -> dict[str, Any]:
+@command(
+    "resolve",
+    example="""
+        meshlog conflicts resolve W-7 depth_m 33
+        meshlog conflicts resolve W-7 depth_m --take team_a
+        meshlog conflicts resolve W-7 depth_m
+    """,
+)
+@click.argument("record", type=TEXT)
+@click.argument("field", type=TEXT)
+@click.argument("value", required=False, type=TEXT)
+@click.option("--take", type=TEXT, metavar="NAME", help="Take the value that this author wrote.")
+@click.option("--text", "as_text", is_flag=True, help="Keep the value as text: 12 stays '12'.")
+@json_option("Print what was written as JSON.")
+@writing_options
+def resolve_command(
+    place: Place,
+    record: str,
+    field: str,
+    value: str | None,
+    take: str | None,
+    as_text: bool,
+    as_json: bool,
+) -> None:
+    """Settle a conflict: with a value, with that of an author, or as you choose.
+
+    This is a write like any other. It replaces the values that it shows you, and those alone:
+    one that was written meanwhile, and is not here yet, will be in conflict with yours.
+    """
+    if value is not None and take is not None:
+        raise InputError("give a VALUE or --take NAME, not both")
+    with reading(place) as read:
+        conflict = _named(read, record, field)
+        if value is not None:
+            chosen: object = value if as_text else value_of(value)
+        else:
+            chosen = _taken(read, conflict, take) if take is not None else _asked(read, conflict)
+        told = _conflict(read, conflict)
+    kind, payload = checked("field.set", conflict.resolution(chosen))
+    with writing(place) as writer:
+        [(event_id, seq)] = writer.emit([(kind, payload)])
+        after = writer.record(record)
+    remaining = after.conflicts().get(field, ()) if after else ()
+    if as_json:
+        say_json({"event": event_id, "seq": seq, "value": plain(chosen), "settled": told})
+        return
+    say(f"{shown(record)}: {shown(field)} = {shown(chosen)}")
+    if remaining:
+        hint(f"{count(len(remaining), 'value')} came meanwhile: see `meshlog conflicts {record}`")
+
+
+def _named(read: Reading, record: str, field: str) -> Conflict:
+    """Return the conflict on a field.
+
+    Raises:
+        InputError: There is none; the message says what there is.
+    """
+    found = find(read, record)
+    for conflict in found.disputed():
+        if conflict.field == field:
+            if not found.visible:
+                break
+            return conflict
+    known = [conflict.field for conflict in found.disputed()] if found.visible else []
+    more = (
+        f"in conflict: {', '.join(map(shown, known))}" if known else "write it with `meshlog set`"
+    )
+    raise InputError(f"{field!r} of record {record!r} is not in conflict: {more}")
+
+
+def _taken(read: Reading, conflict: Conflict, name: str) -> object:
+    """Return the value of the author with a name.
+
+    Raises:
+        InputError: Nobody of that name wrote one, or several did.
+    """
+    writes = [w for w in conflict.writes if named(read.roster, w.origin.author) == name]
+    values = {encode_cbor(write.value): write.value for write in writes}
+    if len(values) == 1:
+        return values.popitem()[1]
+    if values:
+        raise InputError(f"{name!r} wrote {len(values)} of the values: give the VALUE itself")
+    names = dict.fromkeys(named(read.roster, write.origin.author) for write in conflict.writes)
+    raise InputError(f"{name!r} wrote none of the values, {', '.join(names)} did")
+
+
+def _asked(read: Reading, conflict: Conflict) -> object:
+    """Let the person choose among the values.
+
+    Raises:
+        InputError: Nobody sits there.
+    """
+    writes = (conflict.shown, *conflict.beside)
+    if not sys.stdin.isatty():
+        raise InputError("say what it is: give a VALUE, or --take NAME")
+    rows = [
+        [str(number), shown(write.value), *who_and_when(read, write)]
+        for number, write in enumerate(writes, 1)
+    ]
+    show_table(["", "value", "by", "when"], rows)
+    number = click.prompt("Which one", type=click.IntRange(1, len(writes)))
+    return writes[number - 1].value
+
+
+def _show(read: Reading, found: list[Conflict]) -> None:
+    rows = []
+    for one in found:
+        where = [shown(one.record_id), shown(one.field)]
+        rows.append([*where, shown(one.shown.value), "shown", *who_and_when(read, one.shown)])
+        rows += [
+            ["", "", shown(write.value), "beside", *who_and_when(read, write)]
+            for write in one.beside
+        ]
+    show_table(["record", "field", "value", "", "by", "when"], rows)
+
+
+def _conflict(read: Reading, conflict: Conflict) -> dict[str, Any]:
+    record = read.view.get(conflict.record_id)
     return {
-        "record_id": record.record_id,
-        "form": record.form,
-        "field": name,
-        "shown": _told(read, winner),
-        "beside": [_told(read, loser) for loser in losers],
+        "record_id": conflict.record_id,
+        "form": record.form if record else "",
+        "field": conflict.field,
+        "shown": _told(read, conflict.shown),
+        "beside": [_told(read, write) for write in conflict.beside],
     }
 
 
@@ -84,3 +203,7 @@ def _told(read: Reading, write: Write) -> dict[str, Any]:
         "feed": origin.ref.feed.hex(),
         "seq": origin.seq,
     }
+
+
+for _one in (show_command, resolve_command):
+    conflicts_command.add_command(_one)

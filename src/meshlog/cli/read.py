@@ -22,8 +22,10 @@ from meshlog.cli.output import (
     when,
 )
 from meshlog.cli.stores import Reading, reading
-from meshlog.core.hlc import Stamp
+from meshlog.cli.times import time_ms
+from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.errors import InputError
+from meshlog.views.asof import record_as_of, records_as_of
 from meshlog.views.records import Record, Write, decode
 
 COLUMN_WIDTH_MAX = 20
@@ -37,18 +39,29 @@ CONFLICT_MARK = " *"
     example="""
         meshlog view --form water_point
         meshlog view W-7
+        meshlog view W-7 --as-of "2026-11-25 18:00"
         meshlog view --json > records.json
     """,
 )
 @click.argument("record", required=False, type=TEXT)
 @click.option("--form", type=TEXT, metavar="FORM", help="Only records of this form.")
+@click.option(
+    "--as-of", type=TEXT, metavar="TIME",
+    help="As what was written until then makes them: 2026-05-01, '2026-05-01 14:30', 3d (ago).",
+)  # fmt: skip
 @json_option("Print everything as JSON.")
 @store_options
-def view_command(place: Place, record: str | None, form: str | None, as_json: bool) -> None:
-    """Show the records, or one with who wrote what."""
+def view_command(
+    place: Place, record: str | None, form: str | None, as_of: str | None, as_json: bool
+) -> None:
+    """Show the records, or one with who wrote what.
+
+    With --as-of, by the stamps of the events: also what this device did not hold by then.
+    """
     with reading(place) as read:
+        until = None if as_of is None else _last_stamp(as_of)
         if record is not None:
-            found = find(read, record)
+            found = find(read, record) if until is None else _found_as_of(read, record, until)
             if not found.visible:
                 raise InputError(f"record {record!r} is deleted: see `meshlog history {record}`")
             if as_json:
@@ -56,13 +69,37 @@ def view_command(place: Place, record: str | None, form: str | None, as_json: bo
             else:
                 _show_record(read, found)
             return
-        records = [decode(row) for row in read.store.records(form) if row.visible]
+        if until is None:
+            records = [decode(row) for row in read.store.records(form) if row.visible]
+        else:
+            then = records_as_of(read.store, until, read.standings)
+            records = [one for one in then if form is None or one.form == form]
         if as_json:
             say_json({one.record_id: one.public() for one in records})
         elif not records:
             say(f"No records of form {shown(form)}." if form is not None else "No records yet.")
         else:
             _show_records(records)
+
+
+def _last_stamp(words: str) -> Stamp:
+    from meshlog.node.clock import wall_ms
+
+    until_ms = time_ms(words, wall_ms(), ahead=False)
+    return Stamp(min(max(until_ms, 0), WALL_MS_MAX), COUNTER_MAX)
+
+
+def _found_as_of(read: Reading, record_id: str, until: Stamp) -> Record:
+    """Return a record as it was.
+
+    Raises:
+        InputError: It was not there yet; or it never was.
+    """
+    found = record_as_of(read.store, record_id, until, read.standings)
+    if found is None:
+        find(read, record_id)
+        raise InputError(f"record {record_id!r} was not there yet: see `meshlog history`")
+    return found
 
 
 def find(read: Reading, record_id: str) -> Record:

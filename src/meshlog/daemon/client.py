@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from meshlog.core.clockfix import Shift
 from meshlog.core.codec import plain
+from meshlog.core.event import encode_body
 from meshlog.core.feed import FeedKey
 from meshlog.daemon.address import control_paths, is_private
 from meshlog.daemon.lines import LINE_SIZE_MAX, VERSION, LineReader, decode_line, encode_line
@@ -49,7 +49,7 @@ class ControlClient:
             StoreError: The node refused, and nothing was written; or it left before it
                 answered, and the message says that nobody knows.
         """
-        answer = self.ask("emit", items=[[kind, plain(payload)] for kind, payload in items])
+        answer = self.ask("emit", items=[encode_body(*item).hex() for item in items])
         return [(event[0], event[1]) for event in answer["events"]]
 
     def status(self) -> dict[str, Any]:
@@ -136,8 +136,12 @@ def connect(store: str | Path) -> ControlClient | None:
 
 
 def size_on_line(item: tuple[str, Mapping[str, Any]]) -> int:
-    """Return about how many bytes of a request one event takes."""
-    return len(json.dumps(item[1], default=str)) + len(item[0]) + 8
+    """Return how many bytes of a request one event takes.
+
+    Raises:
+        InputError: It cannot be carried.
+    """
+    return 2 * len(encode_body(*item)) + 3
 
 
 def _silent() -> StoreError:

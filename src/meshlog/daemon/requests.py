@@ -9,7 +9,7 @@ from typing import Any
 from meshlog.core.clockfix import Shift
 from meshlog.core.codec import Reader
 from meshlog.core.decrees import DECREE_KINDS
-from meshlog.core.event import read_body
+from meshlog.core.event import Content, read_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
@@ -45,17 +45,22 @@ def answer(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _emit(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Write ``items``, a list of [kind, payload]; answered when all of them are durable."""
+    """Write ``items``; answered when all of them are durable.
+
+    Each is [kind, payload], or, as JSON cannot say bytes, an event's body in hex.
+    """
     items = request.get("items")
     if not isinstance(items, list) or len(items) > ITEMS_MAX:
         raise InputError(f"items is a list of at most {ITEMS_MAX} events")
-    checked = []
+    checked: list[tuple[str, Mapping[str, Any]]] = []
     for item in items:
         match item:
             case [str() as kind, dict() as payload]:
                 checked.append((kind, payload))
+            case str() as body:
+                checked.append(_content(body))
             case _:
-                raise InputError("an item is [kind, payload]")
+                raise InputError("an item is [kind, payload], or the hex of a body")
     events = node.emit_many(checked)
     return {"events": [[event.id, event.seq, *event.hlc] for event in events]}
 
@@ -140,14 +145,26 @@ def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decree(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
     """Say who belongs no more, or again: ``payload`` is the event's body in hex, as made there."""
-    try:
-        content = read_body(bytes.fromhex(request.get("payload", "")))
-    except (ValueError, TypeError) as error:
-        raise InputError("a payload is the hex of a body") from error
-    if content is None or content.kind not in DECREE_KINDS:
+    content = _content(request.get("payload"))
+    if content.kind not in DECREE_KINDS:
         raise InputError("the node does not know this decree: update both")
     event = node.decree(content.kind, content.payload)
     return {"event": event.id.hex()}
+
+
+def _content(body: object) -> Content:
+    """Return what a body in hex says.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        content = read_body(bytes.fromhex(body)) if isinstance(body, str) else None
+    except ValueError:
+        content = None
+    if content is None:
+        raise InputError("a body is the hex of its bytes")
+    return content
 
 
 def new_invite(node: Node, role: object, expires_s: object, uses: object) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
 from meshlog.core.clockfix import Shift
 from meshlog.core.event import Event as CoreEvent
 from meshlog.core.feed import FeedKey
-from meshlog.core.hlc import observe
+from meshlog.core.hlc import check_stamp, observe
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.node.clock import HLC
@@ -23,11 +23,15 @@ from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
 from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import clock_status, node_status
+from meshlog.node.watching import follow
 from meshlog.ports import Links, Store, Transport
 from meshlog.sync.effects import Changed, Poke
 from meshlog.sync.holdings import Ingested
 from meshlog.sync.policy import Policy
-from meshlog.views.records import Record
+from meshlog.views.asof import records_as_of
+from meshlog.views.live import conflicts
+from meshlog.views.records import Conflict, Record
+from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, resumed
 
 
 class Node:
@@ -298,16 +302,79 @@ class Node:
 
     # ── reading ─────────────────────────────────────────────────────────────────────
 
-    def view(self) -> dict[str, dict[str, Any]]:
-        """Return every visible record, as ``materialize`` does. Cost: O(records)."""
+    def view(self, as_of: tuple[int, int] | None = None) -> dict[str, dict[str, Any]]:
+        """Return every visible record, as ``materialize`` does.
+
+        Args:
+            as_of: A stamp, (wall ms since 1970 UTC, counter), such as an event's ``hlc``: return
+                the records as the events up to it make them. None for now.
+
+        Cost: O(records); with a stamp, O(events).
+        """
         with self.lock:
-            self.replica.advance_horizon(self.now_ms())
-            return self.replica.view.snapshot()
+            replica = self.replica
+            replica.advance_horizon(self.now_ms())
+            if as_of is None:
+                return replica.view.snapshot()
+            standings = replica.ledger.standings(replica.store)
+            records = records_as_of(replica.store, check_stamp(as_of), standings)
+            return {record.record_id: record.public() for record in records}
 
     def record(self, record_id: str) -> Record | None:
         """Return one record, deleted ones included; None where nothing is known of it."""
         with self.lock:
             return self.replica.record(record_id)
+
+    def conflicts(self, record_id: str | None = None) -> list[Conflict]:
+        """Return the fields in conflict, by record id and field; of one record, or of all."""
+        with self.lock:
+            return conflicts(self.replica.store, record_id)
+
+    def resolve(self, conflict: Conflict, value: object) -> Event:
+        """Settle a conflict as it was seen: replace its values, and none that came meanwhile.
+
+        Args:
+            conflict: As ``conflicts`` returned it.
+            value: What the field is from now on; one of the values, or another.
+
+        Raises:
+            InputError: The value cannot be carried.
+            StoreError: The disk refused.
+        """
+        return self.emit("field.set", conflict.resolution(value))
+
+    def cursor(self) -> str:
+        """Return the cursor after which ``watch`` yields only what changes from now on."""
+        with self.lock:
+            return str(cursor_now(self.replica.store))
+
+    def watch(
+        self, cursor: str | None = None, *, form: str | None = None, wait_s: float | None = None
+    ) -> Iterator[ViewChange]:
+        """Yield what changes in the view, each change once, in order; wait for more.
+
+        A record that changes several times before it is read comes once, as it is then.
+
+        Args:
+            cursor: That of the last change that was dealt with, kept wherever the reader likes,
+                across restarts, too; None begins with all that there is. One from before this
+                store was restored from a backup, or from another, begins anew.
+            form: Only records of this form, and those that nothing counted touches any more.
+            wait_s: Seconds to wait for the next change before the end; 0 reads what there is,
+                None waits for ever.
+
+        Raises:
+            InputError: The cursor is none.
+        """
+        known = Cursor.parse(cursor) if cursor else None
+        with self.lock:
+            place, _ = resumed(self.replica.store, known)
+        return follow(place, lambda after: self._changes(after, form), wait_s)
+
+    def _changes(self, after: Cursor, form: str | None) -> tuple[list[ViewChange], Cursor]:
+        with self.lock:
+            self.replica.advance_horizon(self.now_ms())
+            return changes_after(self.replica.store, after, form)
 
     def frontier(self) -> dict[str, int]:
         """Return how many data events are held of each author, by its label."""

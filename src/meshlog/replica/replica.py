@@ -40,6 +40,7 @@ from meshlog.sync.policy import Policy
 from meshlog.views.fold import Told
 from meshlog.views.live import LiveView
 from meshlog.views.records import Record, with_replaces
+from meshlog.views.watch import ERA_KEY, ERA_SIZE
 
 _SEED_SIZE = 16
 NEWS_MAX = 16
@@ -385,6 +386,7 @@ class Replica:
             if self._life is not None:  # a copy: what it wrote last may wait for a signature
                 self._sign_tails(ledger)
             life = self._write_life(ledger, now_ms)
+            self.store.set_meta(ERA_KEY, life.to_bytes(ERA_SIZE, "big"))
             self._refold(ledger)
         self._ledger, self._life = ledger, life
 

@@ -15,7 +15,7 @@ from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
 from meshlog.ports import EventLog, LogIndex, RecordTable
 from meshlog.views.changes import record_of
 from meshlog.views.fold import Told, fold_record
-from meshlog.views.records import Record, decode, encode
+from meshlog.views.records import Conflict, Record, decode, encode
 from meshlog.views.standing import Standings
 
 
@@ -71,6 +71,24 @@ class StoreLineage:
         elif events:
             self._stamps[event.feed, seq] = events[0].stamp
         return events[0].stamp if events else ZERO
+
+
+def conflicts(store: RecordTable, record_id: str | None = None) -> list[Conflict]:
+    """Return the fields in conflict of visible records, by record id and field.
+
+    Args:
+        store: Read only.
+        record_id: Of this record alone; an unknown one has none.
+
+    Cost: O(records).
+    """
+    rows = store.records() if record_id is None else [store.get_record(record_id)]
+    return [
+        conflict
+        for row in rows
+        if row is not None and row.conflicts and row.visible
+        for conflict in decode(row).disputed()
+    ]
 
 
 class LiveView:

@@ -48,6 +48,43 @@ class Note(NamedTuple):
     origin: Origin
 
 
+class Conflict(NamedTuple):
+    """A field with live values that differ: nobody who wrote one had seen the others."""
+
+    record_id: str
+    field: str
+    writes: tuple[Write, ...]
+    """All live ones, equal ones included; the shown one first, then down the order."""
+
+    @property
+    def shown(self) -> Write:
+        """The write that the view shows."""
+        return self.writes[0]
+
+    @property
+    def beside(self) -> tuple[Write, ...]:
+        """Those that differ from the one shown, highest first; see ``Record.conflicts``."""
+        shown = encode_cbor(self.shown.value)
+        return tuple(write for write in self.writes[1:] if encode_cbor(write.value) != shown)
+
+    def resolution(self, value: object) -> Payload:
+        """Return the payload of the ``field.set`` that settles this conflict.
+
+        It replaces these values and no others: one that came meanwhile stays in conflict. Those
+        of the author's own feed are named, too, because a new life may begin before it is written.
+
+        Args:
+            value: What the field is from now on; one of the values, or another.
+        """
+        replaces = tuple(dict.fromkeys(write.origin.ref for write in self.writes))[:REFS_MAX]
+        return {
+            "record_id": self.record_id,
+            "field": self.field,
+            "value": value,
+            "replaces": replaces,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record, as the counted events make it."""
@@ -78,14 +115,16 @@ class Record:
         Two authors who wrote the same value agree: values are compared as encoded, so 1,
         1.0, True and "1" are four values.
         """
-        found = {}
-        for name, writes in self.fields.items():
-            if len(writes) > 1:
-                shown = encode_cbor(writes[0].value)
-                losers = tuple(w for w in writes[1:] if encode_cbor(w.value) != shown)
-                if losers:
-                    found[name] = losers
-        return found
+        return {conflict.field: conflict.beside for conflict in self.disputed()}
+
+    def disputed(self) -> list[Conflict]:
+        """Return the fields in conflict, sorted by name."""
+        found = (
+            Conflict(self.record_id, name, writes)
+            for name, writes in self.fields.items()
+            if len(writes) > 1
+        )
+        return [conflict for conflict in found if conflict.beside]
 
     def public(self) -> dict[str, Any]:
         """Return the record as people get it: the seed's keys, of dicts, lists and scalars.

@@ -1,0 +1,50 @@
+"""The records as they were: a fold of what counts now, up to a stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.views.fold import fold_record
+from meshlog.views.live import StoreLineage, ViewStore
+from meshlog.views.records import Record
+from meshlog.views.standing import Standings
+
+
+def record_as_of(
+    store: ViewStore, record_id: str, stamp: Stamp, standings: Standings
+) -> Record | None:
+    """Return a record as the events up to ``stamp`` make it, hidden ones included.
+
+    Args:
+        store: Read only.
+        record_id: A record.
+        stamp: The last stamp that counts, inclusive; of an event whose clock was fixed, the
+            fixed one is compared.
+        standings: What counts by all that is known now: who was revoked since wrote nothing
+            then either, beyond its cut.
+
+    Returns:
+        None where nothing that counts had touched the record yet.
+
+    Cost: O(events of the record).
+    """
+    counted = [
+        placed
+        for event in store.touching(record_id, WALL_MS_MAX)
+        if standings.counts(event)
+        for placed in [standings.placed(event)]
+        if placed.stamp <= stamp
+    ]
+    return fold_record(record_id, counted, StoreLineage(store)) if counted else None
+
+
+def records_as_of(store: ViewStore, stamp: Stamp, standings: Standings) -> Iterator[Record]:
+    """Yield every visible record as it was at ``stamp``, by id. See ``record_as_of``.
+
+    Cost: O(events).
+    """
+    for record_id in store.touched_between(-1, WALL_MS_MAX):
+        record = record_as_of(store, record_id, stamp, standings)
+        if record is not None and record.visible:
+            yield record

@@ -1,0 +1,109 @@
+"""What changed in the view since a reader last looked: each record once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from meshlog.errors import InputError
+from meshlog.ports import Meta, RecordTable
+from meshlog.views.records import decode
+
+ERA_KEY = "changes"
+"""Meta key of the era that change numbers belong to: the life that began when the store was made,
+copied or restored, because two copies of one store number different changes alike."""
+
+ERA_SIZE = 4
+
+CHUNK_CHANGES = 256
+"""Changes read at once: a choice."""
+
+
+class Cursor(NamedTuple):
+    """How far a reader has come; as text it is kept wherever the reader likes."""
+
+    era: bytes
+    number: int
+    """Of the last change that was read."""
+
+    def __str__(self) -> str:
+        """Return the text that ``parse`` reads."""
+        return f"{self.era.hex()}-{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read a cursor's text.
+
+        Raises:
+            InputError: It is none.
+        """
+        era, _, number = text.strip().partition("-")
+        try:
+            found = cls(bytes.fromhex(era), int(number))
+        except ValueError:
+            found = cls(b"", -1)
+        if str(found) != text.strip() or len(found.era) != ERA_SIZE or found.number < 0:
+            raise InputError(f"{text[:40]!r} is no cursor: give one that a change came with")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """A record that is not as it was."""
+
+    cursor: str
+    """Give it to go on after this change."""
+    record_id: str
+    record: dict[str, Any] | None
+    """As the view shows it now (see ``Record.public``); None where it is deleted, or where
+    nothing that counts touches it any more."""
+
+
+class WatchedStore(RecordTable, Meta, Protocol):
+    """What a watch needs of a store."""
+
+
+def cursor_now(store: WatchedStore) -> Cursor:
+    """Return the cursor after which only changes come that are not made yet."""
+    return Cursor(_era(store), store.last_change())
+
+
+def resumed(store: WatchedStore, cursor: Cursor | None) -> tuple[Cursor, bool]:
+    """Return where a reader goes on that came to ``cursor``, and whether that is where it was.
+
+    It is not where the cursor comes from another store, or from this one before it was restored
+    from a backup: nobody knows then what the reader has seen, and all of it is told again.
+    """
+    start = Cursor(_era(store), 0)
+    if cursor is None:
+        return start, True
+    known = cursor.era == start.era and 0 <= cursor.number <= store.last_change()
+    return (cursor, True) if known else (start, False)
+
+
+def changes_after(
+    store: WatchedStore, cursor: Cursor, form: str | None = None
+) -> tuple[list[ViewChange], Cursor]:
+    """Return the next changes, lowest number first, and the cursor behind them.
+
+    A record that changed several times is there once, as it is now.
+
+    Args:
+        store: Read only.
+        cursor: Of this store's era: see ``resumed``.
+        form: Only records of this form, and those that have no row any more.
+
+    Returns:
+        At most ``CHUNK_CHANGES``; none, and the same cursor, where nothing is new.
+    """
+    found: list[ViewChange] = []
+    for number, record_id, row in store.changes(cursor.number, CHUNK_CHANGES):
+        cursor = cursor._replace(number=number)
+        if row is None or form is None or row.form == form:
+            record = decode(row).public() if row is not None and row.visible else None
+            found.append(ViewChange(str(cursor), record_id, record))
+    return found, cursor
+
+
+def _era(store: WatchedStore) -> bytes:
+    return store.get_meta(ERA_KEY) or bytes(ERA_SIZE)
