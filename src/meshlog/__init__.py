@@ -14,6 +14,7 @@ from meshlog.errors import (
     InputError,
     MalformedError,
     MeshlogError,
+    ReducerError,
     StoreBusyError,
     StoreError,
     TransportError,
@@ -21,6 +22,7 @@ from meshlog.errors import (
 from meshlog.node import HLC, Event, FeedStore, Node, materialize
 from meshlog.ports import Transport
 from meshlog.sim.network import SimNetwork, SimTransport
+from meshlog.views.reducer import Reducer, SkipEvent
 
 if TYPE_CHECKING:
     from meshlog.node.rns import RNSTransport
@@ -37,8 +39,11 @@ __all__ = [
     "MeshlogError",
     "Node",
     "RNSTransport",
+    "Reducer",
+    "ReducerError",
     "SimNetwork",
     "SimTransport",
+    "SkipEvent",
     "StoreBusyError",
     "StoreError",
     "Transport",

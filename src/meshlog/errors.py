@@ -40,6 +40,19 @@ class StoreBusyError(StoreError):
         self.holder_pid = holder_pid
 
 
+class ReducerError(MeshlogError):
+    """A reducer of the caller's raised; what it had done since the last look is undone."""
+
+    def __init__(self, name: str, event_id: bytes, cause: Exception) -> None:
+        """Name the reducer and the event that it raised on."""
+        super().__init__(
+            f"reducer {name!r} failed on event {event_id.hex()[:8]}"
+            f" ({type(cause).__name__}: {cause}): mend it, and raise its version"
+        )
+        self.name = name
+        self.event_id = event_id
+
+
 class IdentityError(MeshlogError):
     """An identity file or a key cannot be trusted: torn, flipped, of small order."""
 

@@ -21,6 +21,7 @@ from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
+from meshlog.node.reducing import NodeReduction
 from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import clock_status, node_status
 from meshlog.node.watching import follow
@@ -31,6 +32,7 @@ from meshlog.sync.policy import Policy
 from meshlog.views.asof import records_as_of
 from meshlog.views.live import conflicts
 from meshlog.views.records import Conflict, Record
+from meshlog.views.reducer import Reducer
 from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, resumed
 
 
@@ -375,6 +377,17 @@ class Node:
         with self.lock:
             self.replica.advance_horizon(self.now_ms())
             return changes_after(self.replica.store, after, form)
+
+    def reduction(self, reducer: Reducer) -> NodeReduction:
+        """Return a view of one's own: what ``reducer`` makes of the events of its kinds.
+
+        Nothing is done before its ``state`` is asked for. What it comes to is kept in the store
+        under its name and version, so that the next start goes on from there.
+
+        Raises:
+            InputError: It is no reducer.
+        """
+        return NodeReduction(self.replica, self.lock, reducer)
 
     def frontier(self) -> dict[str, int]:
         """Return how many data events are held of each author, by its label."""

@@ -27,6 +27,11 @@ def tally(position: int, delay_ms: int, record: int | None) -> int:
     return zlib.crc32(_PLACE.pack(position, delay_ms, _NO_RECORD if record is None else record))
 
 
+def crc_of_row(*values: object) -> int:
+    """Return the checksum of a row of whole numbers, texts and bytes, 32 bits."""
+    return zlib.crc32(repr(values).encode())
+
+
 def tally_bytes(tally: int) -> bytes:
     """Return a tally as meta keeps it, 8 bytes; empty for that of no events."""
     return tally.to_bytes(8, "big", signed=True) if tally else b""
@@ -48,6 +53,7 @@ class _Tally:
 
 
 def teach(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions ``crc_of`` and ``tally_of``."""
+    """Give a connection the functions ``crc_of``, ``crc_of_row`` and ``tally_of``."""
     connection.create_function("crc_of", 2, crc_of, deterministic=True)
+    connection.create_function("crc_of_row", -1, crc_of_row, deterministic=True)
     connection.create_aggregate("tally_of", 3, _Tally)  # type: ignore[arg-type] # says one argument

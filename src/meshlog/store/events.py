@@ -92,6 +92,18 @@ class EventTable:
             yield from map(self._arrival, rows)
             after_position = rows[-1][0]
 
+    def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
+        """See EventLog.arrivals. One look-up for each stretch of neighbours."""
+        found: list[Arrival] = []
+        first = last = -1
+        for position in positions:
+            if position != last + 1 or last < 0:
+                if last >= 0:
+                    found += self._between(first, last)
+                first = position
+            last = position
+        return found + self._between(first, last) if last >= 0 else found
+
     # ── LogIndex ──
 
     def heads(self) -> dict[FeedKey, tuple[Head, ...]]:

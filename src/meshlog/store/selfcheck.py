@@ -23,6 +23,14 @@ _ASTRAY = {
     "a run of no event": """
         SELECT count(*) FROM run LEFT JOIN event USING (position) WHERE event.position IS NULL
     """,
+    "a damaged row of a reducer of yours (raise its version, and it is made again)": """
+        SELECT (SELECT count(*) FROM reduction
+                WHERE crc <> crc_of_row(name, version, position, judgement, horizon_ms))
+             + (SELECT count(*) FROM reduction_entry
+                WHERE crc <> crc_of_row(stamp, position, counts, why))
+             + (SELECT count(*) FROM checkpoint JOIN reduction USING (reduction)
+                WHERE checkpoint.crc <> crc_of(name, state))
+    """,
     "a feed without events": """
         SELECT count(*) FROM feed WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.feed = feed.feed)
     """,

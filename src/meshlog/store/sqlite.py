@@ -11,13 +11,14 @@ from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.instance import FileGuard, Guard, Instance
 from meshlog.store.meta import MetaValues, read_meta, write_meta
 from meshlog.store.records import RecordRows
+from meshlog.store.reductions import ReductionRows
 from meshlog.store.selfcheck import check_file
 
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
 
 
-class SqliteStore(EventTable, RecordRows, MetaValues):
+class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
     """A replica in one SQLite file (WAL, synchronous=FULL), or in memory.
 
     Every write belongs into a ``transaction``. Use it from one thread at a time.

@@ -1,0 +1,283 @@
+"""A reducer's state equals the fold of what counts, in total order, however events arrive."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKind
+from meshlog.errors import InputError, ReducerError
+from meshlog.ports import LogEntry
+from meshlog.replica.ledger import Ledger
+from meshlog.store.sqlite import SqliteStore
+from meshlog.views import reduction as module
+from meshlog.views.changes import record_of
+from meshlog.views.reducer import SkipEvent
+from meshlog.views.reduction import Reduction
+from meshlog.views.standing import Standings
+from tests.views.test_standing import arrive, stories
+from tests.views.world import ANN, BOB, Pen, arrivals, rules, take
+
+FAR_MS = 2**47 - 1
+NO_CHANGE = b"the same control events"
+
+
+class Order:
+    """Remembers every event that it took, so that any other order is another state."""
+
+    name, version, kinds = "order", 1, ("field.set", "note.add")
+
+    def initial(self) -> Any:
+        return {"ids": []}
+
+    def apply(self, state: Any, event: Event) -> Any:
+        if event.payload.get("value") == "1":
+            raise SkipEvent("a one in quotes")
+        state["ids"].append(event.id)
+        return state
+
+
+class Counter(Order):
+    """Counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def apply(self, state: Any, event: Event) -> Any:
+        self.asked += 1
+        return super().apply(state, event)
+
+
+def expected(events: list[Event], standings: Standings) -> dict[str, Any]:
+    counted = [
+        standings.placed(event)
+        for event in events
+        if event.feed.kind is FeedKind.DATA
+        and event.kind in Order.kinds
+        and standings.counts(event)
+    ]
+    counted.sort(key=lambda event: event.order)
+    return {"ids": [event.id for event in counted if event.payload.get("value") != "1"]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _checkpoints_everywhere():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHECKPOINT_EVENTS", 2)
+        patch.setattr(module, "_CHUNK", 3)
+        yield
+
+
+@given(arrivals(), st.integers(1, 4), st.lists(st.integers(0, 40), max_size=8), st.data())
+def test_equals_the_fold_whatever_comes_late_and_wherever_the_horizon_moves(
+    events: list[Event], batch: int, horizons: list[int], data: st.DataObject
+):
+    with closing(SqliteStore(":memory:")) as store:
+        reduction = Reduction(store, Order())
+        for turn, start in enumerate(range(0, len(events), batch)):
+            with store.transaction():
+                take(store, *events[start : start + batch])
+            if data.draw(st.booleans()):
+                continue  # nobody looks
+            if data.draw(st.booleans()):
+                reduction = Reduction(store, Order())  # another start
+            standings = rules(store, horizons[turn] if turn < len(horizons) else FAR_MS)
+
+            held = events[: start + batch]
+            assert reduction.state(standings, NO_CHANGE) == expected(held, standings)
+            assert reduction.state(standings, NO_CHANGE) == expected(held, standings)
+
+
+@settings(deadline=None)
+@given(stories(), st.integers(0, 2**32), st.integers(1, 5))
+def test_equals_the_fold_when_members_come_and_go_late(events: list[Event], seed: int, batch: int):
+    dataset = next(e.id for e in events if e.kind == "dataset.genesis")
+    events = list({event.id: event for event in events}.values())
+    arrived = arrive(events, Random(seed))
+    with closing(SqliteStore(":memory:")) as store:
+        reduction = Reduction(store, Order())
+        ledger = Ledger.load(store, dataset)  # type: ignore[arg-type]
+        ledger.horizon_ms = FAR_MS
+        for start in range(0, len(arrived), batch):
+            some = arrived[start : start + batch]
+            with store.transaction():
+                for event in some:
+                    store.add([LogEntry(event, record_of(event))], 0)
+                    ledger.advance([event], store)
+            standings = ledger.standings(store)
+            held = [t for t in ledger.decrees.tips if store.get(t) is not None]
+            judgement = repr((ledger.roster_digest, ledger.quarantine, sorted(held))).encode()
+
+            state = reduction.state(standings, judgement)
+
+            assert state == expected(arrived[: start + batch], standings)
+
+
+def test_a_late_event_costs_what_comes_after_it_and_not_the_log():
+    ann, bob = Pen(ANN), Pen(BOB)
+    early = bob.set(1, "early")
+    with closing(SqliteStore(":memory:")) as store:
+        reducer = Counter()
+        reduction = Reduction(store, reducer)
+        with store.transaction():
+            take(store, early, *(ann.set(10 * n, "x") for n in range(1, 2_001)))
+        reduction.state(rules(store, FAR_MS), NO_CHANGE)
+        assert reducer.asked == 2_001
+        costs = []
+        for before_end in (0, 10, 100, 1_000):
+            reducer.asked = 0
+            with store.transaction():
+                take(store, bob.set(20_005 - 10 * before_end + len(costs) - 4, "late"))
+            bob.last = early
+            reduction.state(rules(store, FAR_MS), NO_CHANGE)
+            costs.append((reducer.asked, 2 * before_end + 10))
+
+        assert all(0 < cost <= bound for cost, bound in costs), costs
+        assert len(store.checkpoints("order")) < 30
+
+
+def test_goes_on_from_what_the_store_keeps():
+    pen = Pen(ANN)
+    with closing(SqliteStore(":memory:")) as store:
+        with store.transaction():
+            take(store, *(pen.set(n, "x") for n in range(1, 101)))
+        Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
+        reducer = Counter()
+
+        state = Reduction(store, reducer).state(rules(store, FAR_MS), NO_CHANGE)
+
+        assert len(state["ids"]) == 100
+        assert reducer.asked <= 2
+
+
+def test_a_new_version_begins_anew():
+    pen = Pen(ANN)
+    newer = Counter()
+    newer.version = 2
+    with closing(SqliteStore(":memory:")) as store:
+        with store.transaction():
+            take(store, *(pen.set(n, "x") for n in range(1, 51)))
+        Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
+
+        Reduction(store, newer).state(rules(store, FAR_MS), NO_CHANGE)
+
+        assert newer.asked == 50
+
+
+def test_what_it_cannot_read_is_skipped_and_listed_in_order():
+    pen = Pen(ANN)
+    events = [pen.set(1, "1"), pen.set(2, "x"), pen.set(3, "1")]
+    with closing(SqliteStore(":memory:")) as store:
+        reduction = Reduction(store, Order())
+        with store.transaction():
+            take(store, *events)
+
+        state = reduction.state(rules(store, FAR_MS), NO_CHANGE)
+
+        assert state == {"ids": [events[1].id]}
+        assert reduction.skipped() == [
+            (events[0].id, "a one in quotes"),
+            (events[2].id, "a one in quotes"),
+        ]
+
+
+class Fragile(Order):
+    """Breaks at the fourth event."""
+
+    is_mended = False
+
+    def apply(self, state: Any, event: Event) -> Any:
+        state = super().apply(state, event)
+        if len(state["ids"]) == 4 and not self.is_mended:
+            raise KeyError("depth_m")
+        return state
+
+
+def test_a_reducer_that_raises_names_the_event_and_leaves_the_store_as_it_was():
+    pen = Pen(ANN)
+    events = [pen.set(n, "x") for n in range(1, 7)]
+    with closing(SqliteStore(":memory:")) as store:
+        reducer = Fragile()
+        reduction = Reduction(store, reducer)
+        with store.transaction():
+            take(store, *events[:3])
+        reduction.state(rules(store, FAR_MS), NO_CHANGE)
+        before = (store.get_reduction("order"), store.entries("order", -1, 99))
+        with store.transaction():
+            take(store, *events[3:])
+
+        with pytest.raises(ReducerError, match=r"on event [0-9a-f]{8} \(KeyError: 'depth_m'\)") as e:
+            reduction.state(rules(store, FAR_MS), NO_CHANGE)
+
+        assert e.value.event_id == events[3].id
+        assert (store.get_reduction("order"), store.entries("order", -1, 99)) == before
+        reducer.is_mended = True
+        state = reduction.state(rules(store, FAR_MS), NO_CHANGE)
+        assert state == {"ids": [event.id for event in events]}
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({1: "x"}, "key"),
+        ({"a": {1, 2}}, "set"),
+        ({"a": float("nan")}, "finite"),
+        ({"a": 2**64}, "64 bits"),
+        ("x" * (16 * 1024 * 1024), "limit"),
+    ],
+)
+def test_a_state_that_cannot_be_kept_is_refused_and_nothing_is_done(state: Any, said: str):
+    class Odd(Order):
+        def apply(self, _: Any, event: Event) -> Any:
+            del event
+            return state
+
+    with closing(SqliteStore(":memory:")) as store:
+        with store.transaction():
+            take(store, Pen(ANN).set(1, "x"))
+
+        with pytest.raises(InputError, match=f"state of reducer 'order'.*{said}"):
+            Reduction(store, Odd()).state(rules(store, FAR_MS), NO_CHANGE)
+        assert store.get_reduction("order") is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""}, {"name": 7}, {"name": "é" * 33}, {"version": -1}, {"version": True},
+        {"kinds": ()}, {"kinds": "field.set"}, {"kinds": [1]},
+    ],
+)  # fmt: skip
+def test_what_is_no_reducer_is_refused(wrong: dict[str, Any]):
+    reducer = Order()
+    for name, value in wrong.items():
+        setattr(reducer, name, value)
+
+    with closing(SqliteStore(":memory:")) as store, pytest.raises(InputError, match="reducer"):
+        Reduction(store, reducer)
+
+
+def test_damage_in_what_is_kept_heals_by_itself_and_fsck_sees_it(tmp_path):
+    import sqlite3
+
+    pen = Pen(ANN)
+    events = [pen.set(n, "x") for n in range(1, 20)]
+    with closing(SqliteStore(tmp_path / "store")) as store:
+        with store.transaction():
+            take(store, *events)
+        Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
+        assert store.integrity() == []
+    with closing(sqlite3.connect(tmp_path / "store")) as raw, raw:
+        raw.execute("UPDATE checkpoint SET state = zeroblob(length(state))")
+
+    with closing(SqliteStore(tmp_path / "store")) as store:
+        assert [line for line in store.integrity() if "reducer of yours" in line]
+        state = Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
+
+        assert state == {"ids": [event.id for event in events]}
