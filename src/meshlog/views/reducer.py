@@ -29,15 +29,21 @@ class Reducer(Protocol):
 
     It gets the events of its kinds that count, in total order: by stamp, then author,
     incarnation, seq and id. It reads nothing but its arguments – no clock, no file, no luck –
-    because it is run again from an earlier state whenever an event comes late.
+    because it is run again from an earlier state whenever an event comes late. ``name``,
+    ``version`` and ``kinds`` may be plain attributes.
     """
 
-    name: str
-    """Text of 1 to 64 bytes; what was kept under another name is not this reducer's."""
-    version: int
-    """Raise it whenever the reducer changes: what the old one kept is then made again."""
-    kinds: Collection[str]
-    """Of the events that it takes, e.g. ``{"task.add", "task.done"}``."""
+    @property
+    def name(self) -> str:
+        """Text of 1 to 64 bytes; what was kept under another name is not this reducer's."""
+
+    @property
+    def version(self) -> int:
+        """Raise it whenever the reducer changes: what the old one kept is then made again."""
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Of the events that it takes, e.g. ``{"task.add", "task.done"}``."""
 
     def initial(self) -> State:
         """Return the state before the first event."""
