@@ -8,12 +8,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
-from meshlog.replica import intake, replica
+from meshlog.core.hlc import Stamp
+from meshlog.errors import MalformedError, StoreError
+from meshlog.replica import intake, pen, replica
 from meshlog.replica.ledger import Ledger
-from meshlog.store import file
+from meshlog.store import file, instance
+from meshlog.sync import difference
+from meshlog.sync.broadcast import loose
 from meshlog.sync.engine import Engine
+from meshlog.sync.holdings import Verdict
 from meshlog.sync.messages import decode_bundle
 from meshlog.views import fold, live, standing
 
@@ -96,6 +102,20 @@ def intake_observe(clock: Any, stamp: Any, horizon_ms: int) -> Any:
     return max(clock, stamp) if stamp.wall_ms <= horizon_ms else clock
 
 
+@mutation(seeds=20, fault="clone")
+def a_second_child_is_refused(patch: Patch) -> None:
+    real = intake.judge
+
+    def judge(segment: Any, store: Any, ledger: Any, dataset: Any) -> Any:
+        verdict, new = real(segment, store, ledger, dataset)
+        heads = ledger.frontier.get(segment.feed, ())
+        if new and heads and new[0].prev not in {head.id for head in heads}:
+            return Verdict.FORGED, []
+        return verdict, new
+
+    patch.setattr(intake, "judge", judge)
+
+
 # ── memory and disk ─────────────────────────────────────────────────────────────────
 
 
@@ -117,6 +137,28 @@ def frontier_entry_forgotten_at_start(patch: Patch) -> None:
 def nothing_is_synced(patch: Patch) -> None:
     pragmas = tuple(pragma.replace("FULL", "OFF") for pragma in file._WRITER_PRAGMAS)
     patch.setattr(file, "_WRITER_PRAGMAS", pragmas)
+
+
+@mutation(seeds=20, fault="full_disk")
+def acknowledged_though_the_disk_refused(patch: Patch) -> None:
+    real = replica.Replica.append_many
+
+    def append_many(self: Any, items: Any, now_ms: int) -> Any:
+        try:
+            return real(self, items, now_ms)
+        except StoreError:
+            feed, dataset = self.data_feed, self.dataset
+            return [
+                Event.make(feed, 1, Stamp(now_ms, 0), NO_PREV, encode_body(*item), dataset)
+                for item in items
+            ]
+
+    patch.setattr(replica.Replica, "append_many", append_many)
+
+
+@mutation(seeds=20, fault="restore")
+def life_goes_on_after_a_restore(patch: Patch) -> None:
+    patch.setattr(instance.Instance, "continues", lambda *_args: True)
 
 
 # ── the view ────────────────────────────────────────────────────────────────────────
@@ -154,6 +196,22 @@ def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
     patch.setattr(live.LiveView, "applied", applied)
 
 
+@mutation()
+def a_later_write_supersedes_nothing(patch: Patch) -> None:
+    patch.setattr(fold, "_superseded", lambda _ranked, _before: set())
+
+
+@mutation()
+def the_horizon_is_ignored(patch: Patch) -> None:
+    real = standing.Standings.of
+
+    def of(self: Any, event: Any) -> Any:
+        stands = real(self, event)
+        return standing.Standing.COUNTS if stands is standing.Standing.HELD else stands
+
+    patch.setattr(standing.Standings, "of", of)
+
+
 # ── membership ──────────────────────────────────────────────────────────────────────
 
 
@@ -171,6 +229,27 @@ def a_revoked_device_loses_all_it_wrote(patch: Patch) -> None:
 
 
 @mutation()
+def cuts_are_never_signed(patch: Patch) -> None:
+    def sign_cuts(store: Any, ledger: Any, _identity: Any, feed: Any) -> None:
+        pen.note_cut(store, feed, pen.own_head(ledger, feed).seq)
+
+    patch.setattr(pen, "sign_cuts", sign_cuts)
+
+
+@mutation()
+def all_is_told_again(patch: Patch) -> None:
+    """Whoever lacks something is told everything."""
+
+    def compare_feed(holdings: Any, feed: Any, ours: Any, theirs: Any) -> Any:
+        found = compare(holdings, feed, ours, theirs)
+        found.pushes = [difference.Push(feed, head, 0) for head in ours]
+        return found
+
+    compare = difference.compare_feed
+    patch.setattr(difference, "compare_feed", compare_feed)
+
+
+@mutation()
 def agreement_forgotten(patch: Patch) -> None:
     real = Engine._agree
 
@@ -184,6 +263,35 @@ def agreement_forgotten(patch: Patch) -> None:
 @mutation()
 def bad_packet_raises(patch: Patch) -> None:
     patch.setattr(Engine, "_decoded", staticmethod(lambda _state, data: decode_bundle(data)))
+
+
+@mutation()
+def bad_packets_are_not_counted(patch: Patch) -> None:
+    def decoded(_state: Any, data: bytes) -> Any:
+        try:
+            return decode_bundle(data)
+        except MalformedError:
+            return None
+
+    patch.setattr(Engine, "_decoded", staticmethod(decoded))
+
+
+@mutation()
+def a_counter_for_every_bad_packet(patch: Patch) -> None:
+    def decoded(state: Any, data: bytes) -> Any:
+        try:
+            return decode_bundle(data)
+        except MalformedError as error:
+            state.counts[f"{error.reason}: {data[:4].hex()}"] += 1
+            return None
+
+    patch.setattr(Engine, "_decoded", staticmethod(decoded))
+
+
+@mutation(seeds=20, lane="radio", fault="hostile")
+def a_made_up_segment_is_asked_for_for_ever(patch: Patch) -> None:
+    """As it was until a storm found it."""
+    patch.setattr(loose, "ASKED_MAX", 1_000_000)
 
 
 @mutation(lane="radio")

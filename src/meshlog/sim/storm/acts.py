@@ -10,7 +10,7 @@ from meshlog.sim.airlimit import HOUR_MS
 from meshlog.sim.storm.device import Device
 from meshlog.sim.storm.enemies import Hostile, Outsider
 from meshlog.sim.storm.ether import Weather
-from meshlog.sim.storm.plan import REVOKE, Plan
+from meshlog.sim.storm.plan import EPOCH_MS, RELENTLESS, REVOKE, Plan
 from meshlog.sim.storm.revoking import plan_revocation
 from meshlog.sim.storm.world import World
 from meshlog.sim.storm.writing import Items, some_items
@@ -46,19 +46,32 @@ def schedule(world: World) -> None:
 
 
 def heal(world: World) -> None:
-    """End every fault: the air is clear, every device is on, has room and knows the time."""
+    """End every fault: the air is clear, every device is on, has room and knows the time.
+
+    Enemies that are relentless go on until ``silence_enemies``.
+    """
     world.healed = True
     world.trace.note("world", "heals")
     world.ether.calm()
+    if not world.plan.has(RELENTLESS):
+        silence_enemies(world)
     for device in list(world.devices.values()):
         device.card.file.fail_power(None, after_commit=False)
         device.card.file.set_room(is_full=False)
         device.clock.pace_ppm = device.clock.offset_ms = 0
-        if device.is_hostile or world.is_out(device):
+        if world.is_out(device) or (device.is_hostile and world.enemies_silent):
             world.stop(device)
         else:
             world.boot(device)
     world.ether.part(None)
+
+
+def silence_enemies(world: World) -> None:
+    """Let whoever is hostile do nothing any more."""
+    world.enemies_silent = True
+    for device in world.devices.values():
+        if device.is_hostile:
+            world.stop(device)
 
 
 def end_ms(plan: Plan) -> int:
@@ -172,19 +185,30 @@ def _set_clock(world: World, device: Device, luck: random.Random) -> None:
 
 
 def _clone(world: World, device: Device, luck: random.Random) -> None:
-    world.clone(device, whole=luck.random() < 0.5)
+    """Copy a card; in half of the cases people write on both before the two can talk."""
+    copy = world.clone(device, whole=luck.random() < 0.5)
+    if luck.random() < 0.5:
+        for number, one in enumerate((device, copy)):
+            _write_at_once(world, one, luck, f"clone{number}")
 
 
 def _restore(world: World, device: Device, luck: random.Random) -> None:
-    """Take a backup now, put it back later."""
+    """Take a backup now, put it back later; half of the time somebody writes at once."""
     world.back_up(device)
     whole = luck.random() < 0.5
 
     def put_back() -> None:
         if not world.healed:
             world.restore(device, whole=whole)
+            if luck.random() < 0.5:
+                _write_at_once(world, device, luck, "restore")
 
     world.agenda.later(luck.randint(60_000, HOUR_MS), put_back)
+
+
+def _write_at_once(world: World, device: Device, luck: random.Random, why: str) -> None:
+    mark = f"{why}@{world.now_ms - EPOCH_MS}"
+    world.write(device, mark, some_items(luck, mark))
 
 
 _MISHAPS: dict[str, tuple[float, int, Act]] = {

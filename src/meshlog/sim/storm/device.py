@@ -58,6 +58,11 @@ class Device:
     asked: dict[int, tuple[Peer, int, bytes]] = field(default_factory=dict)
     """Requests that wait for ours."""
 
+    def counted(self) -> int:
+        """Return how many messages it counted since its start, of peers that it remembers."""
+        engine = self.running.engine
+        return engine.lane.counts.total() + sum(state.counts.total() for state in engine.peers)
+
     @property
     def running(self) -> Replica:
         """The replica of a device that is on."""

@@ -50,7 +50,7 @@ class Hostile:
         self._exchange = 1 << 30
 
     def begin(self) -> None:
-        """Start, and attack now and then until the heal."""
+        """Start, and attack now and then until silenced."""
         self._world.agenda.later(0, lambda: self._world.boot(self._device))
         self._plan_next()
 
@@ -69,7 +69,7 @@ class Hostile:
 
     def _attack(self) -> None:
         world, luck = self._world, self._luck
-        if world.healed:
+        if world.enemies_silent:
             return
         self._plan_next()
         if self._device.replica is None:
@@ -125,13 +125,13 @@ class Outsider:
         self._luck = world.plan.luck("outsider")
 
     def begin(self) -> None:
-        """Send now and then until the heal."""
+        """Send now and then until silenced."""
         wait_ms = self._luck.randint(OUTSIDER_MS_MIN, OUTSIDER_MS_MAX)
         self._world.agenda.later(wait_ms, self._send)
 
     def _send(self) -> None:
         world, luck = self._world, self._luck
-        if world.healed:
+        if world.enemies_silent:
             return
         self.begin()
         world.trace.fault("outsider", "outsider")

@@ -22,7 +22,9 @@ ENEMIES = ("hostile", "outsider")
 REVOKE = "revoke"
 DISK = "disk"
 """Stores are files on disks that forget what was not synced, and power goes at any operation."""
-FAULTS = (*AIR_FAULTS, *DEVICE_FAULTS, *ENEMIES, REVOKE, DISK)
+RELENTLESS = "relentless"
+"""Enemies do not stop when everything else heals: the honest agree all the same."""
+FAULTS = (*AIR_FAULTS, *DEVICE_FAULTS, *ENEMIES, REVOKE, DISK, RELENTLESS)
 """Every kind of fault, in the order in which they are told."""
 
 _DRAWN = AIR_FAULTS + DEVICE_FAULTS + ENEMIES
@@ -37,8 +39,8 @@ ALL_TOGETHER = 0.4
 """Share of seeds that have every kind of fault; in the others each kind has its own chance."""
 
 KIND_CHANCE = 0.7
-REVOKE_CHANCE = 0.4
-"""Drawn by itself, so that a seed's other faults are what they were before it came."""
+REVOKE_CHANCE, RELENTLESS_CHANCE = 0.4, 0.4
+"""Drawn by themselves, so that a seed's other faults are what they were before these came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,9 @@ def draw(seed: int, *, nodes: int | None = None, hours: float | None = None) -> 
     faults = tuple(kind for kind in _DRAWN if luck.random() < KIND_CHANCE or together)
     if random.Random(f"{seed} {REVOKE}").random() < REVOKE_CHANCE:
         faults = (*faults, REVOKE)
+    stays = random.Random(f"{seed} {RELENTLESS}").random() < RELENTLESS_CHANCE
+    if stays and "hostile" in faults:
+        faults = (*faults, RELENTLESS)
     if seed % DISK_EVERY == DISK_EVERY - 5:
         faults = tuple(dict.fromkeys((*faults, "crash", DISK)))
     if lane == RADIO:

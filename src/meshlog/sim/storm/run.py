@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from meshlog.sim.airlimit import HOUR_MS
-from meshlog.sim.storm.acts import end_ms, heal, schedule
+from meshlog.sim.storm.acts import end_ms, heal, schedule, silence_enemies
 from meshlog.sim.storm.checks import AT_THE_END
 from meshlog.sim.storm.checks.bounded import check_bounded
+from meshlog.sim.storm.checks.counted import check_counted
+from meshlog.sim.storm.checks.frugal import Calm, check_frugal
 from meshlog.sim.storm.checks.readback import check_readback
-from meshlog.sim.storm.plan import RADIO, Plan
+from meshlog.sim.storm.plan import RADIO, RELENTLESS, Plan
 from meshlog.sim.storm.world import FailedError, World
 from meshlog.sync.effects import Woke
 
@@ -62,6 +64,7 @@ def run_storm(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
     """
     world = World(plan, tell)
     world.after_write = partial(check_readback, world)
+    world.after_hearing = check_counted
     failed: list[tuple[str, str]] = []
     began_ms = world.now_ms
     calm_ms = 0
@@ -70,8 +73,14 @@ def run_storm(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
         for _ in range(LOOKS):
             world.agenda.run(end_ms(plan) // LOOKS)
             failed += [("bounded", sentence) for sentence in check_bounded(world)]
+        heal(world)
+        calm = Calm.of(world)
         calm_ms = _calm_down(world)
-        failed += _final_checks(world)
+        if plan.has(RELENTLESS):
+            world.agenda.run(SETTLE_MS)
+            silence_enemies(world)
+            calm = Calm.of(world)
+        failed += _final_checks(world, calm)
     except FailedError as error:
         failed.append((error.check, error.sentence))
     finally:
@@ -90,8 +99,7 @@ def run_storm(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
 
 
 def _calm_down(world: World) -> int:
-    """End the storm and wait for agreement; return how long it took."""
-    heal(world)
+    """Wait for agreement, whatever enemies do; return how long it took."""
     healed_ms = world.now_ms
     most_ms = CALM_MS_MAX[world.plan.lane == RADIO]
     while not world.agrees() and world.now_ms - healed_ms < most_ms:
@@ -101,7 +109,7 @@ def _calm_down(world: World) -> int:
     return calm_ms
 
 
-def _final_checks(world: World) -> list[tuple[str, str]]:
+def _final_checks(world: World, calm: Calm) -> list[tuple[str, str]]:
     failed: list[tuple[str, str]] = []
     world.agenda.run(SETTLE_MS)
     before = world.ether.messages_sent
@@ -111,6 +119,8 @@ def _final_checks(world: World) -> list[tuple[str, str]]:
         world.handle(device, Woke())
     for name, check in AT_THE_END.items():
         failed += [(name, sentence) for sentence in check(world)]
+    if not failed:
+        failed += [("frugal", sentence) for sentence in check_frugal(world, calm)]
     if said and not failed:
         failed.append(("silent", f"{said} messages in the hour after all had agreed"))
     return failed

@@ -61,8 +61,11 @@ class World:
         self.events_written = 0
         self.encounters = 0
         self.healed = False
+        self.enemies_silent = False
         self.after_write: Callable[[Device, Items], list[str]] = lambda _device, _items: []
         """Looks at a device that just wrote; says what does not hold."""
+        self.after_hearing: Callable[[Device, Input, int], list[str]] = lambda *_: []
+        """Looks at a device that just heard something, and how much it had counted before."""
         lane = RadioEther if plan.lane == RADIO else LinkEther
         self.ether: Ether = lane(
             self.agenda, plan.luck("air"), self.trace, self.devices, self.handle
@@ -237,6 +240,7 @@ class World:
         """Let a replica react, and carry out what it asks for."""
         if device.replica is None:
             return
+        before = device.counted()
         try:
             react = device.mind or device.replica.handle
             effects = react(happened, self.shows(device))
@@ -249,6 +253,8 @@ class World:
             return
         except Exception as error:
             raise escaped(device, type(happened).__name__, error) from error
+        for sentence in self.after_hearing(device, happened, before):
+            raise FailedError("counted", sentence)
         for effect in effects:
             if isinstance(effect, WakeAt):
                 self._wake_at(device, effect.when_ms)

@@ -11,6 +11,7 @@ from meshlog.sim.storm.checks.converged import check_converged
 from meshlog.sim.storm.checks.durable import check_durable
 from meshlog.sim.storm.checks.folded import check_folded
 from meshlog.sim.storm.checks.forks import check_forks
+from meshlog.sim.storm.checks.held import check_held
 from meshlog.sim.storm.checks.membership import check_membership
 from meshlog.sim.storm.checks.revoked import check_revoked
 from meshlog.sim.storm.world import World
@@ -21,6 +22,7 @@ AT_THE_END: dict[str, Check] = {
     "converged": check_converged,
     "durable": check_durable,
     "folded": check_folded,
+    "held": check_held,
     "authentic": check_authentic,
     "membership": check_membership,
     "revoked": check_revoked,
@@ -28,4 +30,5 @@ AT_THE_END: dict[str, Check] = {
     "clock": check_clock,
     "bounded": check_bounded,
 }
-"""Checks of a world that healed and agreed; ``silent`` and ``escapes`` are the run's own."""
+"""Checks of a world that healed and agreed; ``silent``, ``frugal`` and those that look while it
+rages are the run's own."""

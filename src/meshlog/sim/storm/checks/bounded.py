@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from meshlog.sim.storm.world import World
 
 PARTS_BYTES_MAX, LOOSE_BYTES_MAX = 262_144, 65_536
 SEEN_MAX, OWING_MAX, SERVED_MAX, STATED_MAX = 1_024, 1_024, 256, 12
 REASONS_MAX = 64
-"""Reasons are few and fixed: a counter that grows with what peers say is a leak."""
+REASON = re.compile(r"[a-z][a-z ,'-]{1,60}")
+"""Reasons are few and fixed words: a counter named after what a peer said grows for ever."""
 
 
 def check_bounded(world: World) -> list[str]:
@@ -34,5 +37,12 @@ def check_bounded(world: World) -> list[str]:
             f"{device.name}: {what} holds {size}, the limit is {limit}"
             for what, (size, limit) in sizes.items()
             if size > limit
+        ]
+        counts = [lane.counts, device.replica.refused, *(peer.counts for peer in peers)]
+        reasons = sorted({str(reason) for counter in counts for reason in counter})
+        wrong += [
+            f"{device.name} counts {reason!r}, which is no reason"
+            for reason in reasons
+            if not REASON.fullmatch(reason)
         ]
     return wrong
