@@ -174,6 +174,8 @@ class Pump:
     def __init__(self, *replicas: Replica, now_ms: int = T0_MS) -> None:
         self.replicas = {name_of(replica): replica for replica in replicas}
         self.now_ms = now_ms
+        self.offsets_ms: dict[Peer, int] = {}
+        """By how much a clock is off; none where not said."""
         self.asks = 0
         self.sizes: list[int] = []
         """Bytes of every request and answer, in order."""
@@ -195,7 +197,8 @@ class Pump:
         self._queue.append((name_of(replica), happened))
         while self._queue:
             peer, now = self._queue.popleft()
-            for effect in self.replicas[peer].handle(now, self.now_ms):
+            now_ms = self.now_ms + self.offsets_ms.get(peer, 0)
+            for effect in self.replicas[peer].handle(now, now_ms):
                 self._carry_out(peer, effect)
 
     def _carry_out(self, us: Peer, effect: Effect) -> None:
