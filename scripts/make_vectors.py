@@ -785,13 +785,21 @@ def decree_cases() -> dict[str, Any]:
     }
     rotate = {"to": ANN.author, "cuts": [cut], "keeps": []}
     readmit = {"author": BOB.author, "answers": [bytes_of("removal", 32)], "cuts": [cut]}
-    good = (("member.revoke", revoke), ("member.rotate", rotate), ("member.readmit", readmit))
+    welcome = {"guests": [BOB.author, ANN.author]}
+    good = (
+        ("member.revoke", revoke),
+        ("member.rotate", rotate),
+        ("member.readmit", readmit),
+        ("member.welcome", welcome),
+    )
     bad = (
         ("no such mode", "member.revoke", revoke | {"mode": "medium"}),
         ("a cut at seq 0", "member.revoke", revoke | {"cuts": [[1, 7, 0, bytes(32)]]}),
         ("a cut of a third kind", "member.revoke", revoke | {"cuts": [[2, 7, 1, bytes(32)]]}),
         ("an author of 15 bytes", "member.readmit", readmit | {"author": bytes(15)}),
         ("65 answers", "member.readmit", readmit | {"answers": [bytes(32)] * 65}),
+        ("nobody welcomed", "member.welcome", {"guests": []}),
+        ("65 guests", "member.welcome", {"guests": [ANN.author] * 65}),
         ("no successor", "member.rotate", {"cuts": [cut]}),
     )
     return {

@@ -150,7 +150,9 @@ def test_only_whose_chain_still_fits_invites():
     base = host = founder()
     for depth in range(CHAIN_DEPTH_MAX):
         device = invited(host, f"device {depth}", Role.COORDINATOR)
-        Pump(base, device).meet(device, base)
+        pump = Pump(base, device)
+        pump.meet(device, base)
+        pump.meet(device, base)  # its host has a word of welcome
         assert holds_alike(base, device)
         host = device
 

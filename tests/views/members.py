@@ -59,6 +59,10 @@ class Person:
     def decree(self, kind: str, payload: Mapping[str, Any], wall_ms: int) -> Event:
         return self.write(FeedKind.CONTROL, kind, payload, wall_ms)
 
+    def welcome(self, wall_ms: int, *guests: Person) -> Event:
+        """Say in which order guests came."""
+        return self.decree("member.welcome", {"guests": [one.author for one in guests]}, wall_ms)
+
     def open(self, wall_ms: int = 1) -> Event:
         payload: dict[str, Any] = {"keys": self.who.keys, "name": "x", "data": self.life}
         if self.admission:

@@ -7,6 +7,7 @@ docs/protocol.md §7.6 is normative.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,10 +27,14 @@ CUTS_MAX = 256
 KEEPS_MAX = 1_024
 """Members that one decree may name: 16 KiB. A choice."""
 
+WELCOMES_MAX = 64
+"""Guests that one welcome may name. A choice: a device takes in few at a time."""
+
 ANSWERS_MAX = 64
 """Revocations that one readmission may answer. A choice."""
 
 FIX_KIND = "clock.fix"
+WELCOME_KIND = "member.welcome"
 
 Cuts: TypeAlias = Mapping[FeedKey, tuple[Head, ...]]
 """Per feed, the last event that counts of each branch; a feed that is not named counts nowhere."""
@@ -129,6 +134,14 @@ class Readmission(Decree):
 
 
 @dataclass(frozen=True, slots=True)
+class Welcome(Decree):
+    """``member.welcome``: a host's word whom its grants let in; about its own guests."""
+
+    guests: tuple[AuthorId, ...]
+    """In the order in which it took them."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClockFix(Decree):
     """``clock.fix``: by how much the stamps of a stretch of a data feed are off."""
 
@@ -213,6 +226,13 @@ def _read_readmit(event: Event, said: Mapping[str, Any]) -> Readmission:
     return Readmission(place_of(event), event.order, author, answers, cuts, keeps)
 
 
+def _read_welcome(event: Event, said: Mapping[str, Any]) -> Welcome:
+    guests = tuple(_author(item) for item in _sequence(said.get("guests"), WELCOMES_MAX))
+    if not guests:
+        raise _WrongError
+    return Welcome(place_of(event), event.order, event.author, guests)
+
+
 def _read_fix(event: Event, said: Mapping[str, Any]) -> ClockFix:
     packed = _bytes(said.get("feed"), AUTHOR_ID_SIZE + 4)
     author = AuthorId(packed[:AUTHOR_ID_SIZE])
@@ -237,6 +257,7 @@ _READERS: Mapping[str, Callable[[Event, Mapping[str, Any]], Decree]] = {
     "member.revoke": _read_revoke,
     "member.rotate": _read_rotate,
     "member.readmit": _read_readmit,
+    WELCOME_KIND: _read_welcome,
     FIX_KIND: _read_fix,
 }
 """A new kind of decree: a reader here, a field of ``Decrees``, a rule in ``views.standing``."""
@@ -280,42 +301,34 @@ class DecreeLog:
                 said[event.id] = decree
         return DecreeLog(said, chain)
 
-    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
-        """See Ancestry.ancestor. Cost: O(log seq), whoever made however many branches and cuts."""
-        link = self.chain.get(tip.id)
-        if link is None or link[:2] != (feed, tip.seq):
-            return None
-        at = tip.id
-        while self.chain[at][1] > seq:
-            far, near = self._jumps[at], self.chain[at][2]
-            if far in self.chain and self.chain[far][1] >= seq:
-                at = far
-            elif near in self.chain:
-                at = near
-            else:
-                return None
-        return at if self.chain[at][1] == seq else None
+    def within(self, cuts: Cuts, *, lenient: bool) -> set[bytes]:
+        """Return the ids of the control events that lie within cuts; see ``is_within``.
+
+        Cost: O(control events of the cuts' author), however many branches and cuts it has.
+        """
+        found: set[bytes] = set()
+        for feed, tips in cuts.items():
+            unheld_seq = 0
+            for tip in tips:
+                link = self.chain.get(tip.id)
+                if link is None or link[:2] != (feed, tip.seq):
+                    unheld_seq = max(unheld_seq, tip.seq)
+                    continue
+                at = tip.id
+                while at not in found and at in self.chain:
+                    found.add(at)
+                    at = self.chain[at][2]
+            if lenient and unheld_seq:
+                found.update(id_ for id_, seq in self._by_feed.get(feed, ()) if seq <= unheld_seq)
+        return found
 
     @cached_property
-    def _jumps(self) -> dict[bytes, bytes]:
-        """One more event before each, far back: a skew-binary jump (Myers 1983). O(events)."""
-        jumps: dict[bytes, bytes] = {}
-        for event_id in sorted(self.chain, key=lambda one: self.chain[one][1]):
-            prev = self.chain[event_id][2]
-            far = jumps.get(prev, prev)
-            further = jumps.get(far, far)
-            if prev in jumps and self._gap(prev, far) == self._gap(far, further):
-                jumps[event_id] = further
-            else:
-                jumps[event_id] = prev
-        return jumps
-
-    def _gap(self, later: bytes, earlier: bytes) -> int:
-        return self._seq(later) - self._seq(earlier)
-
-    def _seq(self, event_id: bytes) -> int:
-        link = self.chain.get(event_id)
-        return link[1] if link else 0
+    def _by_feed(self) -> dict[FeedKey, list[tuple[bytes, int]]]:
+        """Id and seq of the control events of each feed. O(control events)."""
+        found: dict[FeedKey, list[tuple[bytes, int]]] = defaultdict(list)
+        for event_id, (feed, seq, _) in self.chain.items():
+            found[feed].append((event_id, seq))
+        return found
 
 
 # ── What counts ─────────────────────────────────────────────────────────────────────
@@ -332,6 +345,15 @@ class Decrees:
     """Members of whom nothing counts, and why, in plain words."""
     fixes: Mapping[AuthorId, Mapping[FeedKey, tuple[Shift, ...]]] = field(default_factory=dict)
     """By whose feed; stretches as ``core.clockfix.timeline`` makes them."""
+    within: Mapping[AuthorId, frozenset[bytes]] = field(default_factory=dict)
+    """Of each removed author the control events that lie within every cut."""
+
+    def stands(self, place: Place) -> bool:
+        """Say whether what a member said in a control event counts: as a decree, as a key."""
+        author = place.feed.author
+        if author in self.lapsed:
+            return False
+        return author not in self.removals or place.id in self.within.get(author, ())
 
     def shifts(self, feed: FeedKey) -> tuple[Shift, ...]:
         """Return what the clock fixes say about a feed; nothing for almost all feeds."""

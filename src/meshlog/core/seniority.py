@@ -20,23 +20,23 @@ from meshlog.core.decrees import (
     Place,
     Readmission,
     Removal,
-    is_within,
 )
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey
-from meshlog.core.grant import Grant, Link, Role, chain_of
-from meshlog.core.hlc import Stamp
+from meshlog.core.grant import Link, Role, chain_of
 from meshlog.core.identity import AuthorId, author_id
+from meshlog.core.joining import came, late_joins, taken_by, welcomes_by_host
 from meshlog.core.roster import Member, Roster, label
 
 Rank: TypeAlias = tuple[tuple[object, ...], ...]
-"""Sorts the most senior first: founder, then by depth of the grant chain, then by opening."""
+"""Sorts the most senior first: founder, then by depth of the grant chain, then by the places that
+its hosts, the founder first, gave to whom they let in there."""
 
 _FOUNDER: Rank = ((0,),)
 
 DECREES_PER_PAIR_MAX = 32
-"""Decrees of one author about another that are looked at, the first in total order. A choice:
-people need one or two, an attack thousands."""
+"""Removals, and readmissions, by one author of another that count, the first in total order. A
+choice: people need one or two, an attack thousands. What does not count takes no place."""
 
 
 def fold_decrees(roster: Roster, events: Iterable[Event]) -> Decrees:
@@ -94,35 +94,43 @@ class _Court:
         self._founder = author_id(roster.founder)
         self._log = log
         self._counted: dict[AuthorId, list[Removal]] = defaultdict(list)
-        self._late = late_joins(roster)
+        self._within: dict[AuthorId, set[bytes]] = {}
+        """Of each author removed so far the control events within every cut."""
+        self._welcomes = welcomes_by_host(log.said.values())
+        self._taken = {host: taken_by(said) for host, said in self._welcomes.items()}
+        self._guests = self._guests_by_host()
+        self._late: dict[AuthorId, tuple[int, dict[AuthorId, str]]] = {}
+        """By host: who joined too late, and how many removals of the host counted then."""
         self._names: dict[AuthorId, str] = {}
         self._rank = {author: self._rank_of(member) for author, member in self._members.items()}
 
     def verdict(self) -> Decrees:
-        removals: dict[AuthorId, list[Removal]] = defaultdict(list)
+        removals: dict[AuthorId, dict[AuthorId, list[Removal]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         readmissions = []
-        said: Counter[tuple[AuthorId, AuthorId]] = Counter()
         for decree in sorted(self._log.said.values(), key=lambda decree: decree.order):
-            if isinstance(decree, ClockFix):
-                continue
-            pair = (decree.by, decree.author)
-            said[pair] += 1
-            if said[pair] > DECREES_PER_PAIR_MAX:
-                continue
-            if isinstance(decree, Removal) and decree.author in self._members:
-                removals[decree.author].append(decree)
+            if isinstance(decree, Removal):
+                if self._may_remove(decree.by, decree.author):
+                    removals[decree.author][decree.by].append(decree)
             elif isinstance(decree, Readmission):
                 readmissions.append(decree)
         self._remove(removals)
         answers: dict[AuthorId, list[Readmission]] = defaultdict(list)
+        said: Counter[tuple[AuthorId, AuthorId]] = Counter()
         for back in readmissions:
-            if back.by != back.author and self._is_judge(back.by) and self._stands(back.place):
+            pair = back.by, back.author
+            if back.by == back.author or not self._is_judge(back.by):
+                continue
+            if said[pair] < DECREES_PER_PAIR_MAX and self._stands(back.place):
+                said[pair] += 1
                 answers[back.author].append(back)
         return Decrees(
             {author: tuple(found) for author, found in self._counted.items() if found},
             {author: tuple(found) for author, found in answers.items()},
             self._lapses(answers),
             fixed(self._log, self._may_fix, self._is_judge),
+            {author: frozenset(found) for author, found in self._within.items()},
         )
 
     def _may_fix(self, fix: ClockFix) -> bool:
@@ -131,40 +139,65 @@ class _Court:
     # ── Seniority ──
 
     def _rank_of(self, member: Member) -> Rank:
-        """Return a member's rank; new keys stand just behind those whose seat they have."""
+        """Return a member's rank; new keys stand just behind those whose seat they have.
+
+        Along its chain go by what each host said of the guest whom it let in: a coordinator
+        orders its own guests, and nobody else's.
+        """
         if member.author == self._founder:
             return _FOUNDER
         links = chain_of(member.admission)
-        own = (len(links), member.opened_at)
+        guests = [*map(self._host, links[1:]), member.author]
+        places = (
+            came(self._members.get(guest), self._taken.get(self._host(link), {}))
+            for link, guest in zip(links, guests, strict=True)
+        )
+        own = (len(links), *places)
         if links[-1].grant.is_succession:
             before = self._members.get(self._host(links[-1]))
             if before is not None and len(chain_of(before.admission)) < len(links):
                 return (*self._rank_of(before), own)
         return (own,)
 
-    def _remove(self, removals: dict[AuthorId, list[Removal]]) -> None:
-        """Decide about removals: those among seniors first, those of ordinary members last."""
-        judges = sorted(
-            (author for author in self._members if self._is_judge(author)),
-            key=self._rank.__getitem__,
-        )
-        for number, author in enumerate(judges):
-            seniors = set(judges[:number])
-            self._take(r for r in removals[author] if r.by in seniors)
-            self._take(r for r in removals[author] if r.by == author)
-            for senior in judges[:number]:
-                self._take(r for r in removals[senior] if r.by == author)
-        ordinary = [author for author in removals if not self._is_judge(author)]
-        for author in sorted(ordinary, key=self._rank.__getitem__):
-            self._take(r for r in removals[author] if r.by != author)
-            self._take(r for r in removals[author] if r.by == author)
+    def _remove(self, removals: Mapping[AuthorId, Mapping[AuthorId, list[Removal]]]) -> None:
+        """Decide about removals: those among seniors first, those of ordinary members last.
+
+        Args:
+            removals: By whom they remove, then by who said so, in total order.
+        """
+        ranked = sorted(self._members, key=self._rank.__getitem__)
+        judges = {author: number for number, author in enumerate(filter(self._is_judge, ranked))}
+        upward: dict[AuthorId, list[AuthorId]] = defaultdict(list)
+        for author, number in judges.items():  # seniors first, so these lists are, too
+            for by in removals.get(author, ()):
+                if judges.get(by, 0) > number:
+                    upward[by].append(author)
+        for author, number in judges.items():
+            said = removals.get(author, {})
+            for senior in sorted(said.keys() & judges.keys(), key=judges.__getitem__):
+                if judges[senior] < number:
+                    self._take(said[senior])
+            self._take(said.get(author, ()))
+            for senior in upward[author]:
+                self._take(removals[senior][author])
+        for author in ranked:
+            if author not in judges and author in removals:
+                said = removals[author]
+                for by in sorted(said.keys() - {author}, key=judges.__getitem__):
+                    self._take(said[by])
+                self._take(said.get(author, ()))
 
     def _take(self, removals: Iterable[Removal]) -> None:
-        """Count the removals that stand; of an author's own, the first ends its decrees."""
+        """Count what stands of one author's removals of another; of its own, the first ends it."""
+        left = DECREES_PER_PAIR_MAX
         for removal in removals:
-            if self._may_remove(removal.by, removal.author) and self._stands(removal.place):
-                self._counted[removal.author].append(removal)
-                self._counted[removal.author].sort(key=lambda counted: counted.order)
+            if left and self._stands(removal.place):
+                left -= 1
+                about, soft = removal.author, removal.mode is Mode.SOFT
+                within = self._log.within(removal.cuts, lenient=soft)
+                self._within[about] = within & self._within.get(about, within)
+                self._counted[about].append(removal)
+                self._counted[about].sort(key=lambda counted: counted.order)
 
     def _is_judge(self, author: AuthorId) -> bool:
         member = self._members.get(author)
@@ -172,6 +205,8 @@ class _Court:
 
     def _may_remove(self, by: AuthorId, author: AuthorId) -> bool:
         """Say who may say that: anybody of itself; a coordinator, but not of the founder."""
+        if author not in self._members:
+            return False
         return by == author or (self._is_judge(by) and self._rank[author][0] != _FOUNDER[0])
 
     def _stands(self, place: Place) -> bool:
@@ -180,15 +215,39 @@ class _Court:
         member = self._members.get(author)
         if member is None or self._lapse(member, {}):
             return False
-        return all(
-            is_within(place, removal.cuts, self._log, lenient=removal.mode is Mode.SOFT)
-            for removal in self._counted[author]
-        )
+        return self._is_uncut(place)
+
+    def _is_uncut(self, place: Place) -> bool:
+        within = self._within.get(place.feed.author)
+        return within is None or place.id in within
 
     # ── Membership ──
 
     def _host(self, link: Link) -> AuthorId:
         return link.issuer or self._founder
+
+    def _guests_by_host(self) -> dict[AuthorId, list[Member]]:
+        """Return who joined with an invite that may be over when it is used, by who issued it."""
+        found: dict[AuthorId, list[Member]] = defaultdict(list)
+        for member in self._members.values():
+            links = chain_of(member.admission)
+            if links and (links[-1].grant.expires_s or links[-1].grant.uses):
+                found[self._host(links[-1])].append(member)
+        return found
+
+    def _late_join(self, author: AuthorId) -> str:
+        """Return why an author joined too late; a welcome counts within its host's cuts."""
+        member = self._members.get(author)
+        links = chain_of(member.admission) if member else ()
+        if not links:
+            return ""
+        host = self._host(links[-1])
+        known, removals = self._late.get(host), len(self._counted.get(host, ()))
+        if known is None or known[0] != removals:
+            held = [one for one in self._welcomes.get(host, ()) if self._is_uncut(one.place)]
+            known = removals, late_joins(self._guests.get(host, ()), taken_by(held))
+            self._late[host] = known
+        return known[1].get(author, "")
 
     def _label(self, author: AuthorId) -> str:
         """Return what people call an author; looked for once, however many guests it had."""
@@ -202,7 +261,7 @@ class _Court:
 
     def _lapse(self, member: Member, answers: Mapping[AuthorId, list[Readmission]]) -> str:
         """Return why nothing of a member counts; empty where something does."""
-        if late := self._late.get(member.author):
+        if late := self._late_join(member.author):
             return late
         links = chain_of(member.admission)
         for number, link in enumerate(links):
@@ -235,30 +294,8 @@ class _Court:
 
     def _unproven(self, link: Link, guest: AuthorId) -> str:
         """Return why a guest may let nobody in: it joined late, or may have."""
-        if late := self._late.get(guest):
+        if late := self._late_join(guest):
             return f"let in by {self._label(guest)}, who {late}"
         if guest not in self._members and (link.grant.expires_s or link.grant.uses):
             return "let in by a member whose own opening is not held yet"
         return ""
-
-
-def late_joins(roster: Roster) -> dict[AuthorId, str]:
-    """Return who joined with an invite that was over, and why; by the stamps of the openings."""
-    by_holder: dict[bytes, list[Member]] = defaultdict(list)
-    for member in roster.members.values():
-        links = chain_of(member.admission)
-        if links and (links[-1].grant.expires_s or links[-1].grant.uses):
-            by_holder[links[-1].grant.holder].append(member)
-    late = {}
-    for members in by_holder.values():
-        joined: Counter[Grant] = Counter()
-        for member in sorted(members, key=lambda one: one.opened_at):
-            grant = chain_of(member.admission)[-1].grant
-            wall_s = Stamp.unpacked(member.opened_at[0]).wall_ms / 1_000
-            if grant.expires_s and wall_s > grant.expires_s:
-                late[member.author] = "joined after the invite had expired"
-                continue
-            joined[grant] += 1
-            if grant.uses and joined[grant] > grant.uses:
-                late[member.author] = f"joined with an invite that {grant.uses} had used already"
-    return late

@@ -268,6 +268,7 @@ class Node:
         """
         with self.lock:
             taken = self.replica.ingest(segments, self.now_ms())
+            self.replica.welcome(self.now_ms())
             self._hlc.latest = max(self._hlc.latest, self.replica.ledger.clock)
         if taken.events and self._loop is not None:
             self._loop.tell(Changed())

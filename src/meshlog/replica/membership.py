@@ -10,10 +10,12 @@ from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role, chain_of
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, author_id
+from meshlog.core.joining import Taken, taken_by, welcomes_by_host
 from meshlog.core.roster import Roster, label
 from meshlog.errors import InputError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
+from meshlog.replica.welcoming import awaited_by
 
 _READ_CHUNK = 1_024
 
@@ -164,7 +166,7 @@ class Seated(NamedTuple):
     standing: str
     """``member``, ``rotated``, ``revoked (soft)``, ``revoked (hard)`` or ``excluded``."""
     why: str
-    """In plain words; empty for a member."""
+    """In plain words; of a member, what may still change; else empty."""
     review_events: int
     """Events after a soft cut that wait for ``readmit``."""
 
@@ -172,10 +174,14 @@ class Seated(NamedTuple):
 def seated(store: Store, ledger: Ledger) -> list[Seated]:
     """Return all members, the first to join first. Cost: O(members + events of the revoked)."""
     members = sorted(ledger.roster.members.values(), key=lambda member: member.opened_at)
-    return [_seated(store, ledger, member.author) for member in members]
+    said = welcomes_by_host(ledger.decree_log.said.values())
+    welcomed = {host: taken_by(welcomes) for host, welcomes in said.items()}
+    return [_seated(store, ledger, member.author, welcomed) for member in members]
 
 
-def _seated(store: Store, ledger: Ledger, author: AuthorId) -> Seated:
+def _seated(
+    store: Store, ledger: Ledger, author: AuthorId, welcomed: Mapping[AuthorId, Taken]
+) -> Seated:
     roster, decrees = ledger.roster, ledger.decrees
     member = roster.members[author]
     links = chain_of(member.admission)
@@ -191,6 +197,8 @@ def _seated(store: Store, ledger: Ledger, author: AuthorId) -> Seated:
             standing, why = "rotated", f"goes on as <{last.successor.hex()[:8]}>"
     elif author in decrees.lapsed:
         standing, why = "excluded", decrees.lapsed[author]
+    elif awaited := awaited_by(roster, welcomed, member):
+        why = f"not met yet by {label(roster, awaited)}: a copy of its invite may take its place"
     return Seated(
         author,
         member.name,

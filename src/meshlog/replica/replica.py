@@ -9,7 +9,7 @@ from typing import Any
 
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import span
-from meshlog.core.decrees import FIX_KIND, Mode, fix_payload, read_decree
+from meshlog.core.decrees import FIX_KIND, WELCOME_KIND, Mode, fix_payload, read_decree
 from meshlog.core.event import SEQ_MAX, DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
@@ -29,6 +29,7 @@ from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
 from meshlog.replica.twins import in_words, report, unreported
+from meshlog.replica.welcoming import Host
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Changed, Effect, Input
 from meshlog.sync.engine import Engine, announce_hint
@@ -89,6 +90,7 @@ class Replica:
         self._ledger = Ledger.load(store, seat.dataset)
         self._keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
         self._keeper.follow(self._ledger, store)
+        self._host = Host()
         self._signed_root = b""
         life = store.get_meta("incarnation")
         self._life = int.from_bytes(life, "big") if life else None
@@ -335,6 +337,18 @@ class Replica:
             return False
         return True
 
+    def welcome(self, now_ms: int) -> bool:
+        """Say whom our invites let in, where we met somebody new; return whether we did."""
+        payload = self._host.due(self._ledger, self.identity.author, now_ms)
+        if payload is None:
+            return False
+        try:
+            self.decree(WELCOME_KIND, payload, now_ms)
+        except StoreError as error:
+            self.trouble = str(error)
+            return False
+        return True
+
     def _with_replaces(self, kind: str, payload: object, feed: FeedKey) -> Mapping[str, Any]:
         if not isinstance(payload, Mapping):
             raise InputError("a payload is a mapping with text keys")
@@ -461,8 +475,9 @@ class Replica:
         self.advance_horizon(now_ms)
         effects = self.engine.handle(happened, now_ms)
         self._follow_keys()
-        is_mended = self.mend_clock(now_ms)
-        if self._tend_keys(now_ms) or is_mended:
+        has_news = self.mend_clock(now_ms)
+        has_news |= self.welcome(now_ms)
+        if self._tend_keys(now_ms) or has_news:
             effects += self.engine.handle(Changed(), now_ms)
         return effects
 
