@@ -118,7 +118,7 @@ def test_what_a_writer_rotates_all_the_same_counts_for_nobody():
     held = bob.ring.keys
 
     payload = ann._keeper.rotation(ann.ledger, Random(1))
-    ann._write_key(payload, T0_MS)
+    ann._keeper._write(ann._desk, payload, T0_MS)
     tell(ann, bob, base)
 
     assert bob.ring.keys == base.ring.keys == held
@@ -190,7 +190,7 @@ def test_a_key_that_is_not_what_its_event_names_is_not_taken():
     base, ann = camp("ann")
     payload = dict(base._keeper.rotation(base.ledger, Random(1)))
     payload["id"] = key_id(b"another" + bytes(9))
-    base._write_key(payload, T0_MS)
+    base._keeper._write(base._desk, payload, T0_MS)
     tell(base, ann)
 
     assert len(ann.ring.keys) == 1
@@ -203,7 +203,7 @@ def test_a_key_that_is_not_what_its_event_names_is_not_taken():
 def test_a_malformed_rotation_is_kept_and_ignored(change: dict[str, object]):
     base, ann = camp("ann")
     payload = {**base._keeper.rotation(base.ledger, Random(1)), **change}
-    base._write_key(payload, T0_MS)
+    base._keeper._write(base._desk, payload, T0_MS)
     tell(base, ann)
 
     assert ann.root() == base.root()
@@ -317,7 +317,7 @@ def test_a_revoked_coordinators_key_is_not_the_newest_for_good():
     stolen = b"known to cora..."
     members = [base.identity.keys, ann.identity.keys]
     boxes = seal_boxes(stolen, members, bytes(range(32)), base.dataset)
-    cora._write_key(key_payload(EPOCH_MAX, stolen, boxes), WALL_MS_MAX - 10)
+    cora._keeper._write(cora._desk, key_payload(EPOCH_MAX, stolen, boxes), WALL_MS_MAX - 10)
     tell(cora, base, ann)
     assert base.ring.current == stolen
 

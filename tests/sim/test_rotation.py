@@ -124,12 +124,10 @@ def revoke(world: RadioWorld, name: str) -> None:
         feed: tips for feed, tips in base.frontier().items() if feed.author == out.identity.author
     }
     payload = {"author": out.identity.author, "mode": "soft", "cuts": cut_list(heads)}
-    ledger = base.ledger.copy()
-    with base.store.transaction():
+    with base._desk.change() as ledger:
         pen.write(
             base.store, ledger, base.control_feed, base.dataset, [(REVOKE, payload)], world.now_ms
         )
-    base._ledger = ledger
     world.restart("base")
 
 

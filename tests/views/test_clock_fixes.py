@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.clockfix import Shift
 from meshlog.core.codec import encode_cbor
+from meshlog.core.decrees import FIX_KIND, fix_payload
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
@@ -192,8 +193,7 @@ def test_a_fix_by_an_ordinary_member_of_somebody_elses_clock_counts_nowhere():
     ann, bob = invited(base, "ann"), invited(base, "bob")
     write(ann, 2, T0_MS)
     bob.ingest(segments(ann, ann), T0_MS)
-    bob._check_fix = lambda feed: None  # type: ignore[method-assign]
-    bob.fix_clock(ann.data_feed, Shift(1, 9, 7 * HOUR_MS), T0_MS)
+    bob._say(FIX_KIND, fix_payload(ann.data_feed, Shift(1, 9, 7 * HOUR_MS)), T0_MS)
 
     for data in (segments(ann, ann), segments(bob, bob)):
         base.ingest(data, T0_MS)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from meshlog.core.event import BODY_SIZE_MAX, Event
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp, observe
 from meshlog.errors import InputError
-from meshlog.replica import Replica, pen
+from meshlog.replica import Replica, pen, rights
 from meshlog.views.changes import unreadable
 
 
@@ -19,7 +19,8 @@ class SeedReplica(Replica):
 
         A far-future one moves nothing: the clock may have been put right since.
         """
-        self._ledger.clock = observe(self._ledger.clock, stamp, now_ms)
+        ledger = self._desk.ledger
+        ledger.clock = observe(ledger.clock, stamp, now_ms)
 
     def adopt(self, event: Event, now_ms: int) -> None:
         """Write an event that our owner made for our own data feed; durable when this returns.
@@ -29,8 +30,8 @@ class SeedReplica(Replica):
                 nothing was written.
             StoreError: The disk refused; nothing was written.
         """
-        self._check_may_write()
-        head = pen.own_head(self._ledger, self.data_feed)
+        rights.may_write(self.ledger, self.seat)
+        head = pen.own_head(self.ledger, self.data_feed)
         last = self.store.get(head.id)
         if (event.feed, event.seq, event.prev) != (self.data_feed, head.seq + 1, head.id):
             raise InputError(f"event {event.id.hex()[:8]} does not follow its feed")
@@ -42,10 +43,8 @@ class SeedReplica(Replica):
             raise InputError(f"event {event.id.hex()[:8]} is stamped ahead of this device's clock")
         if reason := unreadable(event):
             raise InputError(reason)
-        ledger = self._ledger.copy()
-        ledger.clock = max(ledger.clock, event.stamp)
-        with self.store.transaction():
+        with self._desk.change() as ledger:
+            ledger.clock = max(ledger.clock, event.stamp)
             unsigned = replace(event, signature=b"")  # we sign at cuts
             told = pen.add(self.store, ledger, [unsigned], now_ms)
-            self._refold(ledger, told, [(event.id, event.feed)])
-        self._ledger = ledger
+            self._desk.refold(ledger, told, [(event.id, event.feed)])

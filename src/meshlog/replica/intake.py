@@ -19,7 +19,8 @@ from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps
 from meshlog.errors import MalformedError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
-from meshlog.sync.holdings import Verdict
+from meshlog.sync.holdings import Ingested, Verdict
+from meshlog.sync.messages import Run
 from meshlog.views.fold import Told, told_by
 
 BEFORE_ALL = Stamp(-1, 0)
@@ -42,6 +43,20 @@ class Batch:
     arrived: list[tuple[bytes, FeedKey]] = field(default_factory=list)
     """Id and feed of the data events that were written."""
     events: int = 0
+
+    def outcome(self) -> Ingested:
+        """Return what became of each segment."""
+        runs = tuple(
+            None if segment is None else Run(segment.feed, segment.first_seq, segment.last_seq)
+            for segment in self.segments
+        )
+        return Ingested(self.events, tuple(self.verdicts), frozenset(self.gaps), runs)
+
+
+def too_busy(segments: Sequence[bytes]) -> Ingested:
+    """Return what became of a batch that the disk did not take."""
+    unread = (None,) * len(segments)
+    return Ingested(0, (Verdict.BUSY,) * len(segments), frozenset(), unread)
 
 
 def begin_batch(segments: Sequence[bytes]) -> Batch:

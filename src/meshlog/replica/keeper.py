@@ -17,6 +17,7 @@ from meshlog.core.grant import DATASET_KEY_SIZE, Role
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import (
     EPOCH_MAX,
+    KEY_KIND,
     KeyLog,
     Rotation,
     held_keys,
@@ -31,7 +32,8 @@ from meshlog.core.sealedbox import (
     seal_boxes,
     takes_boxes,
 )
-from meshlog.ports import Store
+from meshlog.errors import StoreError
+from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.keyring import KeyRing
 
@@ -71,7 +73,7 @@ class KeyKeeper:
             identity: Ours; opens boxes.
             dataset: What the keys are for.
             seat_key: That this device came with.
-            kept: ``packed`` of before, or nothing.
+            kept: What the store kept of the ring, or nothing.
         """
         self._identity = identity
         self._dataset = dataset
@@ -87,16 +89,15 @@ class KeyKeeper:
         self._due_ms: int | None = None
         self._rest_until_ms = 0
 
-    @property
-    def packed(self) -> bytes:
-        """The keys, to keep in the store."""
-        return b"".join(self.ring.keys)
+    def follow(self, desk: Desk) -> None:
+        """Turn to the newest key that we can open; the copy in the store is a cache (I7).
 
-    def follow(self, ledger: Ledger, store: Store) -> bool:
-        """Bring the ring up to date; return whether it turned. Cost: nothing without news."""
+        Cost: nothing without news.
+        """
+        ledger, store = desk.ledger, desk.store
         seen = (ledger.key_log, ledger.roster, ledger.decrees)
         if self._seen is not None and all(map(is_, seen, self._seen)):
-            return False
+            return
         self._seen = seen
         standings = ledger.standings(store)
 
@@ -106,12 +107,42 @@ class KeyKeeper:
         rotations = ledger.key_log.rotations(counts, lambda author: stands(ledger, author) is True)
         self._newest = rotations[0] if rotations else None
         keys = held_keys(rotations, self._known, self._identity, self._dataset)
-        has_turned = keys != self.ring.keys
-        if has_turned:
+        if keys != self.ring.keys:
             self.ring.turn(keys)
             self._known = (self._known[0], *keys)
+            self._keep(desk)
         self._leaked, self._lacking = self._debt(ledger)
-        return has_turned
+
+    def _keep(self, desk: Desk) -> None:
+        packed = b"".join(self.ring.keys)
+        if packed != desk.store.get_meta("keys"):
+            try:
+                with desk.store.transaction():
+                    desk.store.set_meta("keys", packed)
+            except StoreError as error:
+                desk.trouble = str(error)
+
+    def rotate(self, desk: Desk, now_ms: int, rng: random.Random) -> Event:
+        """Write a rotation of the key, and turn to it; see ``Replica.rotate_key``."""
+        return self._write(desk, self.rotation(desk.ledger, rng), now_ms)
+
+    def tend(self, desk: Desk, now_ms: int, rng: random.Random) -> bool:
+        """As a coordinator, hand the key to who lacks it; return whether we did."""
+        payload = self.due(desk.ledger, now_ms, rng)
+        if payload is None:
+            return False
+        try:
+            self._write(desk, payload, now_ms)
+        except StoreError as error:
+            desk.trouble = str(error)
+            return False
+        return True
+
+    def _write(self, desk: Desk, payload: Mapping[str, Any], now_ms: int) -> Event:
+        with desk.change() as ledger:
+            [event] = desk.say(ledger, [(KEY_KIND, payload)], now_ms)
+        self.follow(desk)
+        return event
 
     def rotation(self, ledger: Ledger, rng: random.Random) -> Mapping[str, Any]:
         """Return the payload of a rotation: a new key, with a box for every member that stands."""

@@ -54,6 +54,8 @@ class Ledger:
     """Feeds with several branches: seq of the last event before the first fork."""
     key_log: KeyLog = field(default_factory=KeyLog)
     """Every rotation of the dataset's key."""
+    life: int | None = None
+    """The incarnation that this device writes in; None before its first."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -68,6 +70,7 @@ class Ledger:
         frontier = store.heads()
         clock = store.get_meta("clock")
         horizon = store.get_meta("horizon")
+        life = store.get_meta("incarnation")
         return cls(
             fold(dataset, _control_events(store, frontier)),
             frontier,
@@ -78,6 +81,7 @@ class Ledger:
             key_log=fold_keys(_control_events(store, frontier)),
             seals=fold_seals(_control_events(store, frontier)),
             forks=first_forks(store, frontier),
+            life=int.from_bytes(life, "big") if life else None,
         )
 
     def copy(self) -> Ledger:

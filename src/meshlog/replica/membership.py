@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from meshlog.core.decrees import ANSWERS_MAX, CUTS_MAX, KEEPS_MAX, Mode, cut_list
+from meshlog.core.decrees import ANSWERS_MAX, CUTS_MAX, KEEPS_MAX, Mode, cut_list, read_decree
+from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role, chain_of
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
@@ -14,10 +15,23 @@ from meshlog.core.joining import Taken, taken_by, welcomes_by_host
 from meshlog.core.roster import Roster, label
 from meshlog.errors import InputError
 from meshlog.ports import Store
+from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.welcoming import awaited_by
 
 _READ_CHUNK = 1_024
+
+
+def decree(desk: Desk, ledger: Ledger, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
+    """Write a decree to our control feed, inside ``desk.change``.
+
+    Raises:
+        InputError: Others could not read it.
+    """
+    [event] = desk.say(ledger, [(kind, payload)], now_ms)
+    if read_decree(event) is None:
+        raise InputError(f"{kind}: this is no decree that others could read")
+    return event
 
 
 class Since(NamedTuple):
@@ -267,28 +281,3 @@ def find_member(roster: Roster, words: str) -> AuthorId:
         raise InputError(f"there is no member {words!r}: see `meshlog members`")
     ids = ", ".join(sorted(author.hex()[:8] for author in found))
     raise InputError(f"{words!r} may be any of {ids}: give the id instead of the name")
-
-
-def may_decree(ledger: Ledger, us: AuthorId, payload: Mapping[str, Any]) -> None:
-    """Refuse a decree about a member that would not count.
-
-    Raises:
-        InputError: It would not; the message says why.
-    """
-    roster = ledger.roster
-    if roster.is_open:
-        raise InputError(
-            "the open dataset has no roster, so nobody can be revoked in it: make a dataset with"
-            " `meshlog init`, and let people in with invites"
-        )
-    own, about = roster.members.get(us), payload.get("author")
-    if own is None:
-        raise InputError("this device has not met the dataset yet: meet a member first")
-    if about == us:
-        return
-    if own.role < Role.COORDINATOR:
-        raise InputError("only the founder and coordinators can do that: ask one of them")
-    if us in ledger.decrees.lapsed or ledger.decrees.removals.get(us):
-        raise InputError("this device was revoked itself: what it decrees does not count")
-    if about == author_id(roster.founder):
-        raise InputError("nobody can revoke the founder but the founder itself")

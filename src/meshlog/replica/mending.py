@@ -6,13 +6,42 @@ takes neighbours who agree with what the clock shows now, or a person's word.
 
 from __future__ import annotations
 
+import random
+
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import EARLIEST_MS, NEIGHBOURS_SURE, Offset
+from meshlog.core.decrees import FIX_KIND, fix_payload
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.hlc import SKEW_MS_MAX
+from meshlog.core.hlc import SKEW_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.ports import Store
-from meshlog.replica.ledger import Ledger
+from meshlog.replica import life, pen
+from meshlog.replica.desk import Desk
+from meshlog.replica.ledger import Ledger, horizon_for
+
+
+def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> bool:
+    """Go on in a new life with honest stamps; see ``Replica.mend_clock``.
+
+    Returns:
+        Whether a new life began: the old one must end signed.
+    """
+    store, before = desk.store, desk.ledger
+    desk.sign()
+    if not desk.is_signed:
+        return False
+    with desk.change() as ledger:
+        fixes = own_fixes(store, ledger, desk.author, now_ms)
+        latest = store.latest_stamp(horizon_for(now_ms))
+        ledger.set_back(max(latest, Stamp(now_ms, 0)), now_ms)
+        life.open_feeds(desk, ledger, key, now_ms, rng)
+        feed = FeedKey(desk.author, FeedKind.CONTROL, ledger.life or 0)
+        items = [(FIX_KIND, fix_payload(*fix)) for fix in fixes]
+        pen.write(store, ledger, feed, desk.dataset, items, now_ms)
+        stale = store.touched_between(ledger.horizon_ms, before.horizon_ms)
+        desk.refold(ledger, stale=stale + store.records_of(ledger.fixed_feeds()))
+        ledger.save(store)
+    return True
 
 
 def was_ahead(

@@ -19,6 +19,14 @@ BODIES_MAX = 131_072
 """Bytes of bodies that a compact segment joins: half of what one may hold."""
 
 
+def id_on_branch(store: Store, feed: FeedKey, tip: Head, seq: int) -> bytes:
+    """See Holdings.id_on_branch."""
+    if seq == tip.seq:
+        return tip.id
+    held = store.at(feed, seq)
+    return held[0].id if len(held) == 1 else store.branch(tip, feed, seq - 1, 1)[0].id
+
+
 def segments(
     store: Store,
     ledger: Ledger,

@@ -9,7 +9,9 @@ from typing import Any
 from meshlog.core.identity import AuthorId
 from meshlog.core.lives import BRANCHES_MAX, Twin
 from meshlog.core.roster import Roster, label
+from meshlog.errors import StoreError
 from meshlog.ports import Meta
+from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 
 REPORTED_MAX = 1_024
@@ -17,6 +19,19 @@ REPORTED_MAX = 1_024
 
 _NAME_SIZE = 8
 _KEY = "twins"
+
+
+def news(desk: Desk) -> list[str]:
+    """Return what our owner must hear of identities that live twice: each once, ever."""
+    found = unreported(desk.ledger, desk.store)
+    if not found:
+        return []
+    try:
+        with desk.store.transaction():
+            report(found, desk.store)
+    except StoreError as error:
+        desk.trouble = str(error)  # said again at the next start
+    return [in_words(desk.ledger.roster, twin, desk.author) for twin in found]
 
 
 def unreported(ledger: Ledger, store: Meta) -> list[Twin]:

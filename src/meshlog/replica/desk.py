@@ -1,0 +1,134 @@
+"""Where a device writes: its store, what it holds of it in memory, and its own two feeds.
+
+Everything that changes a replica goes through ``Desk.change``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from meshlog.core.event import DatasetId, Event
+from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.identity import AuthorId, Identity
+from meshlog.errors import StoreError
+from meshlog.ports import Store
+from meshlog.replica import pen
+from meshlog.replica.ledger import Ledger
+from meshlog.replica.refold import stale_records
+from meshlog.replica.seat import Seat
+from meshlog.views.fold import Told
+from meshlog.views.live import LiveView
+
+
+class Desk:
+    """A store and its ledger, which change together or not at all."""
+
+    def __init__(self, store: Store, identity: Identity, seat: Seat) -> None:
+        """Read what ``store`` holds; it stays the caller's, and the seat is that of ``identity``.
+
+        Raises:
+            StoreError: The store is damaged.
+        """
+        self.store = store
+        self.identity = identity
+        self.seat = seat
+        self.view = LiveView(store)
+        self.ledger = Ledger.load(store, seat.dataset)
+        """Of what is durable; replaced whole, never changed."""
+        self.trouble = ""
+        """What the disk refused last, in one sentence; empty where nothing."""
+        self._signed_root = b""
+
+    @property
+    def author(self) -> AuthorId:
+        """Who writes here."""
+        return self.identity.author
+
+    @property
+    def dataset(self) -> DatasetId:
+        """What is written about."""
+        return self.seat.dataset
+
+    @property
+    def own_feeds(self) -> tuple[FeedKey, FeedKey]:
+        """The control and the data feed of our life."""
+        life = self.ledger.life or 0
+        return FeedKey(self.author, FeedKind.CONTROL, life), FeedKey(
+            self.author, FeedKind.DATA, life
+        )
+
+    @contextmanager
+    def change(self) -> Iterator[Ledger]:
+        """Open a transaction and yield a copy of the ledger, which is ours once that is durable.
+
+        Raises:
+            StoreError: The disk refused; nothing changed, as after any other exception.
+        """
+        ledger = self.ledger.copy()
+        with self.store.transaction():
+            yield ledger
+        self.ledger = ledger
+
+    def say(
+        self, ledger: Ledger, items: Sequence[tuple[str, Mapping[str, Any]]], now_ms: int
+    ) -> list[Event]:
+        """Write to our control feed, and show what follows, inside ``change``.
+
+        Raises:
+            InputError: A payload cannot be carried or read.
+        """
+        feed = FeedKey(self.author, FeedKind.CONTROL, ledger.life or 0)
+        events, told = pen.write(self.store, ledger, feed, self.dataset, items, now_ms)
+        self.refold(ledger, told)
+        return events
+
+    def refold(
+        self,
+        ledger: Ledger,
+        told: Sequence[Told] = (),
+        arrived: Iterable[tuple[bytes, FeedKey]] = (),
+        stale: Iterable[str] = (),
+    ) -> None:
+        """Bring the view up to date with what ``ledger`` has and ours has not yet.
+
+        Args:
+            ledger: A copy of ours, changed; its events are in the store.
+            told: What the new events do to records.
+            arrived: Id and feed of the new data events.
+            stale: Records that changed for another reason.
+        """
+        stale = [*stale, *stale_records(self.store, self.ledger, ledger, arrived)]
+        standings = ledger.standings(self.store)
+        self.view.applied(told, stale, standings)
+        if ledger.decrees.fixes != self.ledger.decrees.fixes:
+            records = [*(item.change.record_id for item in told), *stale]
+            ledger.clock = max(ledger.clock, self.view.latest(records, standings))
+            ledger.save(self.store)
+
+    # ── cuts ────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a cut covers all that we wrote."""
+        return self._signed_root == self.ledger.root
+
+    def sign(self) -> None:
+        """Sign what we wrote. Where the disk refuses, it stays here for now, unsigned."""
+        if self.is_signed:
+            return
+        try:
+            if any(pen.is_unsigned(self.store, self.ledger, feed) for feed in self.own_feeds):
+                with self.store.transaction():
+                    self.sign_tails(self.ledger)
+        except StoreError as error:
+            self.trouble = str(error)
+        else:
+            self._signed_root, self.trouble = self.ledger.root, ""
+
+    def sign_tails(self, ledger: Ledger) -> None:
+        """Sign the ends of our feeds, inside a transaction."""
+        for feed in self.own_feeds:
+            if pen.is_unsigned(self.store, ledger, feed):
+                pen.sign_cuts(self.store, ledger, self.identity, feed)
