@@ -28,9 +28,9 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.identity import Identity
 from meshlog.core.roster import Member, Roster
 from meshlog.core.segment import SEGMENT_PACKET_MAX, encode_segment
-from meshlog.tools.csvrows import CsvSource
-from meshlog.tools.forms import infer_form
-from meshlog.tools.rows import Row
+from meshlog.tools.rows.csvrows import CsvSource
+from meshlog.tools.rows.forms import infer_form
+from meshlog.tools.rows.source import Row
 
 SEED = 2026
 T0_MS = 1_760_000_000_000

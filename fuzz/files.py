@@ -24,8 +24,8 @@ from meshlog.replica import join_open
 from meshlog.store import SqliteStore
 from meshlog.store.identity_file import checksum, load_identity
 from meshlog.store.instance import Mark, decode, decode_note, encode, encode_note
-from meshlog.tools.importing import Format, import_file
-from meshlog.tools.oldlog import _old_id
+from meshlog.tools.rows.importing import Format, import_file
+from meshlog.tools.rows.oldlog import _old_id
 
 _PRIVATE = bytes.fromhex(load("identity")["good"][0]["private"])
 

@@ -11,7 +11,7 @@ from meshlog.core.identity import Identity
 from meshlog.replica import Replica, found
 from meshlog.sim.agenda import EPOCH_MS
 from meshlog.store.sqlite import SqliteStore
-from meshlog.tools.forms import infer_form
+from meshlog.tools.rows.forms import infer_form
 
 FORM = "waterpoint"
 FORM_ROWS = 200

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meshlog.tools.checkup import Level, check_clock, check_disk
-from meshlog.tools.checkup_radio import interfaces_in
+from meshlog.tools.checkup.device import Level, check_clock, check_disk
+from meshlog.tools.checkup.radio import interfaces_in
 from tests.cli.processes import Device
 
 CONFIG = """

@@ -20,7 +20,7 @@ from meshlog.replica.seat import load
 from meshlog.sim.vfs import CrashDisk
 from meshlog.store import SqliteStore
 from meshlog.sync.holdings import Verdict
-from meshlog.tools.fsck import fsck
+from meshlog.tools.fsck.fsck import fsck
 from tests.prove.osfiles import listening
 
 T0_MS = 1_750_000_000_000

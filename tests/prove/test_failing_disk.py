@@ -19,7 +19,7 @@ from meshlog.replica.seat import load
 from meshlog.sim.vfs import CrashDisk
 from meshlog.store import SqliteStore
 from meshlog.sync.holdings import Verdict
-from meshlog.tools.fsck import fsck
+from meshlog.tools.fsck.fsck import fsck
 from tests.prove.powercut import STORE, T0_MS, Peer, fast_folder
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]

@@ -18,7 +18,7 @@ from meshlog.errors import MeshlogError
 from meshlog.replica import Replica
 from meshlog.replica.seat import load
 from meshlog.store import SqliteStore
-from meshlog.tools.fsck import fsck
+from meshlog.tools.fsck.fsck import fsck
 from tests.support.scale import scaled
 from tests.tools.camp import T0_MS, Device
 

@@ -9,7 +9,7 @@ import pytest
 from meshlog.core.event import Event, encode_body
 from meshlog.core.lives import BRANCHES_MAX
 from meshlog.replica import Replica
-from meshlog.tools.fsck import fsck
+from meshlog.tools.fsck.fsck import fsck
 from meshlog.views.materialize import shown
 from meshlog.views.standing import Standing
 from tests.replica.devices import (

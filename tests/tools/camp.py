@@ -12,10 +12,10 @@ from meshlog.core.identity import Identity
 from meshlog.core.roster import label
 from meshlog.replica import Replica, found, join
 from meshlog.store.sqlite import SqliteStore
-from meshlog.tools.fsck import FsckReport, fsck
+from meshlog.tools.fsck.fsck import FsckReport, fsck
 from meshlog.tools.history import Entry, history
-from meshlog.tools.importing import import_file
-from meshlog.tools.report import ImportReport
+from meshlog.tools.rows.importing import import_file
+from meshlog.tools.rows.report import ImportReport
 
 T0_MS = 1_750_000_000_000
 

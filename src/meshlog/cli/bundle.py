@@ -21,9 +21,9 @@ from meshlog.core.grant import DATASET_KEY_SIZE
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.roster import label
 from meshlog.errors import InputError, StoreError
-from meshlog.tools.bundle_export import Exported, Since, export_bundle
-from meshlog.tools.bundle_import import BundleReport, check_bundle, import_bundle
-from meshlog.tools.bundle_read import read_summary
+from meshlog.tools.bundle.exporting import Exported, Since, export_bundle
+from meshlog.tools.bundle.importing import BundleReport, check_bundle, import_bundle
+from meshlog.tools.bundle.reading import read_summary
 from meshlog.tools.taking import NameOf
 from meshlog.tools.wholefile import written_whole
 

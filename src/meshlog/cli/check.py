@@ -14,7 +14,7 @@ from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
 from meshlog.errors import StoreError
 from meshlog.store import SqliteStore
-from meshlog.tools.fsck import FsckReport, fsck, rebuild_view
+from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
 
 _NO_STORE = "`meshlog fsck --repair` writes it anew from all in it that holds"
 

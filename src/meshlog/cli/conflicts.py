@@ -23,7 +23,7 @@ from meshlog.cli.stores import Reading, reading
 from meshlog.cli.values import checked
 from meshlog.core.codec import encode_cbor, plain
 from meshlog.errors import InputError
-from meshlog.tools.cells import value_of
+from meshlog.tools.rows.cells import value_of
 from meshlog.views.live import conflicts
 from meshlog.views.records import Conflict, Write
 

@@ -12,7 +12,7 @@ from meshlog.cli.command import Place, command, json_option, store_options
 from meshlog.cli.output import printable, say_json
 from meshlog.daemon.client import connect
 from meshlog.errors import MeshlogError
-from meshlog.tools.checkup import (
+from meshlog.tools.checkup.device import (
     Finding,
     Level,
     check_clock,
@@ -23,8 +23,8 @@ from meshlog.tools.checkup import (
     ok,
     warn,
 )
-from meshlog.tools.checkup_radio import check_interfaces, check_reticulum
-from meshlog.tools.checkup_store import check_store, latest_ms
+from meshlog.tools.checkup.radio import check_interfaces, check_reticulum
+from meshlog.tools.checkup.store import check_store, latest_ms
 
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.BAD: "red"}
 

@@ -13,8 +13,8 @@ from meshlog.cli.session import writing
 from meshlog.cli.stores import known_identity, reading
 from meshlog.core.bundlefile import MAGIC
 from meshlog.errors import InputError
-from meshlog.tools.bundle_import import import_bundle
-from meshlog.tools.repair import RepairReport, repair, take_from
+from meshlog.tools.bundle.importing import import_bundle
+from meshlog.tools.repair.repair import RepairReport, repair, take_from
 
 LOST_SHOWN = 20
 

@@ -19,7 +19,7 @@ from meshlog.cli.output import hint, shown
 from meshlog.cli.values import Item, checked
 from meshlog.errors import InputError
 from meshlog.sync.policy import Policy
-from meshlog.tools.cells import value_of
+from meshlog.tools.rows.cells import value_of
 
 if TYPE_CHECKING:
     from meshlog.node import Node

@@ -19,9 +19,9 @@ from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
 from meshlog.errors import InputError, StoreError
-from meshlog.tools.exporting import export_csv, export_jsonl
-from meshlog.tools.importing import Format, import_file
-from meshlog.tools.report import ImportReport
+from meshlog.tools.rows.exporting import export_csv, export_jsonl
+from meshlog.tools.rows.importing import Format, import_file
+from meshlog.tools.rows.report import ImportReport
 from meshlog.views.records import decode
 
 _NAMES = {"csv": "CSV", "jsonl": "JSON lines"}

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from meshlog.core.event import encode_body
 from meshlog.errors import InputError
-from meshlog.tools.cells import value_of
-from meshlog.tools.rows import why_unreadable
+from meshlog.tools.rows.cells import value_of
+from meshlog.tools.rows.source import why_unreadable
 
 Item: TypeAlias = tuple[str, Mapping[str, Any]]
 """Kind and payload of an event to be."""

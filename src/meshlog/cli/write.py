@@ -12,7 +12,7 @@ from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
 from meshlog.cli.values import Item, checked, fields_of
 from meshlog.errors import InputError
-from meshlog.tools.cells import value_of
+from meshlog.tools.rows.cells import value_of
 from meshlog.views.records import Record
 
 _text_option = click.option(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from meshlog.errors import InputError
-from meshlog.tools.csvrows import CsvSource
-from meshlog.tools.lines import check_file, opened
-from meshlog.tools.rows import RECORD_ID, Row
+from meshlog.tools.rows.csvrows import CsvSource
+from meshlog.tools.rows.lines import check_file, opened
+from meshlog.tools.rows.source import RECORD_ID, Row
 
 OWN_FORM = "water_point"
 """Form of the survey that the package carries."""

@@ -10,7 +10,7 @@ from meshlog.store import SqliteStore
 from meshlog.store.backup import copy_store
 from meshlog.store.instance import SUFFIX
 from meshlog.store.migrate import check_first_bytes
-from meshlog.tools.fsck import FsckReport, Progress, fsck
+from meshlog.tools.fsck.fsck import FsckReport, Progress, fsck
 from meshlog.tools.wholefile import made_whole
 
 

@@ -14,7 +14,7 @@ from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.ports import EventLog
-from meshlog.tools.oldlog import Origin, origin_of
+from meshlog.tools.rows.oldlog import Origin, origin_of
 from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
 from meshlog.views.records import Record

@@ -10,7 +10,7 @@ import pytest
 
 from meshlog.core.event import DatasetId
 from meshlog.store.sqlite import SqliteStore
-from meshlog.tools.fsck import FsckReport, fsck, rebuild_view
+from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
 from tests.tools.camp import Device
 
 Camp = tuple[Path, DatasetId]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshlog.errors import InputError, StoreError
-from meshlog.tools.importing import guess_format
+from meshlog.tools.rows.importing import guess_format
 from tests.tools.camp import Device
 
 File = Callable[..., Path]

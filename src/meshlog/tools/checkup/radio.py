@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshlog.tools.checkup import Finding, bad, ok, warn
+from meshlog.tools.checkup.device import Finding, bad, ok, warn
 
 CONFIG_SIZE_MAX = 1_048_576
 SHARED_PORT = 37_428

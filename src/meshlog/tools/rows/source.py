@@ -10,7 +10,7 @@ from meshlog.core.event import NO_PREV, Content, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import ZERO
 from meshlog.core.identity import AuthorId
-from meshlog.tools.report import RowError
+from meshlog.tools.rows.report import RowError
 from meshlog.views.changes import unreadable
 
 RECORD_ID = "record_id"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlog.core.derived import derived_id
-from meshlog.tools.cells import cell_of, value_of
+from meshlog.tools.rows.cells import cell_of, value_of
 
 NASTY = ["", " 1", "1 ", "007", "-0", "1.50", "1.", ".5", "+5", "1_000", "٣", "1e5", "TRUE"]
 NASTY += ["True", "nan", "inf", "-inf", "0x10", "9223372036854775808", "1" * 400, "1,5", "--1"]

@@ -15,7 +15,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity, verify
 from meshlog.core.roster import read_opening
 from meshlog.core.segment import SEGMENT_EVENTS_MAX, encode_segment
-from meshlog.tools.shards import RunRow, Shard, Shards
+from meshlog.tools.repair.shards import RunRow, Shard, Shards
 
 LOOSE_MAX = 1_000
 """Events kept in memory that no guess placed; each is tried on every gap."""

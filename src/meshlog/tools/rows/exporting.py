@@ -9,8 +9,8 @@ from tempfile import TemporaryFile
 from typing import TextIO
 
 from meshlog.errors import InputError
-from meshlog.tools.cells import cell_of, json_text
-from meshlog.tools.rows import RECORD_ID
+from meshlog.tools.rows.cells import cell_of, json_text
+from meshlog.tools.rows.source import RECORD_ID
 from meshlog.views.records import Record
 
 

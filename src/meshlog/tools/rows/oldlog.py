@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from meshlog.core.event import encode_body
 from meshlog.errors import InputError
 from meshlog.ports import Arrival
-from meshlog.tools.batches import Append, Batches, Item, Outcome
-from meshlog.tools.jsonrows import read_object
-from meshlog.tools.lines import LINE_LENGTH_MAX
-from meshlog.tools.report import ImportReport, Tally
-from meshlog.tools.rows import why_unreadable
+from meshlog.tools.rows.batches import Append, Batches, Item, Outcome
+from meshlog.tools.rows.jsonrows import read_object
+from meshlog.tools.rows.lines import LINE_LENGTH_MAX
+from meshlog.tools.rows.report import ImportReport, Tally
+from meshlog.tools.rows.source import why_unreadable
 from meshlog.views.changes import Change, read_change
 
 WIRE_KEYS = frozenset("ashkpvi")

@@ -19,7 +19,7 @@ from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger, first_forks
-from meshlog.tools.fsck_feeds import RESTORE, FeedCheck, meta_or_none
+from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable
 from meshlog.views.live import LiveView, StoreLineage
 from meshlog.views.standing import Standing, Standings

@@ -27,9 +27,9 @@ from meshlog.store.instance import NOTE_SUFFIX, SUFFIX
 from meshlog.store.lock import ProcessLock
 from meshlog.store.passphrase import is_encrypted
 from meshlog.sync.holdings import Verdict
-from meshlog.tools.fsck import fsck
-from meshlog.tools.salvage import Salvage
-from meshlog.tools.shards import Shards
+from meshlog.tools.fsck.fsck import fsck
+from meshlog.tools.repair.salvage import Salvage
+from meshlog.tools.repair.shards import Shards
 from meshlog.tools.taking import Ingest, Intake, NameOf, Taken
 
 PASSES_MAX = 4

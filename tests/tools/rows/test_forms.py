@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from meshlog.core.form import FormBook, form_body, read_form
-from meshlog.tools.forms import infer_form
-from meshlog.tools.importing import import_file
+from meshlog.tools.rows.forms import infer_form
+from meshlog.tools.rows.importing import import_file
 from tests.replica.devices import T0_MS, open_replica
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
 from meshlog.errors import InputError
-from meshlog.tools.report import Tally
+from meshlog.tools.rows.report import Tally
 
 BATCH_ITEMS_MAX = 512
 """Events per transaction: a sync of the disk costs about 5 ms on an SD card, 10 µs each."""

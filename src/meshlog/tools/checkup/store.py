@@ -14,7 +14,7 @@ from meshlog.replica.ledger import Ledger
 from meshlog.replica.membership import member_count
 from meshlog.store import SqliteStore
 from meshlog.store.instance import FileGuard
-from meshlog.tools.checkup import Finding, bad, ok, warn
+from meshlog.tools.checkup.device import Finding, bad, ok, warn
 
 
 def check_store(path: Path) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 from meshlog.core.codec import encode_cbor
 from meshlog.core.derived import derived_id
 from meshlog.errors import InputError
-from meshlog.tools.cells import cell_of
-from meshlog.tools.lines import NOT_UTF8, Lines, is_text, opened
-from meshlog.tools.report import RowError
-from meshlog.tools.rows import RECORD_ID, Row
+from meshlog.tools.rows.cells import cell_of
+from meshlog.tools.rows.lines import NOT_UTF8, Lines, is_text, opened
+from meshlog.tools.rows.report import RowError
+from meshlog.tools.rows.source import RECORD_ID, Row
 
 EXPORTED = {RECORD_ID, "form", "created_by", "fields", "notes", "attachments", "conflicts"}
 """Keys of an exported object. One that has ``fields`` and no other key than these is read as

@@ -15,9 +15,9 @@ from meshlog.core.identity import Identity
 from meshlog.errors import MeshlogError, StoreBusyError, StoreError
 from meshlog.replica import Replica
 from meshlog.store import SqliteStore
-from meshlog.tools import repair as repairs
-from meshlog.tools.fsck import fsck
-from meshlog.tools.repair import RepairReport, repair, take_from
+from meshlog.tools.fsck.fsck import fsck
+from meshlog.tools.repair import repair as repairs
+from meshlog.tools.repair.repair import RepairReport, repair, take_from
 from meshlog.tools.taking import Taken
 from tests.tools.camp import T0_MS, Device
 

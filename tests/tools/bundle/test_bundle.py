@@ -31,9 +31,9 @@ from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.segment import encode_segment
 from meshlog.errors import InputError, MalformedError, StoreError
 from meshlog.sync.holdings import Verdict
-from meshlog.tools.bundle_export import Exported, Since, export_bundle
-from meshlog.tools.bundle_import import BundleReport, import_bundle
-from meshlog.tools.bundle_read import read_summary
+from meshlog.tools.bundle.exporting import Exported, Since, export_bundle
+from meshlog.tools.bundle.importing import BundleReport, import_bundle
+from meshlog.tools.bundle.reading import read_summary
 from meshlog.tools.taking import BATCH_SEGMENTS_MAX, Taken
 from tests.tools.camp import Device
 

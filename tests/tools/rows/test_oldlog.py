@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from meshlog.tools.oldlog import Origin, held_origins
+from meshlog.tools.rows.oldlog import Origin, held_origins
 from tests.tools.camp import Device
 
 File = Callable[..., Path]

@@ -10,14 +10,14 @@ from typing import Any, Literal, TypeAlias
 from meshlog.core.form import FormBook
 from meshlog.errors import InputError
 from meshlog.ports import Arrival
-from meshlog.tools.batches import Append, Batches, Item, Outcome
-from meshlog.tools.csvrows import CsvSource
-from meshlog.tools.forms import Pinning, PutForm
-from meshlog.tools.jsonrows import JsonSource, read_object
-from meshlog.tools.lines import check_file, opened
-from meshlog.tools.oldlog import WIRE_KEYS, import_old_log
-from meshlog.tools.report import ImportReport, RowError, Tally
-from meshlog.tools.rows import Row, Source, why_unreadable
+from meshlog.tools.rows.batches import Append, Batches, Item, Outcome
+from meshlog.tools.rows.csvrows import CsvSource
+from meshlog.tools.rows.forms import Pinning, PutForm
+from meshlog.tools.rows.jsonrows import JsonSource, read_object
+from meshlog.tools.rows.lines import check_file, opened
+from meshlog.tools.rows.oldlog import WIRE_KEYS, import_old_log
+from meshlog.tools.rows.report import ImportReport, RowError, Tally
+from meshlog.tools.rows.source import Row, Source, why_unreadable
 from meshlog.views.changes import TEXT_SIZE_MAX
 from meshlog.views.records import Record
 

@@ -11,7 +11,7 @@ from meshlog.core.bundlefile import About, Frame
 from meshlog.core.event import DatasetId
 from meshlog.core.identity import Identity
 from meshlog.sync.holdings import Verdict
-from meshlog.tools.bundle_read import BundleReader, Damage, Summary, summary_of
+from meshlog.tools.bundle.reading import BundleReader, Damage, Summary, summary_of
 from meshlog.tools.taking import Ingest, Intake, NameOf, Refusal, Taken
 
 Progress: TypeAlias = Callable[[int, int], None]

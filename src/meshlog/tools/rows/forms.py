@@ -29,8 +29,8 @@ from meshlog.core.form import (
     NAME_SIZE_MAX,
     FormBook,
 )
-from meshlog.tools.report import RowError
-from meshlog.tools.rows import Source
+from meshlog.tools.rows.report import RowError
+from meshlog.tools.rows.source import Source
 
 ROWS_MAX = 20_000
 """Rows that are looked at. A choice: the shares of a few thousand are those of all."""

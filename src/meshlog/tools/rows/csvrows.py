@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from meshlog.core.derived import derived_id
 from meshlog.errors import InputError
-from meshlog.tools.cells import cell_of, value_of
-from meshlog.tools.lines import NOT_UTF8, Lines, is_text, opened
-from meshlog.tools.report import RowError
-from meshlog.tools.rows import RECORD_ID, Row
+from meshlog.tools.rows.cells import cell_of, value_of
+from meshlog.tools.rows.lines import NOT_UTF8, Lines, is_text, opened
+from meshlog.tools.rows.report import RowError
+from meshlog.tools.rows.source import RECORD_ID, Row
 
 DELIMITERS = (",", ";", "\t")
 ROW_LENGTH_MAX = 65_536

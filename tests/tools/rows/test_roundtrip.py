@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlog.errors import InputError
-from meshlog.tools.exporting import export_csv, export_jsonl
+from meshlog.tools.rows.exporting import export_csv, export_jsonl
 from meshlog.views.records import decode
 from tests.tools.camp import Device
 

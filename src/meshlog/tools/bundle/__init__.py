@@ -1,0 +1,1 @@
+"""A dataset in one file that a stick carries: written, read, brought in."""

@@ -1,0 +1,1 @@
+"""What can keep a device from working, one line each."""

@@ -1,0 +1,1 @@
+"""Is everything in a store what its authors wrote, and shown as it says?"""

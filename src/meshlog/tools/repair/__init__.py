@@ -1,0 +1,1 @@
+"""A damaged store, read to the last sound event and written anew."""
