@@ -7,13 +7,24 @@ from random import Random
 import pytest
 
 from meshlog.core.decrees import Mode
+from meshlog.core.event import encode_body
 from meshlog.core.feed import FeedKind
-from meshlog.core.grant import Role
+from meshlog.core.grant import Invite, Role, admit
 from meshlog.errors import IdentityError, InputError
 from meshlog.replica import Replica, membership
 from meshlog.replica.membership import Since, find_member, seated
 from meshlog.views.standing import Standing
-from tests.replica.devices import T0_MS, Pump, founder, holds_alike, identity, invited, open_replica
+from tests.replica.devices import (
+    T0_MS,
+    Pump,
+    Stranger,
+    founder,
+    holds_alike,
+    identity,
+    invited,
+    open_replica,
+    segs,
+)
 
 HOUR_MS = 3_600_000
 NOW = Since()
@@ -224,3 +235,87 @@ def test_an_event_of_the_review_queue_says_why_it_is_not_shown():
     assert standings.why(event) == (
         "after the cut at which base revoked its author: waits for a review"
     )
+
+
+# ── More than one decree can name ──
+
+
+def crowd(host: Replica, count: int, invite: Invite | None = None) -> list[bytes]:
+    """Return the openings of so many guests of one invite, as segments."""
+    invite = invite or host.invite(Role.WRITER)
+    found = []
+    for number in range(count):
+        who = identity(f"guest {number} of {invite.seed.hex()}")
+        admission = admit(invite.grant, invite.seed, who.author, invite.dataset)
+        found += segs(Stranger(who, invite.dataset, more={"admission": admission}).opening())
+    return found
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """What one decree names, made small: a thousand members take a minute to make."""
+    monkeypatch.setattr("meshlog.replica.membership.KEEPS_MAX", 4)
+    return 4
+
+
+@pytest.mark.parametrize("is_founder", [True, False])
+def test_new_keys_keep_whom_the_last_word_of_the_old_ones_has_no_room_for(
+    few: int, is_founder: bool
+):
+    base = founder()
+    host = base if is_founder else invited(base, "cora", Role.COORDINATOR)
+    if host is not base:
+        Pump(base, host).meet(host, base)
+    guests = crowd(host, 3 * few)
+    unused = host.invite(Role.WRITER)
+    host.ingest(guests, T0_MS)
+    members = len(host.ledger.roster.members)
+
+    heir = identity("new keys")
+    host.rotate(heir, T0_MS)
+    anew = Replica(host.store, heir, T0_MS, Random(2))
+
+    assert anew.ledger.decrees.lapsed == {}
+    assert membership.member_count(anew.ledger) == members
+    anew.ingest(crowd(base, 1, unused), T0_MS)
+    again = Replica(host.store, heir, T0_MS, Random(3))
+    assert len(again.ledger.decrees.lapsed) == 1, "old invites stay void"
+
+
+def test_whoever_revokes_a_host_keeps_all_of_its_many_guests(few: int):
+    base = founder()
+    cora = invited(base, "cora", Role.COORDINATOR)
+    Pump(base, cora).meet(cora, base)
+    base.ingest(crowd(cora, 3 * few), T0_MS)
+
+    revoke(base, cora)
+
+    assert {*base.ledger.decrees.removals} == {cora.identity.author}
+    assert base.ledger.decrees.lapsed == {}
+
+
+def test_who_retires_with_more_guests_than_its_own_word_can_keep_is_told_so(few: int):
+    base = founder()
+    base.ingest(crowd(base, 2 * few), T0_MS)
+
+    with pytest.raises(InputError, match="rotate its keys"):
+        revoke(base, base)
+
+
+def test_nobody_forks_so_often_that_it_cannot_be_revoked(monkeypatch: pytest.MonkeyPatch):
+    """A decree names so many branches: those that came first, so what was honest counts."""
+    monkeypatch.setattr("meshlog.replica.membership.CUTS_MAX", 4)
+    base = founder()
+    wim = invited(base, "wim")
+    put(wim, "W-1", 1)
+    Pump(base, wim).meet(wim, base)
+    more = {"admission": wim.seat.admission}
+    for number in range(6):
+        life = Stranger(wim.identity, wim.dataset, life=number, more=more)
+        payload = {"record_id": f"X-{number}", "field": "depth", "value": 66}
+        base.ingest(segs(life.opening(), life.run_of(encode_body("field.set", payload))), T0_MS)
+    assert len(depths(base)) == 7
+
+    revoke(base, wim, Mode.HARD)
+
+    assert depths(base) == {"W-1": 1, "X-0": 66}

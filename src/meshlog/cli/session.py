@@ -218,7 +218,9 @@ class _Remote:
 
     def decree(self, kind: str, payload: Mapping[str, Any]) -> None:
         """See Writer.decree."""
-        self._client.ask("decree", payload=encode_body(kind, payload).hex())
+        keeps = b"".join(payload.get("keeps", ()))  # there may be more than fit a body
+        body = encode_body(kind, {**payload, "keeps": []} if keeps else payload)
+        self._client.ask("decree", payload=body.hex(), keeps=keeps.hex())
         self._look_again()
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:

@@ -144,12 +144,33 @@ def _invite(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decree(node: Node, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Say who belongs no more, or again: ``payload`` is the event's body in hex, as made there."""
+    """Say who belongs no more, or again: ``payload`` is the event's body in hex, as made there.
+
+    ``keeps``, in hex, are the authors that it keeps, if any.
+    """
     content = _content(request.get("payload"))
     if content.kind not in DECREE_KINDS:
         raise InputError("the node does not know this decree: update both")
-    event = node.decree(content.kind, content.payload)
+    payload = content.payload
+    if keeps := request.get("keeps"):
+        payload = {**payload, "keeps": _authors(keeps)}
+    event = node.decree(content.kind, payload)
     return {"event": event.id.hex()}
+
+
+def _authors(text: object) -> list[bytes]:
+    """Return the authors whose ids stand in a row of hex digits.
+
+    Raises:
+        InputError: They are none.
+    """
+    try:
+        ids = bytes.fromhex(text) if isinstance(text, str) else b"?"
+    except ValueError:
+        ids = b"?"
+    if len(ids) % AUTHOR_ID_SIZE:
+        raise InputError("authors are 32 hex digits each, in a row")
+    return [ids[at : at + AUTHOR_ID_SIZE] for at in range(0, len(ids), AUTHOR_ID_SIZE)]
 
 
 def _content(body: object) -> Content:

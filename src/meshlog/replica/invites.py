@@ -6,12 +6,12 @@ import random
 
 from meshlog.core.decrees import Mode
 from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
-from meshlog.core.identity import Identity
+from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.replica import pen, rights
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk
-from meshlog.replica.membership import Since, decree, revocation
+from meshlog.replica.membership import Since, decree, in_turns, keep, revocation
 
 _SEED_SIZE = 16
 
@@ -47,8 +47,29 @@ def hand_over(desk: Desk, heir: Identity, now_ms: int, rng: random.Random) -> No
     if desk.trouble:
         raise StoreError(desk.trouble)
     said = revocation(desk.store, ledger, us, Mode.SOFT, Since())
-    payload = {"to": heir.author, "cuts": said["cuts"], "keeps": said["keeps"]}
+    keeps, *more = in_turns(said["keeps"])
+    payload = {"to": heir.author, "cuts": said["cuts"], "keeps": keeps}
     with desk.change() as ledger:
         decree(desk, ledger, "member.rotate", payload, now_ms)
         pen.sign_cuts(desk.store, ledger, desk.identity, desk.own_feeds[0])
-        seats.hand_over(desk.store, heir, admission)
+        seats.hand_over(desk.store, heir, admission, [guest for turn in more for guest in turn])
+
+
+def take_over(desk: Desk, now_ms: int) -> None:
+    """Keep whom our old keys let in, where their last word had no room to name them."""
+    left = desk.store.get_meta(seats.KEEPS)
+    if not left:
+        return
+    size = len(desk.author)
+    guests = [AuthorId(left[at : at + size]) for at in range(0, len(left), size)]
+    handed = (
+        removal
+        for removals in desk.ledger.decrees.removals.values()
+        for removal in removals
+        if removal.successor == desk.author
+    )
+    with desk.change() as ledger:
+        for removal in handed:
+            answers = [removal.place.id]
+            keep(desk, ledger, removal.author, answers, in_turns(guests), now_ms)
+        desk.store.set_meta(seats.KEEPS, b"")

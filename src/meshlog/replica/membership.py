@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meshlog.core.decrees import ANSWERS_MAX, CUTS_MAX, KEEPS_MAX, Mode, cut_list, read_decree
@@ -13,6 +13,7 @@ from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, author_id
 from meshlog.core.joining import Taken, taken_by, welcomes_by_host
 from meshlog.core.roster import Roster, label
+from meshlog.core.seniority import DECREES_PER_PAIR_MAX
 from meshlog.errors import InputError
 from meshlog.ports import Store
 from meshlog.replica.desk import Desk
@@ -21,17 +22,40 @@ from meshlog.replica.welcoming import awaited_by
 
 _READ_CHUNK = 1_024
 
+KEPT_MAX = KEEPS_MAX * (1 + DECREES_PER_PAIR_MAX)
+"""Guests of a removed member that can be kept: in its removal, and in what answers that."""
+
 
 def decree(desk: Desk, ledger: Ledger, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
-    """Write a decree to our control feed, inside ``desk.change``.
+    """Write a decree to our control feed, inside ``desk.change``; return the first event.
+
+    Whom it has no room to keep is kept by readmissions that answer it, or what it answers.
 
     Raises:
         InputError: Others could not read it.
     """
-    [event] = desk.say(ledger, [(kind, payload)], now_ms)
+    keeps, *more = in_turns(kept_by(payload))
+    [event] = desk.say(ledger, [(kind, {**payload, "keeps": keeps} if more else payload)], now_ms)
     if read_decree(event) is None:
         raise InputError(f"{kind}: this is no decree that others could read")
+    if more:
+        answers = payload.get("answers", [event.id])
+        keep(desk, ledger, payload["author"], answers, more, now_ms)
     return event
+
+
+def keep(
+    desk: Desk,
+    ledger: Ledger,
+    host: AuthorId,
+    answers: Sequence[bytes],
+    keeps: Iterable[Sequence[AuthorId]],
+    now_ms: int,
+) -> None:
+    """Write that guests of a removed host stay, an event for each list, inside ``desk.change``."""
+    said = {"author": host, "answers": answers, "cuts": []}
+    items = [("member.readmit", {**said, "keeps": guests}) for guests in keeps]
+    desk.say(ledger, items, now_ms)
 
 
 class Since(NamedTuple):
@@ -48,15 +72,17 @@ def revocation(
 ) -> dict[str, Any]:
     """Return the payload of a ``member.revoke``: what we hold of its feeds now, or up to ``since``.
 
-    Whom it let in before stays. Cost: O(feeds · log events).
+    Whom it let in before stays. Of more branches than a cut can name those go in whose first
+    event came here first: whoever forks at will must not keep itself from being revoked.
+    Cost: O(feeds · log events).
 
     Raises:
-        InputError: ``since`` names a seq and there are several data feeds, or too many branches.
+        InputError: ``since`` names a seq and there are several data feeds.
     """
     heads = cut_heads(store, ledger, author, since)
+    if sum(map(len, heads.values())) > CUTS_MAX:
+        heads = _first_to_come(store, heads)
     cuts = cut_list(heads)
-    if len(cuts) > CUTS_MAX:
-        raise InputError(f"its feeds have more than {CUTS_MAX} branches: too many for one cut")
     until_ms = WALL_MS_MAX if since.wall_ms is None else since.wall_ms
     keeps = guests_of(ledger.roster, author, until_ms)
     return {"author": author, "cuts": cuts, "mode": str(mode), "keeps": keeps}
@@ -88,7 +114,7 @@ def readmission(
     return {
         "author": author,
         "answers": [removal.place.id for removal in removals][-ANSWERS_MAX:],
-        "cuts": cut_list(cut_heads(store, ledger, author, since))[:CUTS_MAX],
+        "cuts": cut_list(_first_to_come(store, cut_heads(store, ledger, author, since))),
         "keeps": guests_of(roster, author, WALL_MS_MAX),
     }
 
@@ -112,7 +138,10 @@ def _keep(ledger: Ledger, author: AuthorId) -> dict[str, Any]:
 
 
 def guests_of(roster: Roster, host: AuthorId, until_ms: int) -> list[AuthorId]:
-    """Return whom ``host`` let in and who opened its feeds until then, the first ones first."""
+    """Return whom ``host`` let in and who opened its feeds until then, the first ones first.
+
+    At most ``KEPT_MAX``: as many as one removal and what answers it can name.
+    """
     found = []
     for member in roster.members.values():
         links = chain_of(member.admission)
@@ -121,7 +150,34 @@ def guests_of(roster: Roster, host: AuthorId, until_ms: int) -> list[AuthorId]:
         if Stamp.unpacked(member.opened_at[0]).wall_ms <= until_ms:
             found.append(member)
     found.sort(key=lambda member: member.opened_at)
-    return [member.author for member in found][:KEEPS_MAX]
+    return [member.author for member in found][:KEPT_MAX]
+
+
+def kept_by(payload: Mapping[str, Any]) -> Sequence[AuthorId]:
+    """Return whom a decree keeps, as far as that can be read."""
+    keeps = payload.get("keeps", ())
+    return keeps if isinstance(keeps, list | tuple) else ()
+
+
+def in_turns(keeps: Sequence[AuthorId]) -> list[list[AuthorId]]:
+    """Return members to keep in lists that one decree each can name; at least one list."""
+    return [[*keeps[at : at + KEEPS_MAX]] for at in range(0, max(len(keeps), 1), KEEPS_MAX)]
+
+
+def _first_to_come(
+    store: Store, heads: Mapping[FeedKey, Sequence[Head]]
+) -> dict[FeedKey, list[Head]]:
+    """Return as many branches as a cut can name: those that came here first."""
+
+    def place(feed: FeedKey, head: Head) -> tuple[int, int]:
+        first = store.get(store.branch(head, feed, 0, 1)[0].id)
+        return first.position if first else 0, -head.seq
+
+    branches = [(place(feed, head), feed, head) for feed, tips in heads.items() for head in tips]
+    found: dict[FeedKey, list[Head]] = {}
+    for _, feed, head in sorted(branches)[:CUTS_MAX]:
+        found.setdefault(feed, []).append(head)
+    return found
 
 
 def cut_heads(

@@ -89,6 +89,7 @@ class Replica:
             life.begin(desk, self.ring.current, now_ms, rng)
             if last is not None:
                 self.news.append(COPIED)
+        invites.take_over(desk, now_ms)
         self.news.extend(twins.news(desk))
         self.advance_horizon(now_ms)
         air = AirKey(seat.dataset, self.ring)
@@ -189,7 +190,7 @@ class Replica:
 
         Args:
             kind: One of ``core.decrees.DECREE_KINDS``.
-            payload: See docs/protocol.md §7.6.
+            payload: See docs/protocol.md §7.6. ``keeps`` may name more than one decree can.
             now_ms: Wall time.
 
         Raises:

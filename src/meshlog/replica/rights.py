@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshlog.core.clockfix import Shift
+from meshlog.core.decrees import KEEPS_MAX
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
@@ -18,6 +19,7 @@ from meshlog.core.roster import Member, label
 from meshlog.errors import InputError
 from meshlog.replica.keeper import may_rotate
 from meshlog.replica.ledger import Ledger
+from meshlog.replica.membership import in_turns, kept_by
 from meshlog.replica.seat import Seat
 
 
@@ -58,6 +60,11 @@ def may_decree(ledger: Ledger, us: AuthorId, payload: Mapping[str, Any]) -> None
     if own is None:
         raise InputError("this device has not met the dataset yet: meet a member first")
     if about == us:
+        if len(in_turns(kept_by(payload))) > 1:
+            raise InputError(
+                f"this device let in more than {KEEPS_MAX:,} members, and its own removal can keep"
+                " no more: rotate its keys, or let a coordinator revoke it"
+            )
         return
     if own.role < Role.COORDINATOR:
         raise InputError("only the founder and coordinators can do that: ask one of them")

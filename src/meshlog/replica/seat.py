@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshlog.core.codec import Reader
@@ -145,9 +146,21 @@ def load(store: Store, identity: Identity) -> Seat | None:
     )
 
 
-def hand_over(store: Store, heir: Identity, admission: bytes) -> None:
-    """Make the seat that of new keys, inside the caller's transaction; they begin a new life."""
+KEEPS = "keeps"
+"""Name in the store's meta of whom new keys still have to keep, 16 bytes each."""
+
+
+def hand_over(store: Store, heir: Identity, admission: bytes, keeps: Iterable[AuthorId]) -> None:
+    """Make the seat that of new keys, inside the caller's transaction; they begin a new life.
+
+    Args:
+        store: Ours.
+        heir: The new keys.
+        admission: Theirs.
+        keeps: Whom the old ones let in and had no room to name.
+    """
     values = {"author": heir.author, "admission": admission, "genesis": b"", "incarnation": b""}
+    values[KEEPS] = b"".join(keeps)
     for field, value in values.items():
         store.set_meta(field, value)
 
