@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo bench-air bench-attacks test prove nightly fuzz lint format types contracts wheel docs coverage check lock clean made-elsewhere
+.PHONY: help venv demo bench bench-air bench-attacks test prove nightly fuzz lint format types contracts wheel docs coverage check lock clean made-elsewhere
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench-air: $(STAMP) ## bytes on the air, ours and the predecessor's, in one tabl
 
 test: $(STAMP) ## every quick test, doctests of src, docs and README included
 	$(BIN)/pytest -m 'not prove'
+
+bench: $(STAMP) ## what data costs, ours and the predecessor's, 1k to 1M events (QUICK=1: two minutes; ONLY=ingest,emit)
+	$(BIN)/python -m bench.air.environments
+	$(BIN)/python -m bench.data $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench-attacks: $(STAMP) ## attacks over real Reticulum, on ours and on the predecessor, in one table (15 min)
 	$(BIN)/python -m bench.air.environments

@@ -1,0 +1,1 @@
+"""What data costs: writing, taking in, reading, opening, checking; ours and the predecessor's."""
