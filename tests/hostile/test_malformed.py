@@ -11,7 +11,7 @@ import pytest
 from meshlog.core.event import Event
 from meshlog.core.grant import Role
 from meshlog.core.hlc import SKEW_MS_MAX
-from meshlog.ports import Answered, Asked, LinkUp, Overheard, Peer, PeerSeen
+from meshlog.ports import Answered, Asked, LinkUp, Medium, Overheard, Peer, PeerSeen
 from meshlog.replica import Replica
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Answer, Ask, Effect, Shout
@@ -21,6 +21,9 @@ from tests.replica.devices import T0_MS, Pump, dump, founder, holds_alike, invit
 PROVED = 10_000
 NIGHTLY = 10_000_000
 PER_SEED = 500
+RATE_BPS = 5_468
+"""Of LoRa at SF7, 125 kHz."""
+
 ANSWER_SIZE_MAX = 64_000
 
 
@@ -79,6 +82,7 @@ def attack(seed: int, count: int) -> int:
     """Let one liar talk; return how many of its events were taken."""
     base, mallory = camp(seed)
     air = AirKey(base.dataset, base.ring)
+    base.handle(Medium(RATE_BPS), T0_MS)  # else nothing is heard on the air
     base.root()
     first = base.event_count()
     for number in range(1, count + 1):
