@@ -31,7 +31,7 @@ from tests.replica.devices import (
     segs,
 )
 
-pytestmark = pytest.mark.prove
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 NAMES = ("ann", "bob", "cat")
 PLACE = st.integers(0, 5)

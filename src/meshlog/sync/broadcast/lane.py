@@ -67,6 +67,10 @@ DEFERENCE_SLOTS = 6.0
 SEEN_MAX = 1_024
 """Packets recognised when they come again, only such as opened: junk pushes none out."""
 
+UNNAMED_PER_SAY = 8
+"""Roots or statements that show no difference, though there is one: as good a reason to say more
+as one statement of ours in vain. A choice: most differences are told by less."""
+
 POINTS_LOOKED_AT = 8
 """Points of a locator, heads first, that tell whether it shows a branch that we lack."""
 
@@ -111,6 +115,8 @@ class Lane:
         self._asking = Asking(self._turns)
         self._odd: Beacon | None = None
         """A beacon that stands for nothing we know, or agrees with nothing since."""
+        self._unnamed = 0
+        """Roots and statements heard since our root changed that show nothing we can name."""
         self._spoke_last = False
         """Whether the latest packet was ours: what comes next probably answers it."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -216,7 +222,7 @@ class Lane:
         if root == self._root:
             return
         before, self._frontier = self._frontier, self._holdings.frontier()
-        self._root = root
+        self._root, self._unnamed = root, 0
         self._turn_key(newly(before, self._frontier), now_ms)
         self._recall.stand(root, self._frontier)
         self._beacon_soon(now_ms)
@@ -273,7 +279,9 @@ class Lane:
             return []
         if self._odd is not None and agrees(self._holdings, self._odd):
             self._odd = None
-        messages = self._wording.statement(self._odd, self._asking.says)
+        # Of a cell's halves each agrees with itself, which settles our asking time and again.
+        says = max(self._asking.says, self._unnamed // UNNAMED_PER_SAY)
+        messages = self._wording.statement(self._odd, says)
         if messages is None:
             self._settle()
             return []
@@ -403,6 +411,7 @@ class Lane:
         before = self._recall.at(behind) if behind is not None else None
         if before is None:
             self._odd = beacon
+            self._unnamed += 1
             ahead = beacon.event_count - self._holdings.event_count()
             self._asking.lacking = max(ahead, self._asking.lacking)
             self._asking.soon(now_ms, self._quiet_ms, DEFERENCE_SLOTS if ahead < 0 else 0.0)
@@ -449,6 +458,8 @@ class Lane:
             )
         for feed in found.locate:
             self._wording.locate(feed)
+        if not (found.wants or found.locate or found.pushes):
+            self._unnamed += 1
         wanted = sum(run.last - run.first + 1 for run in found.wants)
         self._asking.lacking = max(wanted, len(found.locate), len(self._loose))
         if self._wording.is_said_by(stated):

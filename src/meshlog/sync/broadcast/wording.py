@@ -38,7 +38,8 @@ from meshlog.sync.statements import (
 )
 
 BASE_TRIES = 2
-"""Statements that count from a remembered root, before one that needs no memory."""
+"""Statements that count from a remembered root, before one that needs no memory; where that is in
+vain, too, the next tells hints: a feed may have forked without a seq that differs."""
 
 POINTS_PER_PACKET = 40
 """Points of a locator that fit a packet beside its head."""
@@ -154,6 +155,8 @@ class Wording:
         """Return what to say to a stranger's root; empty where a beacon says it all."""
         base = self._recall.agreed
         before = self._recall.at(base) if base else None
+        if says > BASE_TRIES:
+            self.seen_no_difference()
         if self._openly or self.hints_wanted or before is None or says >= BASE_TRIES:
             self._openly = False
             return [self._vec(ours)]
