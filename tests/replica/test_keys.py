@@ -8,12 +8,19 @@ import pytest
 from meshlog.core.decrees import Mode
 from meshlog.core.grant import Role
 from meshlog.core.hlc import WALL_MS_MAX
-from meshlog.core.keylog import EPOCH_MAX, KEYS_MAX, fold_keys, key_id, key_payload
+from meshlog.core.keylog import (
+    EPOCH_MAX,
+    EVENTS_PER_AUTHOR_MAX,
+    KEYS_MAX,
+    fold_keys,
+    key_id,
+    key_payload,
+)
 from meshlog.core.sealedbox import seal_boxes
 from meshlog.errors import InputError
 from meshlog.ports import Peer
 from meshlog.replica import Replica
-from meshlog.replica.keeper import BATCHES_MAX, TEND_FIRST_MS, TEND_REST_MS
+from meshlog.replica.keeper import BATCHES_MAX, TEND_FIRST_MS, TEND_REST_MS, standing_members
 from meshlog.replica.membership import Since, revocation
 from meshlog.store import SqliteStore
 from meshlog.sync.effects import Woke
@@ -328,3 +335,36 @@ def test_a_revoked_coordinators_key_is_not_the_newest_for_good():
 
     assert base.ring.current != stolen
     assert ann.ring.current == base.ring.current != stolen
+
+
+def test_what_a_revoked_coordinator_writes_after_its_cut_displaces_no_key_that_counts():
+    """Else the dataset fell back to an older key, which the thief of its keys holds as well."""
+    base, cora, ann = camp("cora", "ann", role=Role.COORDINATOR)
+    good = cora.rotate_key(T0_MS)
+    tell(cora, base, ann)
+    removal = revocation(base.store, base.ledger, cora.identity.author, Mode.HARD, Since())
+    base.decree("member.revoke", removal, T0_MS + 1)
+    for number in range(EVENTS_PER_AUTHOR_MAX + 1):
+        boxes = seal_boxes(bytes(16), [ann.identity.keys], bytes(range(32)), base.dataset)
+        payload = key_payload(EPOCH_MAX, bytes([number]) * 16, boxes)
+        cora._keeper._write(cora._desk, payload, T0_MS + number)
+    tell(cora, base, ann)
+    tell(base, ann)
+
+    rotations = ann.ledger.key_log.rotations(ann.ledger.decrees.stands)
+
+    assert [rotation.key_id for rotation in rotations] == [good.payload["id"]]
+    assert key_id(ann.ring.current) == good.payload["id"]
+
+
+def test_whom_the_founder_let_in_gets_its_box_before_a_crowd_that_a_guest_let_in():
+    base, cora = camp("cora", role=Role.COORDINATOR)
+    invite = cora.invite(Role.WRITER)
+    crowd = [invited(cora, f"guest {number}", invite=invite) for number in range(12)]
+    honest = [invited(base, name) for name in ("zoe", "ann")]
+    for device in (*crowd, *honest):
+        tell(device, base)
+
+    standing = [member.name for member in standing_members(base.ledger)]
+
+    assert {*standing[:4]} == {"base", "cora", "zoe", "ann"}

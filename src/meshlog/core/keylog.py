@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from heapq import nlargest
+from itertools import islice
 from typing import NamedTuple
 
+from meshlog.core.decrees import Place, place_of
 from meshlog.core.event import DatasetId, Event, read_body
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.sealedbox import SECRET_SIZE, are_boxes, open_box, prefixes
@@ -24,7 +25,8 @@ KEYS_MAX = 4
 """Keys that a device holds at most, the newest: what a stranger's packet is tried with."""
 
 EVENTS_PER_AUTHOR_MAX = 64
-"""Of one author so many events count, the newest: nobody can fill a member's memory."""
+"""Of one author's events that count so many are looked at, the newest. A choice: far more than
+people need. What does not count takes no place: whoever was removed may write without end."""
 
 LOOKED_AT_MAX = 64
 """Keys that a device tries to open, the newest first; more are a hostile coordinator's."""
@@ -37,8 +39,8 @@ class KeyEvent(NamedTuple):
     """1 for the first rotation, one more for each that its author knew of."""
     order: tuple[int, bytes, int, int, bytes]
     key_id: bytes
-    boxes: bytes
-    event: Event
+    place: Place
+    """Where it is said; its boxes are in the store."""
 
 
 class Rotation(NamedTuple):
@@ -46,7 +48,10 @@ class Rotation(NamedTuple):
 
     key_id: bytes
     epoch: int
-    boxes: tuple[bytes, ...]
+    events: tuple[bytes, ...]
+    """Ids of those that count, the newest first."""
+    boxes: tuple[bytes, ...] = ()
+    """Of each of them, once they were looked up."""
 
     @property
     def holders(self) -> frozenset[bytes]:
@@ -78,14 +83,22 @@ def read_key_event(event: Event) -> KeyEvent | None:
         return None
     if not isinstance(boxes, bytes) or not are_boxes(boxes):
         return None
-    return KeyEvent(epoch, event.order, named, boxes, event)
+    return KeyEvent(epoch, event.order, named, place_of(event))
+
+
+def boxes_of(event: Event) -> bytes:
+    """Return the boxes in an event that ``read_key_event`` has read."""
+    content = read_body(event.body)
+    boxes = content.payload.get("boxes") if content else None
+    return boxes if isinstance(boxes, bytes) else b""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLog:
     """Every ``dataset.key`` seen, and the key that each device joined with."""
 
-    by_author: Mapping[AuthorId, tuple[KeyEvent, ...]] = field(default_factory=dict)
+    by_author: Mapping[AuthorId, Mapping[bytes, KeyEvent]] = field(default_factory=dict)
+    """By author, then by event id; without their boxes: some 400 bytes each."""
     joined_with: Mapping[AuthorId, tuple[tuple[int, bytes, int, int, bytes], bytes]] = field(
         default_factory=dict
     )
@@ -95,11 +108,11 @@ class KeyLog:
         """Return the log after one more control event; other kinds change nothing."""
         new = read_key_event(event)
         if new is not None:
-            held = self.by_author.get(event.author, ())
-            if any(known.event.id == event.id for known in held):
+            held = self.by_author.get(event.author, {})
+            if event.id in held:
                 return self
-            newest = tuple(nlargest(EVENTS_PER_AUTHOR_MAX, (*held, new)))
-            return KeyLog({**self.by_author, event.author: newest}, self.joined_with)
+            more = {**self.by_author, event.author: {**held, event.id: new}}
+            return KeyLog(more, self.joined_with)
         named = _named_by_opening(event)
         if named is None:
             return self
@@ -110,7 +123,7 @@ class KeyLog:
 
     def rotations(
         self,
-        counts: Callable[[Event], bool],
+        counts: Callable[[Place], bool],
         stands: Callable[[AuthorId], bool] = lambda _: True,
     ) -> list[Rotation]:
         """Return the keys that count, the newest first: by epoch, then in the total order.
@@ -119,19 +132,20 @@ class KeyLog:
         there is a last epoch and a last stamp, and who was removed may have used both.
 
         Args:
-            counts: Whether the author of an event may rotate, and still stood when it did.
+            counts: Whether the author of what is said there may rotate, and stood when it did.
             stands: Whether an author was not removed since.
         """
-        said = (one for events in self.by_author.values() for one in events)
-        events = sorted(
-            (one for one in said if counts(one.event)),
-            key=lambda one: (one.epoch, stands(one.event.author), one.order),
-            reverse=True,
+        said: list[KeyEvent] = []
+        for events in self.by_author.values():
+            newest = sorted(events.values(), reverse=True)
+            said += islice((one for one in newest if counts(one.place)), EVENTS_PER_AUTHOR_MAX)
+        said.sort(
+            key=lambda one: (one.epoch, stands(one.place.feed.author), one.order), reverse=True
         )
         found: dict[bytes, Rotation] = {}
-        for event in events:
-            known = found.get(event.key_id, Rotation(event.key_id, event.epoch, ()))
-            found[event.key_id] = known._replace(boxes=(*known.boxes, event.boxes))
+        for one in said:
+            known = found.get(one.key_id, Rotation(one.key_id, one.epoch, ()))
+            found[one.key_id] = known._replace(events=(*known.events, one.place.id))
         return list(found.values())
 
 
@@ -149,14 +163,14 @@ def held_keys(
     """Return the keys that a device holds, the newest first, at most ``KEYS_MAX``.
 
     Args:
-        rotations: The newest first.
+        rotations: The newest first, with their boxes.
         known: Keys that it came by otherwise: its invite's, earlier ones.
         identity: Whose boxes are opened.
         dataset: What the keys are for.
     """
     left = {key_id(key): key for key in known}
     held = []
-    for rotation in list(rotations)[:LOOKED_AT_MAX]:
+    for rotation in islice(rotations, LOOKED_AT_MAX):
         key = left.pop(rotation.key_id, None) or _opened(rotation, identity, dataset)
         if key is not None:
             held.append(key)

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
-from meshlog.core.decrees import Decrees
+from meshlog.core.decrees import Decrees, Place
 from meshlog.core.event import BODY_SIZE_MAX, DatasetId, Event
-from meshlog.core.grant import DATASET_KEY_SIZE, Role
+from meshlog.core.grant import DATASET_KEY_SIZE, Role, chain_of
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import (
     EPOCH_MAX,
     KEY_KIND,
     KeyLog,
     Rotation,
+    boxes_of,
     held_keys,
     key_id,
     key_payload,
@@ -33,6 +34,7 @@ from meshlog.core.sealedbox import (
     takes_boxes,
 )
 from meshlog.errors import StoreError
+from meshlog.ports import Store
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.keyring import KeyRing
@@ -47,7 +49,7 @@ TEND_REST_MS = 600_000
 """A device writes boxes unasked at most this often."""
 
 BATCHES_MAX = 8
-"""Events with boxes for newcomers under one key; the next is a rotation, which holds everybody."""
+"""Events with boxes for newcomers under one key; the next is a rotation, if that holds all."""
 
 BOXES_MAX = (BODY_SIZE_MAX - 1_024) // BOX_SIZE
 """Boxes that one event holds: 1,792. Who finds no room is handed the key with the next one."""
@@ -99,14 +101,14 @@ class KeyKeeper:
         if self._seen is not None and all(map(is_, seen, self._seen)):
             return
         self._seen = seen
-        standings = ledger.standings(store)
 
-        def counts(event: Event) -> bool:
-            return _has_rank(ledger, event.author) and standings.counts(event)
+        def counts(place: Place) -> bool:
+            return _has_rank(ledger, place.feed.author) and ledger.decrees.stands(place)
 
         rotations = ledger.key_log.rotations(counts, lambda author: stands(ledger, author) is True)
-        self._newest = rotations[0] if rotations else None
-        keys = held_keys(rotations, self._known, self._identity, self._dataset)
+        self._newest = _with_boxes(rotations[0], store) if rotations else None
+        looked_up = (_with_boxes(rotation, store) for rotation in rotations)
+        keys = held_keys(looked_up, self._known, self._identity, self._dataset)
         if keys != self.ring.keys:
             self.ring.turn(keys)
             self._known = (self._known[0], *keys)
@@ -147,7 +149,7 @@ class KeyKeeper:
     def rotation(self, ledger: Ledger, rng: random.Random) -> Mapping[str, Any]:
         """Return the payload of a rotation: a new key, with a box for every member that stands."""
         epoch = min(self._newest.epoch + 1 if self._newest else 1, EPOCH_MAX)
-        members = [member.keys for member in _standing(ledger)]
+        members = [member.keys for member in standing_members(ledger)]
         key = rng.randbytes(DATASET_KEY_SIZE)
         return self._payload(epoch, key, members, rng)
 
@@ -169,7 +171,9 @@ class KeyKeeper:
             return None
         self._rest_until_ms = now_ms + TEND_REST_MS
         newest = self._newest
-        if newest is None or self._leaked or len(newest.boxes) > BATCHES_MAX:
+        is_full = newest is not None and len(newest.boxes) > BATCHES_MAX
+        holds_all = len(standing_members(ledger)) <= BOXES_MAX
+        if newest is None or self._leaked or (is_full and holds_all):
             return self.rotation(ledger, rng)
         return self._payload(newest.epoch, self.ring.current, self._lacking, rng)
 
@@ -203,15 +207,20 @@ class KeyKeeper:
 
         lacking = [
             member.keys
-            for member in _standing(ledger)
+            for member in standing_members(ledger)
             if member.author != me and not holds(member.author) and takes_boxes(member.keys)
         ]
         return any(map(holds, removed)), lacking
 
     def _place(self, ledger: Ledger) -> int:
         """Return how many coordinators come before us."""
-        tenders = [m.author for m in _standing(ledger) if m.role >= Role.COORDINATOR]
+        tenders = [m.author for m in standing_members(ledger) if m.role >= Role.COORDINATOR]
         return sum(author < self._identity.author for author in tenders)
+
+
+def _with_boxes(rotation: Rotation, store: Store) -> Rotation:
+    arrivals = (store.get(event_id) for event_id in rotation.events)
+    return rotation._replace(boxes=tuple(boxes_of(one.event) for one in arrivals if one))
 
 
 def may_rotate(ledger: Ledger, author: AuthorId) -> bool:
@@ -224,6 +233,11 @@ def _has_rank(ledger: Ledger, author: AuthorId) -> bool:
     return member is not None and member.role >= Role.COORDINATOR and not ledger.roster.is_open
 
 
-def _standing(ledger: Ledger) -> list[Member]:
-    members = ledger.roster.members
-    return [members[author] for author in sorted(members) if stands(ledger, author)]
+def standing_members(ledger: Ledger) -> list[Member]:
+    """Return who stands, in the order in which boxes are made.
+
+    A hostile coordinator can let in thousands, but only below itself: whom the founder let in
+    does not wait for them.
+    """
+    standing = [one for one in ledger.roster.members.values() if stands(ledger, one.author)]
+    return sorted(standing, key=lambda one: (len(chain_of(one.admission)), one.author))

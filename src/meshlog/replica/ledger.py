@@ -109,7 +109,7 @@ class Ledger:
                 self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
-        if self._due is not None and self.decrees.shifts(last.feed):
+        if self._due is not None and self._is_fixed(last.feed):
             standings = self.standings(store)
             stamps_ms = [standings.stamp(event).wall_ms for event in events]
             later = [stamp_ms for stamp_ms in stamps_ms if stamp_ms > self.horizon_ms]
@@ -123,11 +123,19 @@ class Ledger:
         standings = None
         for event in events:
             stamp = event.stamp
-            if self.decrees.shifts(event.feed):
+            if self._is_fixed(event.feed):
                 standings = standings or self.standings(store)
                 stamp = standings.stamp(event)
             if stamp.wall_ms <= self.horizon_ms:
                 self.clock = max(self.clock, stamp)
+
+    def _is_fixed(self, feed: FeedKey) -> bool:
+        """Say whether a clock fix bears on a feed.
+
+        Of a control feed that is known without judging the decrees anew, which a batch of them
+        would cost for each of its segments.
+        """
+        return feed.kind is FeedKind.DATA and bool(self.decrees.shifts(feed))
 
     def fixed_feeds(self) -> list[FeedKey]:
         """Return the held feeds of which a clock fix says something."""
