@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.replica.devices import T0_MS, open_replica
+from meshlog.core.decrees import Mode
+from meshlog.replica import Replica
+from meshlog.replica.membership import Since, readmission, revocation
+from tests.replica.devices import T0_MS, founder, invited, open_replica
 
 MINUTE_MS = 60_000
 LATER_MS = T0_MS + 20 * MINUTE_MS
@@ -13,9 +16,7 @@ def test_a_correction_beats_a_value_that_was_held_when_it_came():
     ann = open_replica("ann", LATER_MS)
     bob = open_replica("bob", T0_MS)
     ann.append("field.set", {"record_id": "W-7", "field": "depth", "value": 28}, LATER_MS)
-    ann.root()
-    for feed, heads in ann.frontier().items():
-        bob.ingest(ann.segments(feed, heads[0], 0, 100_000)[0], T0_MS)
+    share(ann, bob)
     assert bob.view.snapshot() == {}
 
     bob.advance_horizon(T0_MS + 6 * MINUTE_MS)
@@ -34,3 +35,31 @@ def test_a_device_that_heard_nobody_for_long_sees_what_it_writes():
     ann.append("field.set", {"record_id": "W-7", "field": "depth", "value": 28}, LATER_MS)
 
     assert ann.view.snapshot()["W-7"]["fields"] == {"depth": 28}
+
+
+def test_a_correction_beats_a_value_that_did_not_count_when_its_time_came():
+    """What a revoked device wrote ahead waits for a review, and counts late."""
+    base = founder()
+    lost = invited(base, "lost")
+    share(lost, base)
+    revoked = revocation(base.store, base.ledger, lost.identity.author, Mode.SOFT, Since())
+    base.decree("member.revoke", revoked, T0_MS)
+    lost.append("field.set", {"record_id": "W-7", "field": "depth", "value": 28}, LATER_MS)
+    share(lost, base)
+    base.advance_horizon(T0_MS + 6 * MINUTE_MS)
+    taken = readmission(base.store, base.ledger, lost.identity.author, None)
+    base.decree("member.readmit", taken, T0_MS + 6 * MINUTE_MS)
+    assert base.view.snapshot()["W-7"]["fields"] == {"depth": 28}
+
+    correction = {"record_id": "W-7", "field": "depth", "value": 31}
+    base.append("field.set", correction, T0_MS + 6 * MINUTE_MS)
+
+    assert base.view.snapshot()["W-7"]["fields"] == {"depth": 31}
+    assert "conflicts" not in base.view.snapshot()["W-7"]
+
+
+def share(source: Replica, target: Replica) -> None:
+    """Hand over all that ``source`` holds, when the target's clock shows the beginning."""
+    source.root()
+    for feed, heads in sorted(source.frontier().items()):
+        target.ingest(source.segments(feed, heads[0], 0, 100_000)[0], T0_MS)

@@ -12,10 +12,13 @@ def advance(desk: Desk, now_ms: int) -> None:
     if target_ms <= before.horizon_ms:
         return
     released = store.touched_between(before.horizon_ms, target_ms)
-    if before.due_ms(store) <= target_ms:
+    waiting = before.waiting(store)
+    if waiting.knows(target_ms):
+        released += waiting.due(target_ms)
+    else:
         released += store.records_of(before.fixed_feeds())
     ledger = before.copy()
-    ledger.horizon_ms = target_ms
+    ledger.reach(target_ms)
     if released:
         with store.transaction():
             standings = ledger.standings(store)

@@ -28,11 +28,12 @@ from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twin
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
 from meshlog.ports import Store
+from meshlog.replica.waiting import Waiting, waiting
 from meshlog.views.live import StoreLineage
 from meshlog.views.standing import Standings
 
 _CONTROL = FeedKind.CONTROL
-_NEVER_MS = WALL_MS_MAX + 1
+_READ_CHUNK = 1_024
 
 
 @dataclass(slots=True)
@@ -61,8 +62,7 @@ class Ledger:
     _indexed: list[FeedKey] | None = None
     _codebook: Codebook | None = None
     _decrees: Decrees | None = None
-    _due: tuple[object, int] | None = None
-    """For which fixes ``due_ms`` was worked out, and what it was."""
+    _waiting: Waiting | None = None
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -109,11 +109,8 @@ class Ledger:
                 self._roster_digest = self._indexed = self._codebook = None
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
-        if self._due is not None and self._is_fixed(last.feed):
-            standings = self.standings(store)
-            stamps_ms = [standings.stamp(event).wall_ms for event in events]
-            later = [stamp_ms for stamp_ms in stamps_ms if stamp_ms > self.horizon_ms]
-            self._due = self._due[0], min([self._due[1], *later])
+        if self._waiting is not None and self._is_fixed(last.feed):
+            self._waiting = self._waiting.joined(events, self.standings(store))
 
     def believe(self, events: Iterable[Event], store: Store) -> None:
         """Let the clock follow what the view counts: what a person saw is before what it writes.
@@ -142,30 +139,30 @@ class Ledger:
         named = {feed for feeds in self.decrees.fixes.values() for feed in feeds}
         return sorted(named & self.frontier.keys())
 
-    def due_ms(self, store: Store) -> int:
-        """Return when the next event of a fixed feed is released; past every time for none.
+    def waiting(self, store: Store) -> Waiting:
+        """Return what is due next in fixed feeds. Cost: O(their events) after a new fix."""
+        known, fixes = self._waiting, self.decrees.fixes
+        if known is None or (known.fixes is not fixes and known.fixes != fixes):
+            events = self._fixed_events(store) if fixes else ()
+            known = self._waiting = waiting(fixes, events, self.standings(store))
+        return known
 
-        The store's index knows the stamps that events carry only. Cost: O(1) without fixes;
-        after a change in a fixed feed, O(events of the fixed feeds).
-        """
-        if not self.decrees.fixes:
-            return _NEVER_MS
-        known = self._due
-        if known is None or known[0] != self.decrees.fixes or known[1] <= self.horizon_ms:
-            standings = self.standings(store)
-            stamps_ms = (
-                standings.stamp(event).wall_ms
-                for feed in self.fixed_feeds()
-                for tip in self.frontier[feed]
-                for event in store.branch(tip, feed, 0, tip.seq)
-            )
-            later = (stamp_ms for stamp_ms in stamps_ms if stamp_ms > self.horizon_ms)
-            known = self._due = self.decrees.fixes, min(later, default=_NEVER_MS)
-        return known[1]
+    def _fixed_events(self, store: Store) -> Iterator[Event]:
+        for feed in self.fixed_feeds():
+            for tip in self.frontier[feed]:
+                for after_seq in range(0, tip.seq, _READ_CHUNK):
+                    yield from store.branch(tip, feed, after_seq, _READ_CHUNK)
+
+    def reach(self, horizon_ms: int) -> None:
+        """Let the horizon stand later than it did."""
+        self.horizon_ms = horizon_ms
+        if self._waiting is not None:
+            is_known = self._waiting.knows(horizon_ms)
+            self._waiting = self._waiting.after(horizon_ms) if is_known else None
 
     def set_back(self, clock: Stamp, now_ms: int) -> None:
         """Go on with an honest clock and horizon: those kept so far were ahead."""
-        self.clock, self.horizon_ms, self._due = clock, horizon_for(now_ms), None
+        self.clock, self.horizon_ms, self._waiting = clock, horizon_for(now_ms), None
 
     @property
     def root(self) -> bytes:

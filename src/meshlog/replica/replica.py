@@ -17,7 +17,7 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role
-from meshlog.core.hlc import SKEW_MS_MAX, ZERO, Stamp
+from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
@@ -143,8 +143,6 @@ class Replica:
         self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         with desk.change() as ledger:
-            # a value from a clock ahead of ours may have come before we believed its stamp
-            ledger.clock = max([ledger.clock, *map(self._latest_seen, named)])
             events, told = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
             desk.refold(ledger, told, [(event.id, event.feed) for event in events])
         return events
@@ -155,14 +153,6 @@ class Replica:
         record_id = payload.get("record_id")
         record = self.view.get(record_id) if isinstance(record_id, str) else None
         return with_replaces(kind, payload, record, feed)
-
-    def _latest_seen(self, item: tuple[str, Mapping[str, Any]]) -> Stamp:
-        """Return the latest stamp in the record that a write replaces something of."""
-        if "replaces" not in item[1]:
-            return ZERO
-        record_id = item[1].get("record_id")
-        record = self.view.get(record_id) if isinstance(record_id, str) else None
-        return record.latest if record else ZERO
 
     def put_form(self, definition: Mapping[str, Any], now_ms: int) -> Event | None:
         """Pin a form, so that everybody can code its records in a few bytes; durable on return.

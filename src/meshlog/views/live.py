@@ -122,14 +122,17 @@ class LiveView:
                 self._store.put_record(encode(record))
 
     def latest(self, record_ids: Iterable[str], standings: Standings) -> Stamp:
-        """Return the greatest effective stamp that counts in these records; ``ZERO`` for none."""
+        """Return the greatest effective stamp in these records up to the horizon, or ``ZERO``.
+
+        Also of what is excluded now: who is taken back in is beaten by what was written since.
+        """
+        stamps = (
+            standings.stamp(event)
+            for record_id in dict.fromkeys(record_ids)
+            for event in self._store.touching(record_id, WALL_MS_MAX)
+        )
         return max(
-            (
-                event.stamp
-                for record_id in dict.fromkeys(record_ids)
-                for event in self._counted(record_id, standings)
-            ),
-            default=ZERO,
+            (stamp for stamp in stamps if stamp.wall_ms <= standings.horizon_ms), default=ZERO
         )
 
     def advance(self, from_ms: int, standings: Standings) -> None:
