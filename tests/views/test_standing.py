@@ -104,5 +104,5 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
             if ledger.roster.founder:
                 pure = shown(arrived[: start + batch], dataset, FAR_MS)  # type: ignore[arg-type]
                 assert encode_cbor(view.snapshot()) == encode_cbor(pure)
-        assert view.check(ledger.standings(store)) == []
+            assert view.check(ledger.standings(store)) == []
         assert Ledger.load(store, dataset).decrees == ledger.decrees  # type: ignore[arg-type]

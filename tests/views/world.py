@@ -128,14 +128,14 @@ def contents(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 @st.composite
-def histories(draw: st.DrawFn, size_max: int = 16) -> list[Event]:
+def histories(draw: st.DrawFn, size_max: int = 16, *, has_forks: bool = True) -> list[Event]:
     """Draw valid feeds of three authors, forks among them; each prev before what follows it."""
     events: list[Event] = []
     last: dict[FeedKey, Event] = {}
     for _ in range(draw(st.integers(0, size_max))):
         feed = draw(st.sampled_from(FEEDS))
         prev = last.get(feed)
-        if prev and draw(st.integers(0, 3)) == 0:  # a fork
+        if prev and has_forks and draw(st.integers(0, 3)) == 0:  # a fork
             prev = draw(st.sampled_from([None, *(e for e in events if e.feed == feed)]))
         kind, payload = draw(contents())
         wall_ms = (prev.stamp.wall_ms if prev else 0) + draw(st.integers(1, 4))
@@ -147,9 +147,9 @@ def histories(draw: st.DrawFn, size_max: int = 16) -> list[Event]:
 
 
 @st.composite
-def arrivals(draw: st.DrawFn) -> list[Event]:
+def arrivals(draw: st.DrawFn, *, has_forks: bool = True) -> list[Event]:
     """Draw a history in some order of arrival that a store accepts."""
-    waiting = draw(histories())
+    waiting = draw(histories(has_forks=has_forks))
     held = {NO_PREV}
     arrived = []
     while waiting:

@@ -40,6 +40,9 @@ class Desk:
         self.trouble = ""
         """What the disk refused last, in one sentence; empty where nothing."""
         self._signed_root = b""
+        if not self.view.is_current():
+            with store.transaction():
+                self.view.rebuild(self.ledger.standings(store))
 
     @property
     def author(self) -> AuthorId:

@@ -217,7 +217,11 @@ class Ledger:
     def standings(self, store: Store) -> Standings:
         """Return what counts in the view that ``store`` keeps."""
         return Standings(
-            self.decrees, self.roster, StoreLineage(store), self.horizon_ms, self.quarantine
+            self.decrees,
+            self.roster,
+            StoreLineage(store, self.forks.keys()),
+            self.horizon_ms,
+            self.quarantine,
         )
 
     def save(self, store: Store) -> None:

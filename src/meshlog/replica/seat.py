@@ -30,6 +30,7 @@ from meshlog.core.hlc import ZERO, tick
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import IdentityError, InputError, StoreError
 from meshlog.ports import Store
+from meshlog.views.live import ROWS_FORM, ROWS_KEY
 
 SALT_SIZE = 16
 
@@ -180,6 +181,7 @@ def _take(store: Store, seat: Seat) -> Seat:
     with store.transaction():
         for field, value in values.items():
             store.set_meta(field, value)
+        store.set_meta(ROWS_KEY, ROWS_FORM)
     return seat
 
 

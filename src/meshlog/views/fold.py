@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -16,15 +17,17 @@ from typing import Any, NamedTuple, Protocol
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
-from meshlog.views.changes import Change, read_change
+from meshlog.views.changes import Change, Ref, read_change
 from meshlog.views.records import Note, Origin, Record, Write
+from meshlog.views.rowstate import NO_SPOT
 
 
 class Lineage(Protocol):
     """Who descends from whom. Only asked about feeds with several events in one record."""
 
-    def is_forked(self, feed: FeedKey) -> bool:
-        """Say whether the feed has more than one branch; otherwise seq tells everything."""
+    @property
+    def forked(self) -> AbstractSet[FeedKey]:
+        """The feeds that have more than one branch; in all others seq tells everything."""
 
     def prev(self, event_id: bytes) -> bytes | None:
         """Return the id before this one on its branch; None where the event is not held."""
@@ -58,9 +61,10 @@ class HeldEvents:
         self._by_id = by_id
         self._branches: dict[bytes, dict[int, bytes]] = {}
 
-    def is_forked(self, feed: FeedKey) -> bool:
-        """See Lineage.is_forked."""
-        return feed in self._forked
+    @property
+    def forked(self) -> AbstractSet[FeedKey]:
+        """See Lineage.forked."""
+        return self._forked
 
     def prev(self, event_id: bytes) -> bytes | None:
         """See Lineage.prev."""
@@ -164,6 +168,8 @@ def fold_told(record_id: str, told: Iterable[Told], lineage: Lineage) -> Record:
         attachments=tuple(sorted(attachments, key=lambda a: (a.field, a.blob_hash))),
         heads=tuple(sorted({i.origin.ref for r, i in enumerate(ranked) if r not in parents})),
         visible=not live_ranks <= _deleted(ranked, before),
+        last=ranked[-1].origin if ranked else Origin.at(NO_SPOT),
+        named=_named(ranked),
     )
 
 
@@ -177,7 +183,7 @@ def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
         if len(ranks) == 1:
             continue
         ranks.sort(key=lambda rank: ranked[rank].event.seq)
-        if lineage.is_forked(feed):
+        if feed in lineage.forked:
             _climb(ranked, ranks, lineage, before)
         else:
             for earlier, later in pairwise(ranks):
@@ -250,6 +256,22 @@ def _own_pairs(ranked: Sequence[Told], before: Sequence[int]) -> Iterator[tuple[
         if not is_leaving:
             todo.append((rank, True))
             todo.extend((later, False) for later in after.get(rank, ()))
+
+
+def _named(ranked: Sequence[Told]) -> tuple[Ref, ...]:
+    """Return the highest place named of each feed that has nothing so high among ``ranked``."""
+    named: dict[bytes, int] = {}
+    for item in ranked:
+        for refs in (item.change.deletes or (), *item.change.replaces.values()):
+            for feed, seq in refs:
+                named[feed] = max(seq, named.get(feed, 0))
+    if not named:
+        return ()
+    held: dict[bytes, int] = defaultdict(int)
+    for item in ranked:
+        feed, seq = item.origin.ref
+        held[feed] = max(seq, held[feed])
+    return tuple(sorted(Ref(feed, seq) for feed, seq in named.items() if seq > held[feed]))
 
 
 def _unambiguous(named: Iterable[tuple[int, Any]]) -> dict[Any, int]:

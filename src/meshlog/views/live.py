@@ -7,38 +7,55 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
-from meshlog.ports import EventLog, LogIndex, RecordTable
+from meshlog.errors import MalformedError
+from meshlog.ports import EventLog, LogIndex, Meta, RecordRow, RecordTable
 from meshlog.views.changes import record_of
 from meshlog.views.fold import Told, fold_record
-from meshlog.views.records import Conflict, Record, decode, encode
+from meshlog.views.incremental import grown
+from meshlog.views.records import Conflict, Record, decode, encode, feed_ref
+from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
 
+_DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What comes of a row in which any byte may have been flipped."""
 
-class ViewStore(EventLog, LogIndex, RecordTable, Protocol):
+
+ROWS_KEY, ROWS_FORM = "view.rows", b"\x02"
+"""Meta key, and how rows are written now; what an older meshlog wrote is folded anew once."""
+
+
+class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
     """What the live view needs of a store."""
 
 
 class StoreLineage:
     """The lineage in a store at one moment; heads are read once, and only when somebody asks."""
 
-    def __init__(self, store: ViewStore) -> None:
-        """Answer for what ``store`` holds now: make a new one after every change."""
+    def __init__(self, store: ViewStore, forked: AbstractSet[FeedKey] | None = None) -> None:
+        """Answer for what ``store`` holds now: make a new one after every change.
+
+        Args:
+            store: Stays the caller's.
+            forked: The feeds with several branches, where the caller knows them.
+        """
         self._store = store
-        self._forked: set[FeedKey] | None = None
+        self._forked = forked
         self._held: dict[tuple[FeedKey, Head], bool] = {}
         self._stamps: dict[tuple[FeedKey, int], Stamp] = {}
 
-    def is_forked(self, feed: FeedKey) -> bool:
-        """See Lineage.is_forked."""
+    @property
+    def forked(self) -> AbstractSet[FeedKey]:
+        """See Lineage.forked."""
         if self._forked is None:
             heads = self._store.heads()
             self._forked = {key for key, tips in heads.items() if len(tips) > 1}
-        return feed in self._forked
+        return self._forked
 
     def prev(self, event_id: bytes) -> bytes | None:
         """See Lineage.prev."""
@@ -107,9 +124,37 @@ class LiveView:
             stale: Records whose events stand otherwise now; repeats are harmless.
             standings: What counts, by all that is held now.
 
-        Cost: O(events of these records).
+        Cost: O(row) per record and O(what it writes) per event, where ``incremental.grown``
+        can tell; else O(events of these records).
         """
-        self.refold([*(item.change.record_id for item in new), *stale], standings)
+        refolded = dict.fromkeys(stale)
+        counted: dict[str, list[Told]] = defaultdict(list)
+        for item in new:
+            event = item.event
+            if item.change.record_id not in refolded and standings.counts(event):
+                placed = standings.placed(event)
+                told = item if placed is event else Told(placed, item.change)
+                counted[item.change.record_id].append(told)
+        forked = {feed_ref(feed) for feed in standings.lineage.forked}
+        for record_id, some in counted.items():
+            row = self._grown(record_id, some, forked)
+            if row is None:
+                refolded[record_id] = None
+            else:
+                self._store.put_record(row)
+        self.refold(refolded, standings)
+
+    def _grown(self, record_id: str, new: list[Told], forked: set[bytes]) -> RecordRow | None:
+        """Return a record's row with new events; None where only a fold can tell.
+
+        A damaged row can hold anything, and is folded anew.
+        """
+        row = self._store.get_record(record_id)
+        try:
+            state = RowState(record_id) if row is None else unpack(row)
+            return pack(state) if all(grown(state, told, forked) for told in new) else None
+        except _DAMAGE:
+            return None
 
     def refold(self, record_ids: Iterable[str], standings: Standings) -> None:
         """Make the rows of these records anew. Cost: O(events of these records)."""
@@ -161,6 +206,11 @@ class LiveView:
         for row in [row for row in self._store.records() if row.record_id not in known]:
             self._store.drop_record(row.record_id)
         self.refold(touched, standings)
+        self._store.set_meta(ROWS_KEY, ROWS_FORM)
+
+    def is_current(self) -> bool:
+        """Say whether the rows are written as now; else ``rebuild`` them before anything else."""
+        return self._store.get_meta(ROWS_KEY) == ROWS_FORM
 
     def check(self, standings: Standings) -> list[str]:
         """Return what is wrong with the rows, one sentence each; empty when nothing is.

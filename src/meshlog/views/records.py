@@ -6,7 +6,7 @@ docs/views.md has the rules in plain words.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
-from meshlog.views.changes import FEED_REF_SIZE, REFS_MAX, Attachment, Payload, Ref
+from meshlog.views.changes import REFS_MAX, Attachment, Payload, Ref
+from meshlog.views.rowstate import RowState, Spot, pack, unpack
 
 
 class Origin(NamedTuple):
@@ -31,6 +32,18 @@ class Origin(NamedTuple):
     def ref(self) -> Ref:
         """The name under which a later write says that it saw this one."""
         return Ref(self.author + self.incarnation.to_bytes(4, "big"), self.seq)
+
+    @property
+    def spot(self) -> Spot:
+        """The same in one tuple that sorts as the total order."""
+        return self.stamp.packed(), *self.ref
+
+    @classmethod
+    def at(cls, spot: Spot) -> Origin:
+        """Return the origin that a spot stands for."""
+        stamp, feed, seq = spot
+        life = int.from_bytes(feed[AUTHOR_ID_SIZE:], "big")
+        return cls(feed[:AUTHOR_ID_SIZE], life, seq, Stamp.unpacked(stamp))
 
 
 class Write(NamedTuple):
@@ -102,6 +115,11 @@ class Record:
     """Last event of each feed (of each branch of it) that touches the record, sorted."""
     visible: bool
     """False where deletes saw everything that is live."""
+    last: Origin
+    """Of the event that is last in the total order, shown or not."""
+    named: tuple[Ref, ...]
+    """The highest place that a write or a delete names of each feed that has nothing so high in
+    the record, sorted: what may come there was seen already."""
 
     @property
     def latest(self) -> Stamp:
@@ -163,7 +181,8 @@ def _public_write(write: Write) -> dict[str, Any]:
 # ── What a local write says that it saw ──────────────────────────────────────────────
 
 
-def _own_ref(feed: FeedKey) -> bytes:
+def feed_ref(feed: FeedKey) -> bytes:
+    """Return a data feed as a ``Ref`` names it, 20 bytes."""
     return feed.author + feed.incarnation.to_bytes(4, "big")
 
 
@@ -176,14 +195,14 @@ def replaces_for(record: Record | None, field: str, own_feed: FeedKey) -> tuple[
     if record is None:
         return ()
     refs = (write.origin.ref for write in record.fields.get(field, ()))
-    return tuple(dict.fromkeys(r for r in refs if r.feed != _own_ref(own_feed)))[:REFS_MAX]
+    return tuple(dict.fromkeys(r for r in refs if r.feed != feed_ref(own_feed)))[:REFS_MAX]
 
 
 def deletes_for(record: Record | None, own_feed: FeedKey) -> tuple[Ref, ...]:
     """Return what a delete in ``own_feed`` has to name: the record's heads in other feeds."""
     if record is None:
         return ()
-    return tuple(ref for ref in record.heads if ref.feed != _own_ref(own_feed))[:REFS_MAX]
+    return tuple(ref for ref in record.heads if ref.feed != feed_ref(own_feed))[:REFS_MAX]
 
 
 def with_replaces(kind: str, payload: Payload, record: Record | None, own_feed: FeedKey) -> Payload:
@@ -213,34 +232,26 @@ def with_replaces(kind: str, payload: Payload, record: Record | None, own_feed: 
 
 
 def encode(record: Record) -> RecordRow:
-    """Return the row of ``record``: equal records, equal bytes.
-
-    The state is CBOR: [created_by, feeds joined, [feed, seq, stamp, …] of the origins, [feed,
-    seq, …] of the heads, [field, value, origin, …], [text, origin, …], [[attachment], …]].
-    Feeds and origins are named by index, because one event writes many fields. The lists are
-    flat, so that a value is never nested deeper here than in the event that brought it.
-    """
-    told = [write.origin for writes in record.fields.values() for write in writes]
-    told += [note.origin for note in record.notes]
-    origins = {origin: index for index, origin in enumerate(sorted(set(told)))}
-    named = {origin.ref.feed for origin in origins} | {head.feed for head in record.heads}
-    feeds = {feed: index for index, feed in enumerate(sorted(named))}
-    state = [
-        record.created_by,
-        b"".join(feeds),
-        [part for o in origins for part in (feeds[o.ref.feed], o.seq, o.stamp.packed())],
-        [part for head in record.heads for part in (feeds[head.feed], head.seq)],
-        [
-            part
-            for name, writes in record.fields.items()
-            for write in writes
-            for part in (name, write.value, origins[write.origin])
-        ],
-        [part for note in record.notes for part in (note.text, origins[note.origin])],
-        record.attachments,
-    ]
-    return RecordRow(
-        record.record_id, record.form, record.visible, len(record.conflicts()), encode_cbor(state)
+    """Return the row of ``record``: equal records, equal bytes. See ``rowstate.pack``."""
+    heads: dict[bytes, list[int]] = defaultdict(list)
+    for feed, seq in record.heads:
+        heads[feed].append(seq)
+    return pack(
+        RowState(
+            record.record_id,
+            record.form,
+            record.created_by,
+            record.visible,
+            {
+                name: [(write.value, write.origin.spot) for write in writes]
+                for name, writes in record.fields.items()
+            },
+            [(note.text, note.origin.spot) for note in record.notes],
+            [*record.attachments],
+            heads,
+            record.last.spot,
+            dict(record.named),
+        )
     )
 
 
@@ -250,34 +261,22 @@ def decode(row: RecordRow) -> Record:
     Raises:
         MalformedError: The state is not one; ``LiveView.rebuild`` makes it again.
     """
+    state = unpack(row, decode_cbor)
     try:
-        created_by, joined, flat_origins, heads, flat, notes, attachments = decode_cbor(row.state)
-        feeds = [joined[at : at + FEED_REF_SIZE] for at in range(0, len(joined), FEED_REF_SIZE)]
-        origins = [
-            Origin(
-                feeds[index][:AUTHOR_ID_SIZE],
-                int.from_bytes(feeds[index][AUTHOR_ID_SIZE:], "big"),
-                seq,
-                Stamp.unpacked(stamp),
-            )
-            for index, seq, stamp in _grouped(flat_origins, 3)
-        ]
-        fields: dict[str, list[Write]] = defaultdict(list)
-        for name, value, index in _grouped(flat, 3):
-            fields[name].append(Write(value, origins[index]))
         return Record(
             row.record_id,
             row.form,
-            created_by,
-            {name: tuple(writes) for name, writes in fields.items()},
-            tuple(Note(text, origins[index]) for text, index in _grouped(notes, 2)),
-            tuple(Attachment(*attachment) for attachment in attachments),
-            tuple(Ref(feeds[index], seq) for index, seq in _grouped(heads, 2)),
+            state.created_by,
+            {
+                name: tuple(Write(value, Origin.at(spot)) for value, spot in writes)
+                for name, writes in state.fields.items()
+            },
+            tuple(Note(text, Origin.at(spot)) for text, spot in state.notes),
+            tuple(Attachment(*attachment) for attachment in state.attachments),
+            tuple(Ref(feed, seq) for feed, seqs in state.heads.items() for seq in seqs),
             row.visible,
+            Origin.at(state.last),
+            tuple(Ref(feed, seq) for feed, seq in state.named.items()),
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise MalformedError("record row") from error
-
-
-def _grouped(flat: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    return zip(*[iter(flat)] * size, strict=True)

@@ -56,16 +56,32 @@ class Standings:
         self.horizon_ms = horizon_ms
         self._decrees = decrees
         self._roster = roster
-        self._lineage = lineage
+        self.lineage = lineage
+        self._simple: dict[FeedKey, bool] = {}
         self._has_members = not roster.is_open and bool(roster.founder)
 
     def of(self, event: Event) -> Standing:
         """Return how ``event`` stands; control events are never held."""
+        feed = event.feed
+        simple = self._simple.get(feed)
+        if simple is None:
+            simple = self._simple[feed] = self._is_simple(feed)
+        if simple:
+            is_held = event.stamp.wall_ms > self.horizon_ms and feed.kind is FeedKind.DATA
+            return Standing.HELD if is_held else Standing.COUNTS
         if self._exclusion(event):
             return Standing.EXCLUDED
         if event.feed.kind is FeedKind.DATA and self.stamp(event).wall_ms > self.horizon_ms:
             return Standing.HELD
         return Standing.COUNTS
+
+    def _is_simple(self, feed: FeedKey) -> bool:
+        """Say whether no decree, fork or fix is about a feed: the horizon decides alone."""
+        if feed in self._quarantine or self._decrees.shifts(feed):
+            return False
+        return not self._has_members or not (
+            self._feed_exclusion(feed) or self._decrees.removals.get(feed.author)
+        )
 
     def counts(self, event: Event) -> bool:
         """Say whether the view shows ``event``."""
@@ -86,7 +102,7 @@ class Standings:
         if not shifts:
             return event.stamp
         return effective(
-            event.seq, event.stamp, shifts, lambda seq: self._lineage.stamp_at(event, seq)
+            event.seq, event.stamp, shifts, lambda seq: self.lineage.stamp_at(event, seq)
         )
 
     def placed(self, event: Event) -> Event:
@@ -110,17 +126,9 @@ class Standings:
             )
         if not self._has_members:
             return ""
-        member = self._roster.members.get(event.author)
-        if member is None:
-            return "its author holds no invite"
-        if event.feed.kind is FeedKind.DATA:
-            if event.feed.incarnation not in member.feeds:
-                return "its author never opened this feed"
-            if member.role < Role.WRITER:
-                return f"its author joined as {member.role.name.lower()}, which writes no data"
-        lapse = self._decrees.lapsed.get(event.author)
-        if lapse:
-            return lapse
+        excluded = self._feed_exclusion(event.feed)
+        if excluded:
+            return excluded
         for removal in self._barring(event):
             who = label(self._roster, removal.by)
             after = (
@@ -132,6 +140,18 @@ class Standings:
             return after + review
         return ""
 
+    def _feed_exclusion(self, feed: FeedKey) -> str:
+        """Return why nothing in a feed of a dataset with members counts; empty otherwise."""
+        member = self._roster.members.get(feed.author)
+        if member is None:
+            return "its author holds no invite"
+        if feed.kind is FeedKind.DATA:
+            if feed.incarnation not in member.feeds:
+                return "its author never opened this feed"
+            if member.role < Role.WRITER:
+                return f"its author joined as {member.role.name.lower()}, which writes no data"
+        return self._decrees.lapsed.get(feed.author, "")
+
     def _barring(self, event: Event) -> list[Removal]:
         """Return the removals that bar an event and that no readmission answers for it."""
         removals = self._decrees.removals.get(event.author)
@@ -141,11 +161,11 @@ class Standings:
         barring = []
         for removal in removals:
             soft = removal.mode is Mode.SOFT
-            if is_within(place, removal.cuts, self._lineage, lenient=soft):
+            if is_within(place, removal.cuts, self.lineage, lenient=soft):
                 continue
             answered = soft and any(
                 removal.place.id in back.answers
-                and is_within(place, back.cuts, self._lineage, lenient=True)
+                and is_within(place, back.cuts, self.lineage, lenient=True)
                 for back in self._decrees.readmissions.get(event.author, ())
             )
             if not answered and removal.place.id != event.id:

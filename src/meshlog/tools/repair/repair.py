@@ -302,7 +302,7 @@ def _swap(path: Path, new: Path) -> Path:
 
 def _fold_wal(path: Path) -> None:
     """Write the WAL into the old file where SQLite still can: nobody can use it where not."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):  # what it says may be damaged, too
         connection = sqlite3.connect(path, isolation_level=None)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
