@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX
+from meshlog.core.identity import AuthorId
+from meshlog.errors import InputError
 from meshlog.replica import Replica
 from meshlog.sync.holdings import Verdict
 from meshlog.views.materialize import shown
@@ -200,4 +203,28 @@ def test_a_fix_by_an_ordinary_member_of_somebody_elses_clock_counts_nowhere():
 
     assert base.ledger.decrees.fixes == {}
     assert base.view.get("r0") is not None
+    is_right(base)
+
+
+def test_a_fix_that_is_said_as_a_decree_must_be_one_that_counts():
+    """So it comes over the control socket, from a program of the device's owner."""
+    base = founder()
+    ann, bob = invited(base, "ann"), invited(base, "bob")
+    write(ann, 2, T0_MS)
+    for reader in (base, bob):
+        reader.ingest(segments(ann, ann), T0_MS)
+    base.ingest(segments(bob, bob), T0_MS)
+    shift, stranger = Shift(1, 9, HOUR_MS), FeedKey(AuthorId(bytes(16)), FeedKind.DATA, 1)
+    counts = bob.event_count(), base.event_count()
+
+    with pytest.raises(InputError, match="only founder and coordinators"):
+        bob.decree(FIX_KIND, fix_payload(ann.data_feed, shift), T0_MS)
+    with pytest.raises(InputError, match="sync first"):
+        base.decree(FIX_KIND, fix_payload(stranger, shift), T0_MS)
+    with pytest.raises(InputError, match="no decree that others could read"):
+        base.decree(FIX_KIND, fix_payload(ann.data_feed, Shift(9, 1, HOUR_MS)), T0_MS)
+    assert (bob.event_count(), base.event_count()) == counts
+
+    base.decree(FIX_KIND, fix_payload(ann.data_feed, shift), T0_MS)
+    assert ann.identity.author in base.ledger.decrees.fixes
     is_right(base)

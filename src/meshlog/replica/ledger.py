@@ -142,7 +142,9 @@ class Ledger:
     def waiting(self, store: Store) -> Waiting:
         """Return what is due next in fixed feeds. Cost: O(their events) after a new fix."""
         known, fixes = self._waiting, self.decrees.fixes
-        if known is None or (known.fixes is not fixes and known.fixes != fixes):
+        if known is not None and known.fixes is not fixes and known.fixes == fixes:
+            known = self._waiting = replace(known, fixes=fixes)
+        if known is None or known.fixes is not fixes:
             events = self._fixed_events(store) if fixes else ()
             known = self._waiting = waiting(fixes, events, self.standings(store))
         return known

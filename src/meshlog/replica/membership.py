@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from meshlog.core.decrees import ANSWERS_MAX, CUTS_MAX, KEEPS_MAX, Mode, cut_list, read_decree
+from meshlog.core.decrees import (
+    ANSWERS_MAX,
+    CUTS_MAX,
+    KEEPS_MAX,
+    Mode,
+    cut_list,
+    read_decree,
+)
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role, chain_of

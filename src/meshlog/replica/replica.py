@@ -12,7 +12,7 @@ from typing import Any
 
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import span
-from meshlog.core.decrees import FIX_KIND, WELCOME_KIND, fix_payload
+from meshlog.core.decrees import FIX_KIND, WELCOME_KIND, ClockFix, fix_payload, read_decree
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, Frontier, Head
 from meshlog.core.form import FORM_KIND, form_body, form_id
@@ -176,7 +176,7 @@ class Replica:
         return self._say(FORM_KIND, definition, now_ms)
 
     def decree(self, kind: str, payload: Mapping[str, Any], now_ms: int) -> Event:
-        """Say in our control feed who belongs no more, or again; durable and shown on return.
+        """Say in our control feed who belongs, or whose clock was off; durable and shown on return.
 
         Args:
             kind: One of ``core.decrees.DECREE_KINDS``.
@@ -187,9 +187,13 @@ class Replica:
             InputError: It is not readable, or would not count; nothing was written.
             StoreError: The disk refused; nothing was written.
         """
-        rights.may_decree(self.ledger, self.identity.author, payload)
+        if kind != FIX_KIND:
+            rights.may_decree(self.ledger, self.identity.author, payload)
         with self._desk.change() as ledger:
             event = membership.decree(self._desk, ledger, kind, payload, now_ms)
+            said = read_decree(event)
+            if isinstance(said, ClockFix):
+                rights.may_fix(self.ledger, event.author, said.feed, said.shift)
         self._keeper.follow(self._desk)
         return event
 
