@@ -29,6 +29,7 @@ READING = [
     "backup",
     "forms",
     "view",
+    "query",
     "conflicts",
     "watch",
     "history",

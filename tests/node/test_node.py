@@ -225,8 +225,8 @@ def test_the_front_door_has_what_it_names():
     for name in meshlog.__all__:
         if name != "RNSTransport":
             assert getattr(meshlog, name) is not None
-    with pytest.raises(AttributeError, match="Reducer"):
-        meshlog.Reducer  # noqa: B018
+    with pytest.raises(AttributeError, match="Ledger"):
+        meshlog.Ledger  # noqa: B018
 
 
 # ── A program that never closes, and other manners of the seed ──

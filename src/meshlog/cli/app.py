@@ -35,6 +35,7 @@ _COMMANDS = {
     "backup": "backup",
     "forms": "forms",
     "view": "read",
+    "query": "query",
     "conflicts": "conflicts",
     "watch": "watch",
     "history": "trace",

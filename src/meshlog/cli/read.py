@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -79,7 +79,7 @@ def view_command(
         elif not records:
             say(f"No records of form {shown(form)}." if form is not None else "No records yet.")
         else:
-            _show_records(records)
+            show_records(records)
 
 
 def _last_stamp(words: str) -> Stamp:
@@ -117,7 +117,8 @@ def find(read: Reading, record_id: str) -> Record:
     raise InputError(f"there is no record {record_id!r} on this device: {hint}")
 
 
-def _show_records(records: Iterable[Record]) -> None:
+def show_records(records: Iterable[Record], first: Sequence[str] = ()) -> None:
+    """Print a table of each form, ``first`` its first columns; fields in conflict are marked."""
     by_form: dict[str, list[Record]] = defaultdict(list)
     for one in records:
         by_form[one.form].append(one)
@@ -125,7 +126,8 @@ def _show_records(records: Iterable[Record]) -> None:
     for form in sorted(by_form):
         some = by_form[form]
         conflicts += sum(bool(one.conflicts()) for one in some)
-        names = columns_of(some)
+        carried = columns_of(some)
+        names = [*(n for n in first if n in carried), *(n for n in carried if n not in first)]
         headers = ["record", *map(shown, names)]
         rows = [_row(one, names) for one in some]
         columns = that_fit(headers, rows, COLUMN_WIDTH_MAX)

@@ -19,6 +19,7 @@ from meshlog.node.clock import HLC
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
+from meshlog.node.finder import Finder
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
 from meshlog.node.reducing import NodeReduction
@@ -26,6 +27,7 @@ from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import clock_status, node_status
 from meshlog.node.watching import follow
 from meshlog.ports import Links, Store, Transport
+from meshlog.query.search import Query
 from meshlog.sync.effects import Changed, Poke
 from meshlog.sync.holdings import Ingested
 from meshlog.sync.policy import Policy
@@ -99,6 +101,7 @@ class Node:
         time_of = _time_of(clock)
         self._loop = LinkLoop(replica, links, self.lock, time_of) if links else None
         self._seam = SeamExchange(replica, seam, self.lock, time_of) if seam else None
+        self._finder = Finder(replica, persist_path)
         self.store = FeedStore(replica=replica, lock=self.lock, changed=_teller(self._loop))
         if seated is None:
             if name is not None:
@@ -149,6 +152,8 @@ class Node:
             self._loop.close()
         if self._seam is not None:
             self._seam.close()
+        with self.lock:
+            self._finder.close()
         if self._owned_store is not None:
             with self.lock:
                 self._owned_store.close()
@@ -327,6 +332,40 @@ class Node:
         """Return one record, deleted ones included; None where nothing is known of it."""
         with self.lock:
             return self.replica.record(record_id)
+
+    def query(
+        self,
+        *where: str,
+        form: str | None = None,
+        text: str = "",
+        bbox: tuple[float, float, float, float] | None = None,
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return the visible records that a query finds, as ``view`` shows them.
+
+        Args:
+            where: Conditions such as ``"status = BROKEN and depth_m > 30"``; docs/sql.md has
+                their words. All must hold.
+            form: Only records of this form.
+            text: Words that their notes and text values must hold.
+            bbox: West, south, east, north in degrees: only records with a place inside.
+            sort: Fields, ``-`` before one for the greatest first; ``@id``, ``@written``.
+            limit: At most so many.
+            offset: Leave out the first ones.
+
+        Raises:
+            InputError: The query cannot be read; the message says where.
+
+        Cost: O(records that changed since the last query + what the query looks at).
+        """
+        asked = Query(form, where, text, bbox, tuple(sort), limit, offset)
+        with self.lock:
+            self.replica.advance_horizon(self.now_ms())
+            found = self._finder.find(asked)
+            records = (self.replica.record(record_id) for record_id in found)
+            return [record.public() for record in records if record is not None]
 
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
         """Return the fields in conflict, by record id and field; of one record, or of all."""

@@ -1,0 +1,118 @@
+"""query: records that are found by what they say."""
+
+from __future__ import annotations
+
+import click
+
+from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_options
+from meshlog.cli.output import count, hint, say, say_json, show_table, shown
+from meshlog.cli.read import show_records
+from meshlog.cli.stores import Reading, reading
+from meshlog.core.roster import label
+from meshlog.errors import InputError
+from meshlog.query.file import MEMORY, QueryFile, query_path, remove
+from meshlog.query.search import Query
+from meshlog.store.passphrase import is_encrypted
+
+ROWS_MAX = 10_000
+"""Rows of a statement in SQL: a screen, not an export."""
+
+
+@command(
+    "query",
+    example="""
+        meshlog query --form water_point 'status = BROKEN and depth_m > 30'
+        meshlog query --text 'pump handle' --sort -depth_m --limit 20
+        meshlog query --bbox 33.5,-15.2,34.1,-14.6 --count
+        meshlog query --sql 'SELECT district, count(*) FROM water_point GROUP BY 1'
+    """,
+)
+@click.argument("where", nargs=-1, type=TEXT, metavar="[CONDITION]...")
+@click.option("--form", type=TEXT, metavar="FORM", help="Only records of this form.")
+@click.option("--text", type=TEXT, metavar="WORDS", default="",
+              help="Words that notes and text values hold.")  # fmt: skip
+@click.option("--bbox", type=TEXT, metavar="W,S,E,N", help="Only places in this box, in degrees.")
+@click.option("--sort", type=TEXT, metavar="FIELD", multiple=True,
+              help="By this field; -FIELD the greatest first; @id, @written.")  # fmt: skip
+@click.option("--limit", type=Whole(0, 10**9), metavar="NUMBER", help="At most so many.")
+@click.option("--offset", type=Whole(0, 10**9), metavar="NUMBER", default=0,
+              help="Leave out the first ones.")  # fmt: skip
+@click.option("--count", "only_count", is_flag=True, help="Only say how many there are.")
+@click.option("--sql", type=TEXT, metavar="SELECT", help="Ask in SQL instead; see docs/sql.md.")
+@click.option("--fresh", is_flag=True, help="Make the query file anew first.")
+@json_option("Print everything as JSON.")
+@store_options
+def query_command(
+    place: Place,
+    *,
+    where: tuple[str, ...],
+    form: str | None,
+    text: str,
+    bbox: str | None,
+    sort: tuple[str, ...],
+    limit: int | None,
+    offset: int,
+    only_count: bool,
+    sql: str | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Find records by what their fields, notes and places say.
+
+    A condition is FIELD = VALUE, with !=, <, <=, >, >= or ~ (contains); FIELD in (A, B); FIELD
+    is missing; joined by and, or, not. Everything that is given must hold.
+    """
+    asked = Query(form, where, text, None if bbox is None else _box(bbox), sort, limit, offset)
+    if sql is not None and (asked.conditions or sort or limit is not None or only_count):
+        raise InputError("--sql stands alone: say the rest in SQL")
+    with reading(place) as read:
+        path = MEMORY if is_encrypted(place.data) else query_path(place.data)
+        if fresh:
+            remove(path)
+        with QueryFile(path) as file:
+            file.catch_up(read.store, lambda author: label(read.roster, author))
+            if sql is not None:
+                _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)
+                return
+            total = file.count(asked)
+            found = [] if only_count else file.find(asked)
+        if only_count:
+            say_json({"count": total}) if as_json else say(str(total))
+            return
+        _show(read, asked, found, total, as_json=as_json)
+
+
+def _show(read: Reading, asked: Query, found: list[str], total: int, *, as_json: bool) -> None:
+    known = (read.view.get(record_id) for record_id in found)
+    records = [record for record in known if record is not None and record.visible]
+    if as_json:
+        say_json([record.public() for record in records])
+        return
+    if records:
+        show_records(records, asked.fields)
+    say(
+        f"{count(total, 'record')} found"
+        + (f", {len(records)} shown" if len(records) < total else "")
+    )
+
+
+def _show_rows(columns: list[str], rows: list[tuple[object, ...]], *, as_json: bool) -> None:
+    if len(rows) > ROWS_MAX:
+        rows.pop()
+        hint(f"only the first {ROWS_MAX} rows are shown: say LIMIT, or open the query file itself")
+    if as_json:
+        say_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif columns:
+        cells = [["" if cell is None else shown(cell) for cell in row] for row in rows]
+        show_table([shown(name) for name in columns], cells)
+        say(count(len(rows), "row"))
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is no box: give west,south,east,north, such as 33.5,-15.2,34.1,-14.6"
+        ) from error
+    return west, south, east, north

@@ -1,0 +1,41 @@
+"""A node's queries: over the file beside its store, or in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshlog.core.roster import label
+from meshlog.query.file import MEMORY, QueryFile, query_path
+from meshlog.query.search import Query
+from meshlog.replica import Replica
+from meshlog.store.passphrase import is_encrypted
+
+
+class Finder:
+    """Opens a query file when the first query comes, and keeps it."""
+
+    def __init__(self, replica: Replica, store: str | Path | None) -> None:
+        """Find records of ``replica``.
+
+        Args:
+            replica: Guarded by whoever calls.
+            store: Where the store lies that the replica lives in; None for one in memory. An
+                encrypted one has no file beside it: what it holds would be readable there.
+        """
+        self._replica = replica
+        self._path = MEMORY if store is None or is_encrypted(store) else query_path(store)
+        self._file: QueryFile | None = None
+
+    def find(self, query: Query) -> list[str]:
+        """Return the ids of the records that a query finds, in its order."""
+        if self._file is None:
+            self._file = QueryFile(self._path)
+        roster = self._replica.ledger.roster
+        self._file.catch_up(self._replica.store, lambda author: label(roster, author))
+        return self._file.find(query)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,1 @@
+"""Finding records: a file beside the store that any program which speaks SQL can read."""

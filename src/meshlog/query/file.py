@@ -1,0 +1,266 @@
+"""The query file beside a store: opened, brought up to date, made anew where it is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from meshlog.core.identity import AuthorId
+from meshlog.errors import InputError, StoreError
+from meshlog.query.formviews import make_form_views
+from meshlog.query.projection import places_of, values_of, words_of
+from meshlog.query.search import Query, count, find
+from meshlog.views.records import Record, decode
+from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+
+VERSION = 1
+"""Of the schema: a file of another one is made anew."""
+
+MEMORY = ":memory:"
+BUSY_WAIT_S = 10.0
+SELECT_TIME_S = 60.0
+"""How long a statement of a person's may take."""
+
+_PLACES = 16
+Label = Callable[[AuthorId], str]
+
+
+def query_path(store: str | Path) -> str:
+    """Return where the query file of a store lies: beside it; in memory for one in memory."""
+    return MEMORY if str(store) == MEMORY else f"{store}.query"
+
+
+class QueryFile:
+    """An open query file; use it from one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        """Open it; make it anew where it is missing, of another version, or damaged.
+
+        Where it cannot be written it is made in memory, for as long as it is open.
+
+        Args:
+            path: See ``query_path``.
+
+        Raises:
+            StoreError: SQLite here lacks FTS5 or R*Tree.
+        """
+        self.path = path
+        self._connection = _opened(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        self._connection.close()
+
+    def catch_up(self, store: WatchedStore, label: Label) -> int:
+        """Bring the file up to date with the view; return how many records were written.
+
+        Args:
+            store: Read only.
+            label: Names authors.
+
+        Cost: O(records that changed since the last time).
+        """
+        with self._guarded():
+            return _caught_up(self._connection, store, label)
+
+    def find(self, query: Query) -> list[str]:
+        """Return the ids of the records that a query finds, in its order."""
+        with self._guarded():
+            return find(self._connection, query)
+
+    def count(self, query: Query) -> int:
+        """Return how many records a query finds, limit and offset aside."""
+        with self._guarded():
+            return count(self._connection, query)
+
+    def select(self, sql: str, rows_max: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return columns and rows of a statement that only reads.
+
+        Args:
+            sql: Whatever a person typed; it cannot write, attach, or take longer than 60 s.
+            rows_max: Rows after these are left out.
+
+        Raises:
+            InputError: SQLite refused it.
+        """
+        connection = self._connection
+        connection.execute("PRAGMA query_only = ON")
+        connection.set_authorizer(_reads_only)
+        until_s = time.monotonic() + SELECT_TIME_S
+        connection.set_progress_handler(lambda: time.monotonic() > until_s, 10_000)
+        try:
+            cursor = connection.execute(sql)
+            rows = cursor.fetchmany(rows_max)
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            raise InputError(f"SQL: {error}") from error
+        finally:
+            connection.set_progress_handler(None, 0)
+            connection.set_authorizer(None)
+            connection.execute("PRAGMA query_only = OFF")
+        return [column[0] for column in cursor.description or ()], rows
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") in _DAMAGED and self.path != MEMORY:
+                self.close()
+                remove(self.path)
+                raise StoreError(
+                    f"{self.path} was damaged and is gone: ask again, it is made anew"
+                ) from error
+            raise StoreError(f"{self.path}: {error}") from error
+
+
+def _reads_only(action: int, *_: object) -> int:
+    allowed = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
+               sqlite3.SQLITE_RECURSIVE)  # fmt: skip
+    return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
+
+
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CORRUPT_VTAB")
+
+
+def remove(path: str) -> None:
+    """Delete a query file; a missing one is as good."""
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    try:
+        try:
+            return _ready(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # damaged, or of another version
+            remove(path)
+            return _ready(path)
+    except (sqlite3.OperationalError, OSError):  # it cannot be written here
+        pass
+    try:
+        return _ready(MEMORY)
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"the SQLite of this Python cannot search ({error}): use another Python"
+        ) from error
+
+
+def _ready(place: str) -> sqlite3.Connection:
+    if place != MEMORY:
+        os.close(os.open(place, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(
+        place, timeout=BUSY_WAIT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a cache: what a cut takes comes again
+        if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            _make(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if tables:  # another version's
+            connection.execute("ROLLBACK")
+            raise sqlite3.DatabaseError("another version")
+        for statement in _statements():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _statements() -> Iterator[str]:
+    whole = ""
+    for line in SCHEMA.splitlines(keepends=True):
+        whole += line
+        if sqlite3.complete_statement(whole):
+            yield whole
+            whole = ""
+
+
+def _caught_up(connection: sqlite3.Connection, store: WatchedStore, label: Label) -> int:
+    """See ``QueryFile.catch_up``."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        kept = connection.execute("SELECT value FROM state WHERE key = 'cursor'").fetchone()
+        cursor, is_known = resumed(store, Cursor.parse(kept[0]) if kept else None)
+        if not is_known:
+            for table in ("record", "value", "note", "words", "place"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+        written = 0
+        while changes := store.changes(cursor.number, CHUNK_CHANGES):
+            for number, record_id, row in changes:
+                record = decode(row) if row is not None and row.visible else None
+                _write(connection, number, record_id, record, label)
+                cursor = cursor._replace(number=number)
+                written += 1
+        if written or not kept:
+            make_form_views(connection)
+            connection.execute("INSERT OR REPLACE INTO state VALUES ('cursor', ?)", (str(cursor),))
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return written
+
+
+def _write(
+    connection: sqlite3.Connection,
+    number: int,
+    record_id: str,
+    record: Record | None,
+    label: Label,
+) -> None:
+    run, many = connection.execute, connection.executemany
+    old = run("SELECT record, places FROM record WHERE record_id = ?", (record_id,)).fetchone()
+    if old is not None:
+        at = (old[0],)
+        run("DELETE FROM value WHERE record = ?", at)
+        run("DELETE FROM note WHERE record = ?", at)
+        run("DELETE FROM words WHERE rowid = ?", at)
+        many(
+            "DELETE FROM place WHERE place = ?",
+            [(old[0] * _PLACES + index,) for index in range(old[1])],
+        )
+        run("DELETE FROM record WHERE record = ?", at)
+    if record is None:
+        return
+    places = places_of(record)
+    key = old[0] if old is not None else number
+    row = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
+    run("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", row)
+    many("INSERT INTO value VALUES (?, ?, ?, ?, ?, ?, ?)",
+         [(key, *value) for value in values_of(record, label)])  # fmt: skip
+    many("INSERT INTO note VALUES (?, ?, ?, ?, ?)",
+         [(key, index, note.text, label(AuthorId(note.origin.author)), note.origin.stamp.wall_ms)
+          for index, note in enumerate(record.notes)])  # fmt: skip
+    words = words_of(record)
+    if words:
+        run("INSERT INTO words (rowid, text) VALUES (?, ?)", (key, words))
+    many("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         [(key * _PLACES + index, lat, lat, lon, lon, key, field, lat, lon)
+          for index, (field, lat, lon) in enumerate(places)])  # fmt: skip

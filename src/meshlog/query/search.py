@@ -1,0 +1,138 @@
+"""One question to the query file: which records, in which order."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from dataclasses import dataclass, field
+
+from meshlog.errors import InputError
+from meshlog.query.where import Condition, read_where
+
+TEXT_SIZE_MAX = 1_024
+SORTS_MAX = 8
+
+_COLUMNS = {"@id": "record_id", "@written": "written_ms"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked; everything given must hold."""
+
+    form: str | None = None
+    where: tuple[str, ...] = ()
+    """Conditions, see ``where.read_where``."""
+    text: str = ""
+    """Words that notes and text values must hold, all of them; ``pump*`` any that begin so, and
+    ``"hand pump"`` those beside each other."""
+    bbox: tuple[float, float, float, float] | None = None
+    """West, south, east, north, in degrees; from 170 to -170 crosses the date line."""
+    sort: tuple[str, ...] = ()
+    """Fields, each with ``-`` before it for the greatest first; ``@id`` and ``@written`` are the
+    record id and the latest write. Records without the field come last."""
+    limit: int | None = None
+    offset: int = 0
+    conditions: list[Condition] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Read everything that can be wrong.
+
+        Raises:
+            InputError: It is; the message says where.
+        """
+        if (self.limit is not None and self.limit < 0) or self.offset < 0:
+            raise InputError("limit and offset are whole numbers from 0")
+        if len(self.sort) > SORTS_MAX:
+            raise InputError(f"records are sorted by at most {SORTS_MAX} fields")
+        if self.form is not None:
+            self.conditions.append(Condition("record.form = ?", (self.form,)))
+        self.conditions.extend(read_where(text) for text in self.where)
+        if self.text.strip():
+            self.conditions.append(_words(self.text))
+        if self.bbox is not None:
+            self.conditions.append(_inside(self.bbox))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that the query names, each once."""
+        asked = [name for condition in self.conditions for name in condition.fields]
+        asked += [name.removeprefix("-") for name in self.sort]
+        return tuple(dict.fromkeys(name for name in asked if name not in _COLUMNS))
+
+
+def find(connection: sqlite3.Connection, query: Query) -> list[str]:
+    """Return the ids of the records that a query finds, in its order."""
+    where = " AND ".join(condition.sql for condition in query.conditions) or "1"
+    values = [value for condition in query.conditions for value in condition.values]
+    joins, orders, sorted_by = "", [], []
+    for number, told in enumerate(query.sort):
+        down, name = (" DESC", told[1:]) if told.startswith("-") else ("", told)
+        if name in _COLUMNS:
+            orders.append(f"record.{_COLUMNS[name]}{down}")
+            continue
+        alias = f"sort_{number}"
+        joins += (
+            f" LEFT JOIN value AS {alias} ON {alias}.record = record.record"
+            f" AND {alias}.rank = 0 AND {alias}.field = ?"
+        )
+        sorted_by.append(name)
+        orders += [
+            f"{alias}.kind IS NULL OR {alias}.kind = 'none'",
+            f"{alias}.kind{down}",
+            f"{alias}.value{down}",
+        ]
+    sql = (
+        f"SELECT record_id FROM record{joins} WHERE {where}"  # noqa: S608 - values are bound
+        f" ORDER BY {', '.join([*orders, 'record_id'])} LIMIT ? OFFSET ?"
+    )
+    limit = -1 if query.limit is None else query.limit
+    rows = connection.execute(sql, (*sorted_by, *values, limit, query.offset))
+    return [record_id for (record_id,) in rows]
+
+
+def count(connection: sqlite3.Connection, query: Query) -> int:
+    """Return how many records a query finds, limit and offset aside."""
+    where = " AND ".join(condition.sql for condition in query.conditions) or "1"
+    values = [value for condition in query.conditions for value in condition.values]
+    sql = f"SELECT count(*) FROM record WHERE {where}"  # noqa: S608 - values are bound
+    return int(connection.execute(sql, values).fetchone()[0])
+
+
+def _words(text: str) -> Condition:
+    if len(text) > TEXT_SIZE_MAX:
+        raise InputError(f"a text to look for has at most {TEXT_SIZE_MAX} characters")
+    phrases = []
+    for index, part in enumerate(text.split('"')):
+        if index % 2:
+            phrases.append(_phrase(part))
+        else:
+            for word in part.split():
+                star = "*" if word.endswith("*") else ""
+                phrases.append(_phrase(word.rstrip("*")) + star)
+    if text.count('"') % 2:
+        raise InputError(f"a quotation mark is not closed in {text[:40]!r}")
+    wanted = " AND ".join(phrase for phrase in phrases if any(map(str.isalnum, phrase)))
+    if not wanted:
+        raise InputError(f"there is no word to look for in {text[:40]!r}")
+    return Condition("record.record IN (SELECT rowid FROM words WHERE words MATCH ?)", (wanted,))
+
+
+def _phrase(text: str) -> str:
+    return '"' + text.replace("\x00", " ") + '"'
+
+
+def _inside(bbox: tuple[float, float, float, float]) -> Condition:
+    west, south, east, north = bbox
+    if not all(map(math.isfinite, bbox)) or south > north or max(abs(west), abs(east)) > 180:  # noqa: PLR2004
+        raise InputError("a box is west, south, east, north in degrees: 33.5,-15.2,34.1,-14.6")
+    # the tree keeps 32-bit numbers, rounded outward: the exact ones beside it decide
+    lat = "lat_max >= ? AND lat_min <= ? AND lat BETWEEN ? AND ?"
+    values: tuple[object, ...] = (south, north, south, north)
+    if west <= east:
+        lon = "lon_max >= ? AND lon_min <= ? AND lon BETWEEN ? AND ?"
+        values += (west, east, west, east)
+    else:
+        lon = "(lon >= ? OR lon <= ?)"
+        values += (west, east)
+    sql = f"(SELECT record FROM place WHERE {lat} AND {lon})"  # noqa: S608 - values are bound
+    return Condition(f"record.record IN {sql}", values)

@@ -1,0 +1,79 @@
+"""query: found, shown, counted; whether or not a node runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.processes import Device
+
+
+@pytest.fixture
+def camp(base: Device) -> Device:
+    base.ok("put", "W-2", "--form", "well", "depth_m=55", "status=BROKEN", "lat=-14.5", "lon=33.9")
+    base.ok("note", "W-2", "the handle is broken")
+    return base
+
+
+def test_shows_what_was_asked_for_first(camp: Device) -> None:
+    table = camp.ok("query", "depth_m > 20", "--sort", "-depth_m")
+
+    lines = table.splitlines()
+    assert lines[1].split()[:2] == ["record", "depth_m"]
+    assert [line.split()[:2] for line in lines[3:5]] == [["W-2", "55"], ["W-1", "30"]]
+    assert lines[-1] == "2 records found"
+    assert camp.ok("query", "--limit", "1").endswith("2 records found, 1 shown\n")
+    assert camp.ok("query", "depth_m > 99") == "0 records found\n"
+
+
+def test_counts_and_prints_json_while_a_node_runs(camp: Device) -> None:
+    with camp.node():
+        camp.ok("set", "W-1", "depth_m", "60")
+
+        assert camp.ok("query", "depth_m > 50", "--count") == "2\n"
+        [found] = json.loads(camp.ok("query", "--text", "handle", "--json"))
+    assert found["record_id"] == "W-2"
+    assert json.loads(camp.ok("query", "--bbox", "33,-15,34,-14", "--count", "--json")) == {
+        "count": 1
+    }
+
+
+def test_answers_in_sql(camp: Device) -> None:
+    sql = "SELECT record_id, depth_m FROM well ORDER BY depth_m"
+
+    assert json.loads(camp.ok("query", "--sql", sql, "--json")) == [
+        {"record_id": "W-1", "depth_m": 30},
+        {"record_id": "W-2", "depth_m": 55},
+    ]
+    assert camp.ok("query", "--sql", sql).endswith("W-2         55\n2 rows\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["depth_m >"], "has the end where a value should be"),
+        (["--bbox", "1,2,3"], "is no box: give west,south,east,north"),
+        (["--sql", "DROP VIEW records"], "SQL: not authorized"),
+        (["--sql", "SELECT 1", "--count"], "--sql stands alone"),
+        (["--limit", "-1"], "no whole number"),
+        (["--text", "?"], "there is no word to look for"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_line(camp: Device, words: list[str], said: str) -> None:
+    refused = camp("query", *words)
+
+    assert (refused.code, refused.out) == (2, "")
+    assert said in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_beside_an_encrypted_store_nothing_is_written(empty: Device) -> None:
+    pytest.importorskip("sqlcipher3")
+    (empty.home / "pass").write_text("correct horse battery\n")
+    empty.env["MESHLOG_PASSPHRASE_FILE"] = str(empty.home / "pass")
+    empty.ok("init", "Survey", "--encrypt")
+    empty.ok("put", "W-1", "depth_m=30")
+
+    assert empty.ok("query", "depth_m = 30", "--count") == "1\n"
+    assert not empty.data.with_name("meshlog.db.query").exists()

@@ -1,0 +1,258 @@
+"""What a query finds is what filtering the view finds, and the file beside is only a cache."""
+
+from __future__ import annotations
+
+import operator
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshlog import InputError, Node, StoreError
+from meshlog.query.file import QueryFile, query_path
+
+VALUES = st.sampled_from(
+    [0, 1, 1.0, True, False, "1", "", "Pump", None, b"1", ["x"], 2.5, -3, 1e300]
+)
+FIELDS = st.sampled_from(["a", "b", "with space", "and", "quo'te"])
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+def kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "truth"
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def typed(value: object) -> str:
+    """Return a value as it is typed in a condition."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, int | float) else f"'{value}'"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), FIELDS, VALUES), max_size=20),
+    st.lists(st.integers(0, 5), max_size=2),
+    FIELDS,
+    st.sampled_from([*OPERATORS, "!="]),
+    st.sampled_from([0, 1, 1.0, True, "1", "Pump", 2.5, -3]),
+)
+def test_finds_what_filtering_the_view_finds(
+    writes: list[tuple[int, str, Any]], deleted: list[int], field: str, sign: str, wanted: Any
+):
+    node = Node("ann", None)
+    for number, name, value in writes:
+        node.set_field(f"r{number}", name, value)
+    node.query()  # the file follows what changes after
+    for number in deleted:
+        if node.record(f"r{number}"):
+            node.delete_record(f"r{number}")
+    quoted = field.replace("'", "''")
+
+    found = node.query(f"'{quoted}' {sign} {typed(wanted)}")
+
+    def holds(fields: dict[str, Any]) -> bool:
+        value = fields.get(field)
+        if value is None:
+            return False
+        same = kind(value) == kind(wanted)
+        if sign == "!=":
+            return not (same and value == wanted)
+        return same and OPERATORS[sign](value, wanted)
+
+    view = node.view()
+    assert found == [record for record in view.values() if holds(record["fields"])]
+    missing = node.query(f"'{quoted}' is missing")
+    assert missing == [r for r in view.values() if r["fields"].get(field) is None]
+    assert node.query(f"not '{quoted}' is missing") == node.query(f"'{quoted}' is there")
+
+
+@pytest.fixture
+def camp() -> Node:
+    node = Node("ann", None)
+    node.put_record("W-1", {"depth_m": 30, "status": "OPENED", "lat": -14.0, "lon": 33.0}, "well")
+    node.put_record("W-2", {"depth_m": 12, "status": "BROKEN", "gps": "-14.5 179.9 0 5"}, "well")
+    node.put_record("W-3", {"depth_m": 55.5, "status": "BROKEN", "at": [-14.4, -179.9]}, "well")
+    node.put_record("R-1", {"status": "OPENED", "Latitude": "91", "Longitude": "3"}, "road")
+    node.add_note("W-2", "Pompe cassée: ask for the hand pump at the school")
+    return node
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    return [record["record_id"] for record in found]
+
+
+def test_joins_conditions_by_precedence(camp: Node):
+    assert ids(camp.query("status = OPENED or status = BROKEN and depth_m > 20")) == [
+        "R-1", "W-1", "W-3",
+    ]  # fmt: skip
+    assert ids(camp.query("(status = OPENED or status = BROKEN) and depth_m > 20")) == [
+        "W-1",
+        "W-3",
+    ]
+    assert ids(camp.query("not status in (OPENED, CLOSED)")) == ["W-2", "W-3"]
+    assert ids(camp.query("status ~ brok", "depth_m < 20")) == ["W-2"]
+
+
+def test_sorts_pages_and_knows_forms(camp: Node):
+    assert ids(camp.query(sort=["-depth_m"])) == ["W-3", "W-1", "W-2", "R-1"]
+    assert ids(camp.query(sort=["status", "-@id"])) == ["W-3", "W-2", "W-1", "R-1"]
+    assert ids(camp.query(sort=["@id"], limit=2, offset=1)) == ["W-1", "W-2"]
+    assert ids(camp.query(form="road")) == ["R-1"]
+    assert camp.query(limit=0) == camp.query(offset=9) == []
+    camp.set_field("R-1", "status", "CLOSED")
+    assert ids(camp.query(sort=["-@written"], limit=1)) == ["R-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("cassee", ["W-2"]),
+        ("hand pump", ["W-2"]),
+        ('"hand pump"', ["W-2"]),
+        ('"pump hand"', []),
+        ("brok*", ["W-2", "W-3"]),
+        ("OPENED", ["R-1", "W-1"]),
+        ("opened OR broken", []),  # words of FTS5 are words here
+        ("NEAR(a b)", []),
+    ],
+)
+def test_finds_words_in_notes_and_text_values(camp: Node, text: str, found: list[str]):
+    assert ids(camp.query(text=text)) == found
+
+
+@pytest.mark.parametrize(
+    ("box", "found"),
+    [
+        ((32.9, -14.1, 33.1, -13.9), ["W-1"]),
+        ((33.0, -14.0, 33.0, -14.0), ["W-1"]),
+        ((33.0000001, -14.1, 33.1, -13.9), []),
+        ((179, -15, 180, -14), ["W-2"]),
+        ((179, -15, -179, -14), ["W-2", "W-3"]),
+        ((-180, -90, 180, 90), ["W-1", "W-2", "W-3"]),
+    ],
+)
+def test_finds_places_in_a_box_the_date_line_included(
+    camp: Node, box: tuple[float, float, float, float], found: list[str]
+):
+    assert ids(camp.query(bbox=box)) == found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bbox": (0, 1, 1, 0)}, {"bbox": (float("nan"), 0, 1, 1)}, {"bbox": (-200, 0, 1, 1)},
+        {"limit": -1}, {"offset": -1}, {"text": '"open'}, {"text": "?!"}, {"text": "x" * 2_000},
+        {"sort": ["a"] * 9},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_refused(camp: Node, wrong: dict[str, Any]):
+    with pytest.raises(InputError):
+        camp.query(**wrong)
+
+
+def test_the_file_goes_on_after_a_restart_and_begins_anew_after_a_restore(tmp_path: Path):
+    store = tmp_path / "store"
+    with Node("ann", None, store) as ann:
+        ann.put_record("r1", {"a": 1})
+        assert len(ann.query("a = 1")) == 1
+    shutil.copytree(tmp_path, tmp_path / "backup")
+    with Node("ann", None, store) as ann:
+        ann.set_field("r1", "a", 2)
+        ann.put_record("r2", {"a": 1})
+        assert ids(ann.query("a = 1")) == ["r2"]
+    shutil.copy(query_path(store), query_path(tmp_path / "backup" / "store"))
+
+    with Node("ann", None, tmp_path / "backup" / "store") as ann:
+        ann.put_record("r3", {"a": 1})
+        assert ids(ann.query("a = 1")) == ["r1", "r3"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all" * 300])
+def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: bytes):
+    store = tmp_path / "store"
+    with Node("ann", None, store) as ann:
+        ann.put_record("r1", {"a": 1})
+        ann.query()
+    Path(query_path(store)).write_bytes(damage)
+
+    with Node("ann", None, store) as ann:
+        assert ids(ann.query("a = 1")) == ["r1"]
+
+
+def test_damage_in_the_middle_says_that_it_is_gone_and_the_next_question_is_answered(
+    tmp_path: Path,
+):
+    path = tmp_path / "store.query"
+    with Node("ann", None, tmp_path / "store") as ann:
+        for number in range(300):
+            ann.put_record(f"r{number}", {"a": "x" * 200})
+        ann.query()
+    raw = bytearray(path.read_bytes())
+    raw[8_192:] = bytes(len(raw) - 8_192)
+    path.write_bytes(raw)
+
+    found: list[dict[str, Any]] = []
+    for _ in range(2):  # where the first question meets the damage, the second does not
+        with Node("ann", None, tmp_path / "store") as ann, suppress(StoreError):
+            found = ann.query("a ~ x")
+
+    assert len(found) == 300
+
+
+def test_other_programs_read_it_by_forms(tmp_path: Path):
+    with Node("ann", None, tmp_path / "store") as ann:
+        ann.put_record("W-1", {"depth_m": 30, 'odd "name"': True, "none": None}, "water point")
+        ann.put_record("X-1", {"a": 1, "A": 2, "record_id": 3}, "records")
+        ann.put_record("X-2", {"a": 1}, "sqlite_master")
+        ann.put_record("X-3", {"a": 1}, "")
+        ann.query()
+    with closing(sqlite3.connect(f"file:{tmp_path}/store.query?mode=ro", uri=True)) as file:
+        file.row_factory = sqlite3.Row
+        [well] = file.execute('SELECT * FROM "water point"').fetchall()
+        [odd] = file.execute("SELECT * FROM form_records").fetchall()
+        answers = file.execute(
+            "SELECT field, kind, value, author FROM answers WHERE record_id = 'W-1'"
+        ).fetchall()
+        count = file.execute("SELECT count(*) FROM records").fetchone()[0]
+
+    assert (well["record_id"], well["depth_m"], well['odd "name"']) == ("W-1", 30, 1)
+    assert dict(odd).keys() == {"record_id", "A", "written_at"}
+    assert [tuple(answer) for answer in answers] == [
+        ("depth_m", "number", 30, "ann"),
+        ("none", "none", None, "ann"),
+        ('odd "name"', "truth", 1, "ann"),
+    ]
+    assert count == 4
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM record", "ATTACH 'x' AS y", "PRAGMA query_only = OFF", "SELECT 1; SELECT 2",
+        "SELECT load_extension('x')", "nonsense", "SELECT * FROM nowhere", "VACUUM", "\x00",
+    ],
+)  # fmt: skip
+def test_sql_that_does_more_than_read_is_refused(tmp_path: Path, sql: str):
+    with QueryFile(str(tmp_path / "q")) as file, pytest.raises(InputError, match="SQL: "):
+        file.select(sql, 10)
+    with QueryFile(str(tmp_path / "q")) as file:
+        assert file.select("SELECT 1 AS one", 10) == (["one"], [(1,)])
+
+
+def test_a_folder_that_cannot_be_written_is_searched_all_the_same(tmp_path: Path):
+    with Node("ann", None, tmp_path / "store") as ann:
+        ann.put_record("r1", {"a": 1})
+        (tmp_path / "store.query").mkdir()
+
+        assert ids(ann.query("a = 1")) == ["r1"]
