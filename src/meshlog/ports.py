@@ -406,6 +406,9 @@ class Continuity(Protocol):
         """Say whether the store is as the life with this incarnation left it.
 
         False for a copy, a restored backup, and a file that lost its latest events.
+
+        Raises:
+            StoreError: It is a copy that is not whole.
         """
 
     def begin_life(self, life: int) -> None:

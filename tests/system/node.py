@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import shutil
 import subprocess
 import sys
 import time
@@ -85,6 +87,14 @@ class Home:
         finally:
             node.close()
             store.close()
+
+    def copied(self, name: str) -> Home:
+        """Copy a device at rest, file by file, as people copy a folder or restore a backup."""
+        other = copy.copy(self)
+        other.folder = self.folder.with_name(name)
+        other.path = other.folder / self.path.name
+        shutil.copytree(self.folder, other.folder)
+        return other
 
     def invite(self) -> Invite:
         with self.open() as node:

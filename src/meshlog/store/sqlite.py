@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from meshlog.errors import StoreError
 from meshlog.store.events import EventTable
 from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.instance import FileGuard, Guard, Instance
 from meshlog.store.meta import MetaValues, read_meta, write_meta
 from meshlog.store.records import RecordRows
 from meshlog.store.reductions import ReductionRows
-from meshlog.store.selfcheck import check_file
+from meshlog.store.selfcheck import check_content, check_file
 
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
@@ -93,9 +94,21 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
     # ── Continuity ──
 
     def continues(self, life: int) -> bool:
-        """See Continuity.continues."""
+        """See Continuity.continues.
+
+        Files that are copied one after the other while somebody writes may belong to two moments,
+        and SQLite opens them all the same. Cost: of a copy, reads the whole file, once.
+        """
         witness = (read_meta(self._file, WITNESS_KEY) or b"").decode(errors="replace")
-        return self._instance.continues(life, self.event_count(), witness)
+        if self._instance.continues(life, self.event_count(), witness):
+            return True
+        if wrong := check_content(self._file):
+            raise StoreError(
+                f"this copy of a store is not whole ({wrong[0]}): it was copied while somebody"
+                " wrote to it, or is damaged. Copy it again with `meshlog backup`, or keep what"
+                " holds with `meshlog fsck --repair`"
+            )
+        return False
 
     def begin_life(self, life: int) -> None:
         """See Continuity.begin_life."""
