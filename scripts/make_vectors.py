@@ -20,11 +20,13 @@ from typing import Any, TypeAlias, cast
 
 from meshlog.core import bundlefile as carried
 from meshlog.core import grant as grants
+from meshlog.core.clockfix import Shift, effective, timeline
 from meshlog.core.codec import encode_cbor, varint
 from meshlog.core.compact.memory import PRIMED
 from meshlog.core.compact.names import Codebook
 from meshlog.core.compact.run import encode_compact
 from meshlog.core.compact.texts import WEIGHTS as LETTERS
+from meshlog.core.decrees import FIX_KIND
 from meshlog.core.derived import derived_id
 from meshlog.core.event import (
     CUT_DOMAIN,
@@ -48,8 +50,8 @@ from meshlog.core.roster import Member, Roster
 from meshlog.core.sealedbox import seal_boxes
 from meshlog.core.segment import encode_segment
 from meshlog.ports import Peer
+from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
-from meshlog.sync import statements
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
@@ -535,13 +537,13 @@ def example_messages() -> list[wire.Message]:
     beacon = wire.Beacon(
         T0_MS // 1000, wire.root_hint(T0_MS // 1000, bytes_of("root", 32)), b"rost", 300
     )
-    fork = (statements.HeadHint(4, b"aaaa"), statements.HeadHint(700, b"bbbb"))
+    fork = (hints.HeadHint(4, b"aaaa"), hints.HeadHint(700, b"bbbb"))
     return [
         beacon,
         statements.Ids(()),
         statements.Ids(
             (
-                (ann_control, (statements.HeadHint(1, b"aaaa"),)),
+                (ann_control, (hints.HeadHint(1, b"aaaa"),)),
                 (replace_life(ann_control, 10), fork),
             )
         ),
@@ -549,21 +551,19 @@ def example_messages() -> list[wire.Message]:
         statements.Vec(
             b"rost",
             hashed=False,
-            feeds=((statements.HeadHint(5, b""),), (), fork, (statements.HeadHint(300, b""),)),
+            feeds=((hints.HeadHint(5, b""),), (), fork, (hints.HeadHint(300, b""),)),
         ),
-        statements.Vec(b"rost", hashed=True, feeds=((statements.HeadHint(5, b"aaaa"),), (), fork)),
+        statements.Vec(b"rost", hashed=True, feeds=((hints.HeadHint(5, b"aaaa"),), (), fork)),
         wire.Want(16_384, ()),
         wire.Want(16_384, (wire.Run(ANN_DATA, 1, 5), wire.Run(ann_control, 300, 2**32 - 1))),
         wire.Seg(cut(run, ANN)),
         statements.Loc(ANN_DATA, ()),
-        statements.Loc(
-            ANN_DATA, (statements.Point(10, b"aaaaaaaa"), statements.Point(1, b"bbbbbbbb"))
-        ),
+        statements.Loc(ANN_DATA, (hints.Point(10, b"aaaaaaaa"), hints.Point(1, b"bbbbbbbb"))),
         wire.Ack(beacon, 32, 1),
         statements.Vec(
             b"rost",
             hashed=False,
-            feeds=((statements.HeadHint(1_000, b""),),) * 50,
+            feeds=((hints.HeadHint(1_000, b""),),) * 50,
             first=100,
             partial=True,
             credit=16,
@@ -815,6 +815,71 @@ def decree_cases() -> dict[str, Any]:
     }
 
 
+def clock_fixes() -> dict[str, Any]:
+    """§7.9: bodies of clock fixes, bodies that are none, and what comes out along a branch."""
+    fix = {"feed": ANN.author + b"\0\0\0\7", "first": 2, "last": 3, "offset_ms": -3_600_000}
+    good = (
+        ("an hour back", fix),
+        ("the widest", fix | {"first": 1, "last": 2**32 - 1, "offset_ms": WALL_MS_MAX}),
+        ("a key that is not known", fix | {"why": "a dead battery"}),
+    )
+    bad: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("a feed of 21 bytes", fix | {"feed": bytes(21)}),
+        ("from seq 0", fix | {"first": 0}),
+        ("backwards", fix | {"last": 1}),
+        ("past the last seq", fix | {"last": 2**32}),
+        ("further than there are stamps", fix | {"offset_ms": WALL_MS_MAX + 1}),
+        ("an offset that is true", fix | {"offset_ms": True}),
+        ("an offset with a fraction", fix | {"offset_ms": 0.5}),
+        ("no offset", {key: value for key, value in fix.items() if key != "offset_ms"}),
+    )
+    hour_ms = 3_600_000
+    ahead = [(T0_MS, 0), (T0_MS + hour_ms, 0), (T0_MS + hour_ms, 1), (T0_MS + 5, 0)]
+    branches: tuple[tuple[str, list[tuple[int, int]], list[Shift]], ...] = (
+        ("nothing fixed", ahead[:3], []),
+        ("an hour back", ahead[:3], [Shift(2, 3, -hour_ms)]),
+        ("before its predecessor: just after it", ahead[:2], [Shift(2, 2, -2 * hour_ms)]),
+        ("to the beginning of time", ahead[:2], [Shift(1, 2, -WALL_MS_MAX)]),
+        ("to the end of time", ahead[:2], [Shift(1, 2, WALL_MS_MAX)]),
+        ("what follows a stretch that was set ahead", ahead[:3], [Shift(1, 1, 2 * hour_ms)]),
+        ("of two fixes of one event the later", ahead[:3], [Shift(1, 3, 9), Shift(2, 2, -7)]),
+        ("a full counter carries", [(T0_MS, COUNTER_MAX), (T0_MS + 1, 0)], [Shift(2, 2, -1)]),
+    )
+    return {
+        "author": FOUNDER.author.hex(),
+        "good": [
+            {
+                "name": name,
+                "body": encode_body(FIX_KIND, said).hex(),
+                "feed": said["feed"].hex(),
+                "shift": [said["first"], said["last"], said["offset_ms"]],
+            }
+            for name, said in good
+        ],
+        "ignored": [
+            {"name": name, "body": encode_body(FIX_KIND, said).hex()} for name, said in bad
+        ],
+        "branches": [
+            {
+                "name": name,
+                "stamps": stamps,
+                "fixes, the lowest first": shifts,
+                "stretches": timeline(shifts),
+                "effective": [
+                    effective(
+                        seq,
+                        Stamp(*stamps[seq - 1]),
+                        timeline(shifts),
+                        lambda at, stamps=stamps: Stamp(*stamps[at - 1]),
+                    )
+                    for seq in range(1, len(stamps) + 1)
+                ],
+            }
+            for name, stamps, shifts in branches
+        ],
+    }
+
+
 def grant_cases() -> dict[str, Any]:
     """§7: grants, admissions, invites."""
     seeds = [bytes_of(f"seed {number}", 16) for number in range(8)]
@@ -1050,6 +1115,7 @@ FILES = {
     "grant": grant_cases,
     "box": boxes,
     "decree": decree_cases,
+    "clockfix": clock_fixes,
     "root": roots,
     "fork": fork_proofs,
     "bundle": bundle_files,

@@ -17,8 +17,9 @@ from meshlog.core.bundlefile import (
     read_head,
     unlock,
 )
+from meshlog.core.clockfix import Shift, effective, timeline
 from meshlog.core.codec import Reader, decode_cbor, encode_cbor, plain, varint
-from meshlog.core.decrees import read_decree
+from meshlog.core.decrees import ClockFix, read_decree
 from meshlog.core.event import (
     CUT_DOMAIN,
     OPEN_DATASET,
@@ -45,8 +46,8 @@ from meshlog.core.identity import AuthorId, Identity, author_id, keys_are_sound,
 from meshlog.core.segment import decode_segment, encode_segment, is_signed, link_events
 from meshlog.errors import MalformedError
 from meshlog.ports import Peer
+from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
-from meshlog.sync import statements
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
@@ -204,8 +205,8 @@ def test_segment_refuses(case: Any):
 # ── §6 Messages ──
 
 
-def head_hints(listed: Any) -> statements.HeadHints:
-    return tuple(statements.HeadHint(seq, bytes.fromhex(hint)) for seq, hint in listed)
+def head_hints(listed: Any) -> hints.HeadHints:
+    return tuple(hints.HeadHint(seq, bytes.fromhex(hint)) for seq, hint in listed)
 
 
 def beacon_of(fields: Any) -> wire.Beacon:
@@ -246,9 +247,7 @@ def message_of(kind: str, fields: Any) -> wire.Message:
         case "SEG":
             return wire.Seg(bytes.fromhex(fields["data"]))
         case "LOC":
-            points = tuple(
-                statements.Point(seq, bytes.fromhex(hint)) for seq, hint in fields["points"]
-            )
+            points = tuple(hints.Point(seq, bytes.fromhex(hint)) for seq, hint in fields["points"])
             return statements.Loc(feed(fields["feed"]), points)
         case "ACK":
             return wire.Ack(beacon_of(fields["beacon"]), fields["accepted"], fields["refused"])
@@ -415,6 +414,51 @@ def test_decrees_are_read(case: Any):
 @cases("decree", "ignored")
 def test_what_breaks_a_rule_is_no_decree(case: Any):
     assert decree_of(case) is None
+
+
+# ── §7.9 Clock fixes ──
+
+
+def fix_of(case: Any) -> object:
+    author = AuthorId(bytes.fromhex(load("clockfix")["author"]))
+    feed, body = FeedKey(author, FeedKind.CONTROL, 1), bytes.fromhex(case["body"])
+    return read_decree(Event.make(feed, 2, Stamp(9, 0), bytes(32), body))
+
+
+@cases("clockfix", "good")
+def test_clock_fixes_are_read(case: Any):
+    fix = fix_of(case)
+
+    assert isinstance(fix, ClockFix)
+    assert fix.feed.author + fix.feed.incarnation.to_bytes(4, "big") == bytes.fromhex(case["feed"])
+    assert [*fix.shift] == case["shift"]
+
+
+@cases("clockfix", "ignored")
+def test_what_breaks_a_rule_is_no_clock_fix(case: Any):
+    assert fix_of(case) is None
+
+
+@cases("clockfix", "branches")
+def test_effective_stamps(case: Any):
+    """By the recursion of §7.9, which the code takes a short cut through."""
+    raw = [Stamp(*stamp) for stamp in case["stamps"]]
+    shifts = timeline([Shift(*fix) for fix in case["fixes, the lowest first"]])
+    assert [[*shift] for shift in shifts] == case["stretches"]
+
+    before, found = -1, []
+    for seq, stamp in enumerate(raw, 1):
+        covers = [s.offset_ms for s in shifts if s.first_seq <= seq <= s.last_seq]
+        moved = stamp.packed()
+        if covers:
+            moved = min(max(moved + covers[0] * 2**16, seq), 2**63 - 1 - (2**32 - 1 - seq))
+        before = max(moved, before + 1)
+        found.append([*Stamp.unpacked(before)])
+
+    assert found == case["effective"]
+    assert [
+        [*effective(seq, stamp, shifts, lambda at: raw[at - 1])] for seq, stamp in enumerate(raw, 1)
+    ] == found
 
 
 @cases("grant", "refused")

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from meshlog.tools.rows.oldlog import Origin, held_origins
 from tests.tools.camp import Device
 
@@ -79,6 +81,56 @@ def test_the_view_is_the_predecessors(base: Device, file: File):
     assert (report.added, report.failed_count, report.notes) == (10, 0, ())
     assert base.view() == EXPECTED
     assert base.fsck().is_clean
+
+
+WILD = [
+    "true", "false", "null", "-1", "-9223372036854775809", "9223372036854775808", "9" * 4_300,
+    "9" * 5_000, "-" + "9" * 4_300, "1.5", "1e400", "-1e400", "NaN", "Infinity", "-Infinity",
+    '"1000"', '""', "[]", "{}", "[1000]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["wall_ms", "counter", "seq"])
+@pytest.mark.parametrize("number", WILD, ids=lambda text: text[:12])
+def test_a_wild_stamp_is_refused_in_one_line_and_moves_no_clock(
+    base: Device, file: File, number: str, place: str
+):
+    good, old = OldNode("base"), OldNode("wild")
+    lines = [good.line(1000, "note.add", record_id="R-1", text="kept")]
+    wild = json.loads(old.line(1001, "note.add", 7, record_id="R-1", text="wild"))
+    text = {
+        "wall_ms": json.dumps(wild).replace("[1001, 7]", f"[{number}, 7]"),
+        "counter": json.dumps(wild).replace("[1001, 7]", f"[1001, {number}]"),
+        "seq": json.dumps(wild).replace('"s": 1,', f'"s": {number},'),
+    }[place]
+    base.write("note.add", record_id="R-1", text="before")
+    clock = base.replica.ledger.clock
+
+    report = base.bring(file("".join([text + "\n", *lines]), "old.jsonl"), None)
+
+    assert (report.added, report.failed_count) == (1, 1)
+    [error] = report.failed
+    assert error.line == 1
+    assert 0 < len(error.reason) < 200
+    assert "\n" not in error.reason
+    assert base.view()["R-1"]["notes"] == ["before", "kept"]
+    assert 0 <= base.replica.ledger.clock.wall_ms - clock.wall_ms <= 1_000
+
+
+@pytest.mark.parametrize("wall_ms", [0, 2**47 - 1, 2**47, 2**63 - 1])
+def test_a_stamp_far_ahead_or_from_1970_is_kept_as_it_was_and_moves_no_clock(
+    base: Device, file: File, wall_ms: int
+):
+    """The event is written anew with an honest stamp; the old one stands in its payload."""
+    line = OldNode("far").line(wall_ms, "note.add", record_id="R-1", text="far")
+    clock = base.replica.ledger.clock
+
+    report = base.bring(file(line, "old.jsonl"), None)
+
+    assert (report.added, report.failed_count) == (1, 0)
+    assert held_origins(base.store.scan()) == {Origin(wall_ms, 0, "far", 1)}
+    assert base.view()["R-1"]["notes"] == ["far"]
+    assert 0 <= base.replica.ledger.clock.wall_ms - clock.wall_ms <= 1_000
 
 
 def test_every_event_says_where_it_comes_from(base: Device, file: File):

@@ -50,8 +50,10 @@ def read_object(text: str) -> dict[str, Any]:
         raise InputError(f"not JSON: {error.msg} at character {error.pos + 1}") from error
     except RecursionError as error:
         raise InputError("nested too deeply") from error
-    except (_BadLineError, ValueError) as error:
+    except _BadLineError as error:
         raise InputError(str(error)) from error
+    except ValueError as error:  # Python reads numbers of 4,300 digits
+        raise InputError("a number with too many digits") from error
     if not isinstance(found, dict):
         raise InputError("not an object: each line is one {…}")
     return found

@@ -32,6 +32,9 @@ KEPT_PREFIX = "old."
 nothing. So come in events that no view can read, and those over which something newer was
 written here before they came."""
 
+WILD = "its place or its stamp is not a whole number that a clock could show"
+
+_NUMBER_MAX = 2**63 - 1
 _ID_HEX_DIGITS = 32
 _OWN_KEYS = (ORIGIN, "replaces")
 """Keys that mean something else in our payloads; an old payload's go on under ``old_…``."""
@@ -82,8 +85,12 @@ def read_line(text: str) -> tuple[Origin, Item]:
     match wire:
         case {"a": str(author), "s": int(seq), "h": [int(wall_ms), int(counter)], "k": str(kind)}:
             origin = Origin(wall_ms, counter, author, seq)
+        case {"a": str(), "s": _, "h": [_, _], "k": str()}:
+            raise InputError(WILD)
         case _:
             raise InputError("not an event of a meshlogd log")
+    if any(type(n) is bool or not 0 <= n <= _NUMBER_MAX for n in (seq, wall_ms, counter)):
+        raise InputError(WILD)
     payload = wire.get("p")
     if not isinstance(payload, dict) or not isinstance(wire.get("v"), str):
         raise InputError("not an event of a meshlogd log")
