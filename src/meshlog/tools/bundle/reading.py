@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeAlias
 from meshlog.core.bundlefile import (
     FOOT_EXTRA_SIZE,
     FRAME_HEAD_SIZE,
+    FRAME_SIZE_MAX,
     HEAD_SIZE_MAX,
     MAGIC,
     MARK,
@@ -31,6 +32,10 @@ from meshlog.errors import InputError, MalformedError
 
 CHUNK_SIZE = 65_536
 """Bytes looked through at once for the next frame."""
+
+REREAD_MAX = 4
+"""How often a file may be read in all while it is looked through for frames inside of damaged
+ones. Beginnings that somebody made up would have each be read to its size."""
 
 FEEDS_MAX = 100_000
 """Feeds that a bundle's frontier may name: some 20 MB in memory. A choice."""
@@ -96,14 +101,14 @@ class BundleReader:
                 " who knows this device"
             )
         self._sealer = FrameSealer(key, self.head.salt)
-        self.done_bytes = 0
+        self.done_bytes = self._opened_bytes = 0
         self.frames: int | None = None
         """How many frames stand before the end mark; None until that was read."""
 
     def pieces(self) -> Iterator[Piece]:
         """Yield what the file consists of, in order, up to its end mark."""
         at = self._start
-        self.frames = None
+        self.frames, self._opened_bytes = None, 0
         while at < self.size_bytes and self.frames is None:
             self.done_bytes = at
             self._file.seek(at)
@@ -117,7 +122,7 @@ class BundleReader:
                 continue
             type_, number, size = head
             piece = self._read(type_, number, size, at)
-            at += FRAME_HEAD_SIZE + size
+            at += piece.size_bytes if isinstance(piece, Damage) else FRAME_HEAD_SIZE + size
             if isinstance(piece, Whole) and type_ == Frame.END:
                 self.frames = number
                 if not self._is_foot(at, self.size_bytes):
@@ -127,13 +132,22 @@ class BundleReader:
         self.done_bytes = self.size_bytes
 
     def _read(self, type_: int, number: int, size: int, at: int) -> Piece:
+        """Return the frame that begins at ``at``; where it is none, all up to the next beginning.
+
+        Bytes may be missing in it: the next frame then begins sooner than its size says.
+        """
         sealed = self._file.read(size)
-        if len(sealed) < size:
-            return Damage(at, len(sealed) + FRAME_HEAD_SIZE, f"is torn: part {number}")
-        try:
-            return Whole(number, type_, self._sealer.open(type_, number, sealed), at)
-        except MalformedError:
-            return Damage(at, size + FRAME_HEAD_SIZE, f"was changed or damaged: part {number}")
+        self._opened_bytes += len(sealed)
+        what = f"is torn: part {number}"
+        if len(sealed) == size:
+            try:
+                return Whole(number, type_, self._sealer.open(type_, number, sealed), at)
+            except MalformedError:
+                what = f"was changed or damaged: part {number}"
+        end = at + FRAME_HEAD_SIZE + len(sealed)
+        if self._opened_bytes <= REREAD_MAX * self.size_bytes + FRAME_SIZE_MAX:
+            end = min(end, self._next_frame(at + FRAME_HEAD_SIZE))
+        return Damage(at, end - at, what)
 
     def _next_frame(self, at: int) -> int:
         """Return where the next frame begins, or the end of the file. O(bytes passed)."""
