@@ -46,6 +46,10 @@ def _show_lost(place: Place, report: RepairReport) -> None:
         hint(f"cannot be read any more: {shown(lost)}")
     if report.lost > LOST_SHOWN:
         hint(f"and {report.lost - LOST_SHOWN:,} more")
+    for unsigned in report.unsigned_places[:LOST_SHOWN]:
+        hint(f"sound, but its signature is lost: {shown(unsigned)}")
+    if len(report.unsigned_places) > LOST_SHOWN:
+        hint(f"and {len(report.unsigned_places) - LOST_SHOWN:,} more")
     if report.waiting:
         again = report.kept_as or "the same file"
         hint(

@@ -52,6 +52,8 @@ class RepairReport:
     """Runs of sound events that follow a lost one: taken once that has come."""
     unsigned: int
     """Sound events of others whose signature is lost: they have them still."""
+    unsigned_places: tuple[str, ...]
+    """The first 100 runs of these, by feed and numbers."""
     refused: int
     kept_as: str
     """Where the old file is; empty where none was replaced."""
@@ -154,6 +156,7 @@ def _report(salvage: Salvage, intake: Intake, events: int, kept_as: str) -> Repa
         tuple(salvage.lost_places),
         intake.verdicts[Verdict.GAP],
         salvage.unsigned,
+        tuple(salvage.unsigned_places),
         intake.refused,
         kept_as,
     )
@@ -301,8 +304,11 @@ def _swap(path: Path, new: Path) -> Path:
 
 
 def _fold_wal(path: Path) -> None:
-    """Write the WAL into the old file where SQLite still can: nobody can use it where not."""
-    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):  # what it says may be damaged, too
+    """Write the WAL into the old file where SQLite still can: nobody can use it where not.
+
+    Of a damaged schema SQLite complains in its own damaged words, which may be no text.
+    """
+    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
         connection = sqlite3.connect(path, isolation_level=None)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

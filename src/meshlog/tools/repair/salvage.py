@@ -47,6 +47,7 @@ class Salvage:
     lost_places: list[str] = field(default_factory=list)
     unsigned: int = 0
     """Sound events that no signature covers and that we may not sign: others have them."""
+    unsigned_places: list[str] = field(default_factory=list)
     own_heads: dict[FeedKey, int] = field(default_factory=dict)
     """Seq of the last event in each of our feeds, signed by us."""
     _last: Event | None = None
@@ -173,17 +174,15 @@ class Salvage:
 
     def _name(self, position: int) -> str:
         for run in self.shards.run_at(position):
-            kind = "data" if run.feed.kind is FeedKind.DATA else "control"
             seq = run.seq + position - run.position
-            feed = f"the {kind} feed {run.feed.incarnation:08x} of <{run.feed.author.hex()[:8]}>"
-            return f"event {seq} of {feed}"
+            return _named(run.feed, seq, seq)
         return f"the event at position {position}"
 
     # ── segments ──
 
     def segments(self) -> Iterator[bytes]:
         """Yield segments, each up to a cut, mostly in the order in which the store took them."""
-        self.unsigned = 0
+        self.unsigned, self.unsigned_places = 0, []
         runs: dict[bytes, list[Event]] = {}
         for position, event in self.shards.placed():
             run = [*runs.pop(event.prev, []), event]
@@ -203,6 +202,8 @@ class Salvage:
             self.own_heads[last.feed] = max(self.own_heads.get(last.feed, 0), last.seq)
         if not signatures:
             self.unsigned += len(run)
+            if len(self.unsigned_places) < LOST_KEPT_MAX:
+                self.unsigned_places.append(_named(last.feed, run[0].seq, last.seq))
         for signature in signatures:
             yield encode_segment([*run[:-1], replace(last, signature=signature)])
 
@@ -214,3 +215,9 @@ class Salvage:
             return found[:1]
         message = CUT_DOMAIN + event.id
         return [signature for signature in found if verify(keys, signature, message)][:1]
+
+
+def _named(feed: FeedKey, first: int, last: int) -> str:
+    kind = "data" if feed.kind is FeedKind.DATA else "control"
+    events = f"event {first}" if first == last else f"events {first}–{last}"
+    return f"{events} of the {kind} feed {feed.incarnation:08x} of <{feed.author.hex()[:8]}>"
