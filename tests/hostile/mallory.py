@@ -21,6 +21,7 @@ from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import encode_segment
 from meshlog.errors import InputError, MalformedError
 from meshlog.replica import Replica
+from meshlog.sync import hints
 from meshlog.sync import messages as say
 from meshlog.sync import statements as state
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
@@ -155,16 +156,11 @@ class Mallory:
     def run(self) -> list[Event]:
         """A signed run: chained to what is held, or to nowhere."""
         rng, believed = self.rng, self.rng.random() < 0.5
-        feed, after = self.feed(), None
-        if believed:
-            feed, after = self.tip.feed, self.tip
-        first = after.seq + 1 if after else rng.choice(SEQS)
-        prev = after.id if after else rng.choice((NO_PREV, rng.randbytes(32)))
+        feed, first, prev, stamp = self.place(believed=believed)
         count = min(rng.choice((1, 1, 2, 5, 64)), SEQ_MAX - first + 1)
-        stamp = after.stamp if after else STAMPS[0]
         events: list[Event] = []
         for n in range(count):
-            stamp = self._after(stamp) if believed or rng.random() < 0.8 else rng.choice(STAMPS)
+            stamp = self.later(stamp) if believed or rng.random() < 0.8 else rng.choice(STAMPS)
             event = Event.make(feed, first + n, stamp, prev, self.body(), self.replica.dataset)
             events.append(event)
             prev = event.id
@@ -174,7 +170,14 @@ class Mallory:
             events[-1] = replace(events[-1], signature=rng.randbytes(64))
         return events
 
-    def _after(self, stamp: Stamp) -> Stamp:
+    def place(self, *, believed: bool | None = None) -> tuple[FeedKey, int, bytes, Stamp]:
+        """Feed, first seq, prev and the stamp before of a run: after what is held, or nowhere."""
+        if self.rng.random() < 0.5 if believed is None else believed:
+            return self.tip.feed, self.tip.seq + 1, self.tip.id, self.tip.stamp
+        prev = self.pick(NO_PREV, self.rng.randbytes(32))
+        return self.feed(), self.pick(*SEQS), prev, STAMPS[0]
+
+    def later(self, stamp: Stamp) -> Stamp:
         later = [one for one in STAMPS if one > stamp]
         if not later or self.rng.random() < 0.7:
             return Stamp(stamp.wall_ms, min(stamp.counter + 1, COUNTER_MAX))
@@ -212,11 +215,11 @@ class Mallory:
             rng.choice((digest, bytes(4))), rng.choice(COUNTS),
         )  # fmt: skip
 
-    def heads(self, *, hashed: bool = True) -> state.HeadHints:
+    def heads(self, *, hashed: bool = True) -> hints.HeadHints:
         if not hashed:
-            return self.pick((), (state.HeadHint(self.pick(*SEQS), b""),))
+            return self.pick((), (hints.HeadHint(self.pick(*SEQS), b""),))
         count = self.pick(0, 1, 1, 2, 63)
-        return tuple(state.HeadHint(self.pick(*SEQS), self.rng.randbytes(4)) for _ in range(count))
+        return tuple(hints.HeadHint(self.pick(*SEQS), self.rng.randbytes(4)) for _ in range(count))
 
     def message(self) -> say.Message:
         rng = self.rng
@@ -231,7 +234,7 @@ class Mallory:
                 feeds=tuple(self.heads(hashed=False) for _ in range(size)), credit=255,
             ),
             lambda: state.Loc(self.feed(), tuple(
-                state.Point(self.pick(*SEQS), bytes(8)) for _ in range(self.pick(0, 1, 1_024))
+                hints.Point(self.pick(*SEQS), bytes(8)) for _ in range(self.pick(0, 1, 1_024))
             )),
             lambda: state.Delta(
                 self.pick(self.replica.root()[:4], rng.randbytes(4)), digest, 255,
