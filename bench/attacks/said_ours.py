@@ -19,7 +19,8 @@ from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import encode_segment
 from meshlog.sync import messages as say
-from meshlog.sync.statements import Delta, HeadHint, Ids, Loc, Point, Vec
+from meshlog.sync.hints import HeadHint, Point
+from meshlog.sync.statements import Delta, Ids, Loc, Vec
 
 NOW_MS = 1_750_000_000_000
 NOWHERE = say.Beacon(0, bytes(8), bytes(4), 0)

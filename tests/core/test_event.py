@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from meshlog.core.codec import encode_cbor
 from meshlog.core.event import (
     NO_PREV,
     OPEN_DATASET,
     DatasetId,
     Event,
     EventId,
+    encode_body,
     event_id,
+    read_body,
 )
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
@@ -74,3 +77,21 @@ def test_an_id_belongs_to_one_dataset():
 
     assert event.is_authentic(OPEN_DATASET)
     assert not event.is_authentic(DatasetId(EventId(b"d" * 32)))
+
+
+def test_a_body_of_too_many_maps_is_written_by_nobody_and_read_by_nobody():
+    """An empty map is one byte on the wire, and 138 in memory."""
+    most: dict[str, Any] = {"x": [{}] * 2_046}
+    assert read_body(encode_body("x", most)) is not None
+    with pytest.raises(InputError, match="texts, lists and maps"):
+        encode_body("x", {"x": [{}] * 2_047})
+    assert read_body(encode_cbor(["x", {"x": [{}] * 2_047}])) is None
+
+
+def test_a_body_may_be_full_of_numbers():
+    said = {"x": [1] * 60_000}
+
+    content = read_body(encode_body("x", said))
+
+    assert content is not None
+    assert content.payload == {"x": (1,) * 60_000}

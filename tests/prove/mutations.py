@@ -20,7 +20,7 @@ from meshlog.sync import difference
 from meshlog.sync.broadcast import loose
 from meshlog.sync.engine import Engine
 from meshlog.sync.holdings import Verdict
-from meshlog.sync.messages import decode_bundle
+from meshlog.sync.messages import Bundle
 from meshlog.views import fold, live, standing
 
 Patch = pytest.MonkeyPatch
@@ -262,14 +262,14 @@ def agreement_forgotten(patch: Patch) -> None:
 
 @mutation()
 def bad_packet_raises(patch: Patch) -> None:
-    patch.setattr(Engine, "_decoded", staticmethod(lambda _state, data: decode_bundle(data)))
+    patch.setattr(Engine, "_decoded", staticmethod(lambda _state, data: Bundle(data)))
 
 
 @mutation()
 def bad_packets_are_not_counted(patch: Patch) -> None:
     def decoded(_state: Any, data: bytes) -> Any:
         try:
-            return decode_bundle(data)
+            return Bundle(data)
         except MalformedError:
             return None
 
@@ -280,7 +280,7 @@ def bad_packets_are_not_counted(patch: Patch) -> None:
 def a_counter_for_every_bad_packet(patch: Patch) -> None:
     def decoded(state: Any, data: bytes) -> Any:
         try:
-            return decode_bundle(data)
+            return Bundle(data)
         except MalformedError as error:
             state.counts[f"{error.reason}: {data[:4].hex()}"] += 1
             return None

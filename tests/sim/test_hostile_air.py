@@ -19,17 +19,9 @@ from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.wire import Kind as Shape
 from meshlog.sim.wire import Packet, decode, encode
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
+from meshlog.sync.hints import HeadHint, Point
 from meshlog.sync.messages import Beacon, Kind, Message, Part, Seg, root_hint
-from meshlog.sync.statements import (
-    Delta,
-    Digests,
-    HeadHint,
-    Loc,
-    Point,
-    Step,
-    Vec,
-    statement_id,
-)
+from meshlog.sync.statements import Delta, Digests, Loc, Step, Vec, statement_id
 
 HOUR_MS = 3_600_000
 TEAMS = ("base", "north", "south", "west")

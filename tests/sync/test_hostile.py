@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,8 +15,8 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica
+from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
-from meshlog.sync import statements
 from meshlog.sync.effects import Answer, Ask, Input, Poke, Woke
 from tests.replica.devices import (
     T0_MS,
@@ -56,16 +56,16 @@ def answers(ann: Replica) -> dict[str, Callable[[bytes], bytes]]:
     digest = ann.roster_digest()[:4]
     same = wire.Beacon(0, bytes(8), digest, 0)
     rng = Random(1)
-    bogus = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
+    bogus = tuple(hints.Point(number + 1, bytes(8)) for number in range(1_024))
     everything = tuple(wire.Run(feed, 1, 2**32 - 1) for feed in some_feeds(ann) * 200)[:1_024]
     strangers = tuple(
         (
             FeedKey(AuthorId(rng.randbytes(16)), FeedKind.CONTROL, 1),
-            (statements.HeadHint(9, b"aaaa"),),
+            (hints.HeadHint(9, b"aaaa"),),
         )
         for _ in range(2_000)
     )
-    ahead = tuple((statements.HeadHint(2**32 - 1, b""),) for _ in range(20_000))
+    ahead = tuple((hints.HeadHint(2**32 - 1, b""),) for _ in range(20_000))
     cases: dict[str, list[wire.Message]] = {
         "nothing": [],
         "an endless sum": [same, wire.Sum(10**9, 10**12)],
@@ -159,7 +159,7 @@ def test_a_request_that_is_malformed_gets_an_empty_answer():
 def test_points_without_end_cost_little():
     ann = open_replica("ann")
     ann.append_many([("x", {})] * 3_000, T0_MS)
-    points = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
+    points = tuple(hints.Point(number + 1, bytes(8)) for number in range(1_024))
     started = time.process_time()
 
     answer = ask(ann, *[statements.Loc(ann.data_feed, points)] * wire.LOCATORS_MAX)
@@ -195,7 +195,7 @@ def test_unknown_feeds_by_the_thousand_want_no_more_than_a_bundle_takes():
     feeds = tuple(
         (
             FeedKey(AuthorId(number.to_bytes(16, "big")), FeedKind.CONTROL, 1),
-            (statements.HeadHint(1, b"a" * 4),),
+            (hints.HeadHint(1, b"a" * 4),),
         )
         for number in range(20_000)
     )
@@ -238,14 +238,11 @@ def familiar(bundle: list[wire.Message], ann: Replica, rng: Random) -> list[wire
     return known
 
 
-def near(
-    ann: Replica, points: tuple[statements.Point, ...], rng: Random
-) -> tuple[statements.Point, ...]:
+def near(ann: Replica, points: Sequence[hints.Point], rng: Random) -> tuple[hints.Point, ...]:
     """Return points at seqs and with hints that are held, some of them."""
     (head,) = ann.ledger.frontier[ann.data_feed]
     return tuple(
-        statements.Point(rng.randint(0, 9), rng.choice([head.id[:8], point.hint]))
-        for point in points
+        hints.Point(rng.randint(0, 9), rng.choice([head.id[:8], point.hint])) for point in points
     )
 
 
@@ -298,7 +295,7 @@ def test_a_locator_of_a_forked_feed_costs_a_look_or_two_per_branch(
         return branch(*args)
 
     monkeypatch.setattr(ann.store, "branch", counting)
-    points = tuple(statements.Point(number + 1, bytes(8)) for number in range(1_024))
+    points = tuple(hints.Point(number + 1, bytes(8)) for number in range(1_024))
 
     ask(ann, statements.Loc(BOB.data, points))
 

@@ -15,8 +15,8 @@ from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
+from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
-from meshlog.sync import statements
 
 seqs = st.integers(1, SEQ_MAX)
 counts = st.integers(0, 2**63 - 1)
@@ -30,10 +30,10 @@ def octets(size: int) -> st.SearchStrategy[bytes]:
     return st.binary(min_size=size, max_size=size)
 
 
-hashed = st.builds(statements.HeadHint, seqs, octets(4))
+hashed = st.builds(hints.HeadHint, seqs, octets(4))
 forks = st.lists(hashed, min_size=2, max_size=5)
 heads_hashed = st.one_of(st.just([]), st.lists(hashed, min_size=1, max_size=1), forks).map(tuple)
-plain = st.builds(statements.HeadHint, seqs, st.just(b""))
+plain = st.builds(hints.HeadHint, seqs, st.just(b""))
 heads_plain = st.one_of(st.just([]), st.lists(plain, min_size=1, max_size=1), forks).map(tuple)
 beacons = st.builds(wire.Beacon, st.integers(0, 2**32 - 1), octets(8), octets(4), counts)
 messages: st.SearchStrategy[wire.Message] = st.one_of(
@@ -58,7 +58,7 @@ messages: st.SearchStrategy[wire.Message] = st.one_of(
     st.builds(
         statements.Loc,
         feeds,
-        st.lists(st.builds(statements.Point, seqs, octets(8)), max_size=6).map(tuple),
+        st.lists(st.builds(hints.Point, seqs, octets(8)), max_size=6).map(tuple),
     ),
     st.builds(wire.Ack, beacons, counts, counts),
     st.builds(wire.Sum, counts, counts),
@@ -163,7 +163,7 @@ def test_a_claimed_count_costs_nothing(content: bytes):
 
 def test_the_largest_statement_is_read_in_time():
     """20,000 feeds, each with its own id."""
-    heads = (statements.HeadHint(SEQ_MAX, b"aaaa"),)
+    heads = (hints.HeadHint(SEQ_MAX, b"aaaa"),)
     ids = statements.Ids(
         tuple(
             (FeedKey(AuthorId(number.to_bytes(16, "big")), FeedKind.CONTROL, 1), heads)
@@ -179,7 +179,7 @@ def test_the_largest_statement_is_read_in_time():
 def test_a_want_and_heads_are_cut_to_what_a_peer_reads():
     feed = FeedKey(AuthorId(bytes(16)), FeedKind.DATA, 1)
     want = wire.Want(1, tuple(wire.Run(feed, 1, number) for number in range(1, 2_000)))
-    many = tuple(statements.HeadHint(number, b"aaaa") for number in range(1, 200))
+    many = tuple(hints.HeadHint(number, b"aaaa") for number in range(1, 200))
     vec = statements.Vec(bytes(4), hashed=True, feeds=(many,))
 
     heard: list[Any] = wire.decode_bundle(wire.encode_bundle([want, vec]))

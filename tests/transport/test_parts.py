@@ -27,7 +27,7 @@ ANN, BOB = Peer("aa"), Peer("bb")
 
 def test_a_request_waits_for_its_answer() -> None:
     desk = Desk()
-    token, new = desk.take(ANN, b"n1") or (0, False)
+    token, new = desk.take(ANN, b"n1", 9) or (0, False)
     threading.Timer(0.05, desk.answer, (token, b"ho")).start()
 
     assert new
@@ -38,23 +38,23 @@ def test_a_request_waits_for_its_answer() -> None:
 def test_a_repeated_request_is_not_asked_twice_and_only_its_last_copy_is_answered() -> None:
     desk = Desk()
     with ThreadPoolExecutor() as pool:
-        first = desk.take(ANN, b"n1")
+        first = desk.take(ANN, b"n1", 9)
         assert first == (1, True)
         early = pool.submit(desk.wait, 1, 5.0)
         time.sleep(0.05)
-        assert desk.take(ANN, b"n1") == (1, False)
+        assert desk.take(ANN, b"n1", 9) == (1, False)
         late = pool.submit(desk.wait, 1, 5.0)
         assert early.result(2.0) is None
 
         desk.answer(1, b"ho")
 
         assert late.result(2.0) == b"ho"
-    assert desk.take(ANN, b"n1") == b"ho", "and once more after that, from memory"
+    assert desk.take(ANN, b"n1", 9) == b"ho", "and once more after that, from memory"
 
 
 def test_an_answer_may_come_before_anybody_waits() -> None:
     desk = Desk()
-    desk.take(ANN, b"n1")
+    desk.take(ANN, b"n1", 9)
     desk.answer(1, b"ho")
 
     assert desk.wait(1, 0.0) == b"ho"
@@ -62,25 +62,33 @@ def test_an_answer_may_come_before_anybody_waits() -> None:
 
 def test_too_many_requests_of_one_peer_are_refused_and_others_are_not() -> None:
     desk = Desk()
-    taken = [desk.take(ANN, bytes([nth])) for nth in range(OPEN_PER_PEER_MAX + 1)]
+    taken = [desk.take(ANN, bytes([nth]), 9) for nth in range(OPEN_PER_PEER_MAX + 1)]
 
     assert taken[-1] is None
-    assert desk.take(BOB, b"n") is not None
+    assert desk.take(BOB, b"n", 9) is not None
+
+
+def test_a_peer_has_one_large_request_open_at_a_time():
+    desk = Desk()
+
+    assert desk.take(ANN, b"n1", 1_000_000) is not None
+    assert desk.take(ANN, b"n2", 500_000) is None
+    assert desk.take(BOB, b"n1", 1_000_000) is not None
 
 
 def test_time_runs_out_and_closing_frees_who_waits() -> None:
     desk = Desk()
-    desk.take(ANN, b"n1")
+    desk.take(ANN, b"n1", 9)
     assert desk.wait(1, 0.01) is None
     assert desk.answer(1, b"late") is None
 
-    desk.take(ANN, b"n2")
+    desk.take(ANN, b"n2", 9)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(desk.wait, 2, 30.0)
         time.sleep(0.05)
         desk.close()
         assert waiting.result(2.0) is None
-    assert desk.take(ANN, b"n3") is None
+    assert desk.take(ANN, b"n3", 9) is None
 
 
 # ── peers ────────────────────────────────────────────────────────────────────────────

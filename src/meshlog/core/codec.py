@@ -5,6 +5,7 @@ docs/protocol.md §1 is normative. Every read checks its bound before it allocat
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from math import isfinite
@@ -21,6 +22,7 @@ VARINT_MAX = 2**63 - 1
 """Largest varint; fits SQLite's signed 64-bit integer."""
 
 _VARINT_BYTES_MAX = 9
+_PIECE_SIZE = 16_384
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
@@ -55,6 +57,17 @@ class Reader:
     def left(self) -> int:
         """Bytes not read yet."""
         return len(self._data) - self._at
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._at
+
+    def skip(self, size_bytes: int) -> None:
+        """Step over ``size_bytes`` bytes without a copy."""
+        if size_bytes > self.left:
+            raise MalformedError("truncated")
+        self._at += size_bytes
 
     def take(self, size_bytes: int) -> bytes:
         """Return the next ``size_bytes`` bytes."""
@@ -95,6 +108,89 @@ class Reader:
         """Check that nothing is left."""
         if self.left:
             raise MalformedError("trailing bytes")
+
+
+class Inflating(Reader):
+    """Cursor over hostile bytes that are deflated (RFC 1951, no header): inflates as it goes.
+
+    In memory are a piece, and what is taken at once.
+    """
+
+    __slots__ = ("_gone", "_inflater", "_limit", "_next", "_source")
+
+    def __init__(self, data: bytes, start: int, limit: int) -> None:
+        """Read what ``data`` inflates to from ``start`` on: at most ``limit`` bytes."""
+        super().__init__(b"")
+        self._source, self._next, self._limit = data, start, limit
+        self._inflater = zlib.decompressobj(wbits=-15)
+        self._gone = 0
+        """Inflated bytes that stood before those at hand."""
+
+    @property
+    def left(self) -> int:
+        """Bytes at hand; 0 at the end alone."""
+        self._fill(1)
+        return len(self._data) - self._at
+
+    @property
+    def position(self) -> int:
+        """See ``Reader.position``."""
+        return self._gone + self._at
+
+    def skip(self, size_bytes: int) -> None:
+        """See ``Reader.skip``."""
+        while size_bytes:
+            step = min(size_bytes, self.left)
+            if not step:
+                raise MalformedError("truncated")
+            self._at += step
+            size_bytes -= step
+
+    def take(self, size_bytes: int) -> bytes:
+        """See ``Reader.take``. What is all that is at hand is handed over, not copied."""
+        self._fill(size_bytes)
+        if self._at or len(self._data) != size_bytes:
+            return super().take(size_bytes)
+        taken, self._data = self._data, b""
+        self._gone += size_bytes
+        return taken
+
+    def varint(self, limit: int = VARINT_MAX) -> int:
+        """See ``Reader.varint``."""
+        self._fill(_VARINT_BYTES_MAX)
+        return super().varint(limit)
+
+    def _fill(self, size_bytes: int) -> None:
+        """Have so many bytes at hand, or all there are."""
+        at_hand = len(self._data) - self._at
+        pieces = [self._data[self._at :]]
+        while at_hand < size_bytes and not self._is_over:
+            room = size_bytes - at_hand if size_bytes > _PIECE_SIZE else _PIECE_SIZE
+            pieces.append(self._piece(room))
+            at_hand += len(pieces[-1])
+        if len(pieces) == 1:
+            return
+        self._gone += self._at
+        self._data, self._at = b"".join(pieces), 0
+        is_odd = self._inflater.unused_data or (self._is_over and self._next < len(self._source))
+        if is_odd or self._gone + len(self._data) > self._limit:
+            raise MalformedError("inflates past its limit")
+
+    @property
+    def _is_over(self) -> bool:
+        return self._inflater.eof
+
+    def _piece(self, size_bytes_max: int) -> bytes:
+        deflated = self._inflater.unconsumed_tail
+        if not deflated:
+            deflated = self._source[self._next : self._next + _PIECE_SIZE]
+            self._next += len(deflated)
+        if not deflated:
+            raise MalformedError("inflates past its limit")  # or has no end
+        try:
+            return self._inflater.decompress(deflated, size_bytes_max)
+        except zlib.error as error:
+            raise MalformedError("not deflated") from error
 
 
 def block(data: bytes) -> bytes:

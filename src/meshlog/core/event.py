@@ -34,6 +34,14 @@ BODY_SIZE_MAX = 65_536
 KIND_SIZE_MAX = 64
 SEQ_MAX = 2**32 - 1
 
+PARTS_MAX = 8_192
+"""Texts, byte strings, lists and maps in a body, keys included, a map counting as four; more
+cannot be read. A choice: what is left are numbers, which take little."""
+
+_MAP_PARTS = 4
+_PARTS = (0, 0, 1, 1, 1, _MAP_PARTS, 0, 0)
+"""By major type."""
+
 
 class Content(NamedTuple):
     """A readable body: what happened and its details."""
@@ -59,11 +67,17 @@ def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
         raise InputError(
             f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
         )
+    if has_too_many_parts(body):
+        raise InputError(
+            f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
+        )
     return body
 
 
 def read_body(body: bytes) -> Content | None:
     """Return the content of a body, or None where it is unreadable. Never raises."""
+    if has_too_many_parts(body):
+        return None
     try:
         value = decode_cbor(body)
     except MalformedError:
@@ -72,6 +86,25 @@ def read_body(body: bytes) -> Content | None:
         case (str() as kind, Mapping() as payload):
             return Content(kind, payload)
     return None
+
+
+def has_too_many_parts(body: bytes) -> bool:
+    """Say whether a CBOR body could take more than about a megabyte as objects, by its heads alone.
+
+    An empty map is one byte, and 138 as an object. Cost: a step for each value, up to the limit.
+    """
+    at, left = 0, PARTS_MAX
+    while at < len(body) and len(body) - at > left // _MAP_PARTS:
+        major, size = body[at] >> 5, body[at] & 31
+        at += 1
+        width = 1 << size - 24 if 24 <= size <= 27 else 0  # noqa: PLR2004 - RFC 8949 §3
+        if major in (2, 3):
+            at += int.from_bytes(body[at : at + width], "big") if width else size
+        at += width
+        left -= _PARTS[major]
+        if left < 0:
+            return True
+    return False
 
 
 def event_id(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from meshlog.core.codec import Reader, block, varint
 from meshlog.core.event import BODY_SIZE_MAX, CUT_DOMAIN, NO_DATASET, SEQ_MAX, DatasetId, Event
-from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId, verify
 from meshlog.errors import MalformedError
@@ -34,6 +34,9 @@ SEGMENT_EVENTS_MAX = 256
 """Eight cuts' worth. No two cuts of a feed are further apart, so every relay can serve it."""
 
 SEGMENT_SIZE_MAX = 262_144
+PLACE_SIZE_MAX = 1 + FEED_KEY_SIZE + 9
+"""Bytes of a plain segment up to its first seq, at most."""
+
 BASE_HINT_SIZE = 4
 
 
@@ -88,14 +91,7 @@ def decode_segment(data: bytes) -> Segment:
     reader = Reader(data)
     if reader.uint(1) != PLAIN:
         raise MalformedError("unknown coding")
-    author, kind, incarnation = (
-        AuthorId(reader.take(AUTHOR_ID_SIZE)),
-        reader.uint(1),
-        reader.uint(4),
-    )
-    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
-        raise MalformedError("unknown feed kind")
-    first_seq = reader.varint(SEQ_MAX)
+    feed, first_seq = read_feed_place(reader)
     base_hint = reader.take(BASE_HINT_SIZE)
     count = reader.varint(SEGMENT_EVENTS_MAX)
     if not count >= 1 or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
@@ -113,8 +109,29 @@ def decode_segment(data: bytes) -> Segment:
         entries.append((Stamp(wall_ms, counter), reader.block(BODY_SIZE_MAX)))
     signature = reader.take(SIGNATURE_SIZE)
     reader.end()
-    feed = FeedKey(author, FeedKind(kind), incarnation)
     return Segment(feed, first_seq, base_hint, tuple(entries), signature)
+
+
+def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
+    """Return the feed and the first seq of a plain segment whose coding was read."""
+    author, kind = AuthorId(reader.take(AUTHOR_ID_SIZE)), reader.uint(1)
+    incarnation = reader.uint(4)
+    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+        raise MalformedError("unknown feed kind")
+    return FeedKey(author, FeedKind(kind), incarnation), reader.varint(SEQ_MAX)
+
+
+def event_count(data: bytes) -> int:
+    """Return how many events a segment claims; the most there can be where that is not plain."""
+    reader = Reader(data[: PLACE_SIZE_MAX + BASE_HINT_SIZE + 2])
+    try:
+        if reader.uint(1) == PLAIN:
+            read_feed_place(reader)
+            reader.take(BASE_HINT_SIZE)
+            return reader.varint(SEGMENT_EVENTS_MAX)
+    except MalformedError:
+        pass
+    return SEGMENT_EVENTS_MAX
 
 
 def placed(segment: Segment, base: Stamp) -> Segment | None:

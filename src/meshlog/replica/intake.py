@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from meshlog.core.compact.run import read_segment
+from meshlog.core.compact.run import read_place, read_segment
 from meshlog.core.event import NO_PREV, DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
@@ -29,28 +29,55 @@ BASES_MAX = 8
 """Branches that a segment may be tried on; more at one seq is a hostile feed."""
 
 
+KEPT_SIZE_MAX = 262_144
+"""Bytes of decoded segments that are kept while they wait for others of their batch; what is
+beyond is decoded again. A segment of 600 bytes can hold 256 events, and take 60 kB decoded."""
+
+_ENTRY_SIZE = 256
+"""About what one decoded event takes beside its body: measured, 200 to 250 bytes."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Segments on their way in: verdicts, and what they would change."""
 
     coded: Sequence[bytes]
-    segments: list[Segment | None]
-    """Decoded; None where that failed, or waits for a feed or a form that is named."""
     verdicts: list[Verdict]
+    runs: list[Run | None]
+    """What each covers; None where that failed, or waits for a feed or a form that is named."""
     gaps: set[FeedKey] = field(default_factory=set)
     told: list[Told] = field(default_factory=list)
     """The events that were written and touch a record, and what they do to it."""
     arrived: list[tuple[bytes, FeedKey]] = field(default_factory=list)
     """Id and feed of the data events that were written."""
     events: int = 0
+    _waiting: dict[int, Segment] = field(default_factory=dict)
+    _waiting_size_bytes: int = 0
+
+    def segment(self, index: int, ledger: Ledger) -> Segment | None:
+        """Return a segment decoded; None where it cannot be, or not yet."""
+        segment = self._waiting.get(index)
+        if segment is None:
+            try:
+                segment = read_segment(self.coded[index], ledger.codebook)
+            except MalformedError:
+                self.verdicts[index] = Verdict.MALFORMED
+        if segment is not None:
+            self.runs[index] = Run(segment.feed, segment.first_seq, segment.last_seq)
+        return segment
+
+    def keep(self, index: int, segment: Segment) -> None:
+        """Remember a segment that waits, as far as there is room."""
+        if index in self._waiting:
+            return
+        size_bytes = sum(_ENTRY_SIZE + len(body) for _, body in segment.entries)
+        if self._waiting_size_bytes + size_bytes <= KEPT_SIZE_MAX:
+            self._waiting[index] = segment
+            self._waiting_size_bytes += size_bytes
 
     def outcome(self) -> Ingested:
         """Return what became of each segment."""
-        runs = tuple(
-            None if segment is None else Run(segment.feed, segment.first_seq, segment.last_seq)
-            for segment in self.segments
-        )
-        return Ingested(self.events, tuple(self.verdicts), frozenset(self.gaps), runs)
+        return Ingested(self.events, tuple(self.verdicts), frozenset(self.gaps), tuple(self.runs))
 
 
 def too_busy(segments: Sequence[bytes]) -> Ingested:
@@ -61,7 +88,7 @@ def too_busy(segments: Sequence[bytes]) -> Ingested:
 
 def begin_batch(segments: Sequence[bytes]) -> Batch:
     """Return a batch in which nothing was decoded yet."""
-    return Batch(segments, [None] * len(segments), [Verdict.GAP] * len(segments))
+    return Batch(segments, [Verdict.GAP] * len(segments), [None] * len(segments))
 
 
 def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_ms: int) -> None:
@@ -69,40 +96,43 @@ def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_
 
     Segments may come in any order. Judged by kind, feed and seq, one pass takes all but what
     waits for a later one's branch, for the genesis, or for control events that a compact one
-    needs to be read at all; the passes after it take that.
+    needs to be read at all; the passes after it take that. One segment is decoded at a time.
     Cost: one decoding, and one signature check per segment and base.
     """
     for _ in range(PASSES):
         before = batch.events
-        for index in _decoded(batch, ledger):
-            segment = batch.segments[index]
-            assert segment is not None, "just decoded"
+        for index in _in_order(batch, ledger):
+            segment = batch.segment(index, ledger)
+            if segment is None:
+                continue
             batch.verdicts[index], new = judge(segment, store, ledger, dataset)
             if batch.verdicts[index] is Verdict.ACCEPTED:
                 _write(batch, new, store, ledger, now_ms)
+            elif batch.verdicts[index] is Verdict.GAP:
+                batch.keep(index, segment)
         if batch.events == before:
             break
     batch.gaps = {
-        segment.feed
-        for segment, verdict in zip(batch.segments, batch.verdicts, strict=True)
-        if segment is not None and verdict is Verdict.GAP
+        run.feed
+        for run, verdict in zip(batch.runs, batch.verdicts, strict=True)
+        if run is not None and verdict is Verdict.GAP
     }
 
 
-def _decoded(batch: Batch, ledger: Ledger) -> list[int]:
-    """Decode what waits, as far as the control events held allow; return what to judge now."""
+def _in_order(batch: Batch, ledger: Ledger) -> list[int]:
+    """Return which to judge now, in which order, by the beginning of each."""
     order = []
     for index, data in enumerate(batch.coded):
         if batch.verdicts[index] is not Verdict.GAP:
             continue
-        segment = batch.segments[index]
-        if segment is None:
-            try:
-                segment = batch.segments[index] = read_segment(data, ledger.codebook)
-            except MalformedError:
-                batch.verdicts[index] = Verdict.MALFORMED
-        if segment is not None:
-            order.append((segment.feed.kind, segment.feed, segment.first_seq, index))
+        try:
+            place = read_place(data, ledger.codebook)
+        except MalformedError:
+            batch.verdicts[index] = Verdict.MALFORMED
+            continue
+        if place is not None:
+            feed, first_seq = place
+            order.append((feed.kind, feed, first_seq, index))
     return [index for *_, index in sorted(order)]
 
 

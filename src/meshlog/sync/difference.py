@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
 from typing import NamedTuple
 
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
+from meshlog.sync.hints import (
+    POINT_HINT_SIZE,
+    HeadHint,
+    HeadHints,
+    HeadTable,
+    IdTable,
+    Point,
+    PointTable,
+)
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Run
+from meshlog.sync.messages import RUNS_MAX, Run
 from meshlog.sync.statements import (
     FEEDS_MAX,
     HEADS_MAX,
-    POINT_HINT_SIZE,
     POINTS_MAX,
     ROSTER_DIGEST_SIZE,
-    HeadHint,
-    HeadHints,
     Ids,
     Loc,
-    Point,
     Vec,
     hints,
 )
@@ -48,17 +54,28 @@ class Push:
 
 @dataclass(slots=True)
 class Difference:
-    """What to push, what to want, and the feeds that need a locator first."""
+    """What to push, what to want, and the feeds that need a locator first; so many of each.
+
+    What does not fit shows again in the next statement.
+    """
 
     pushes: list[Push] = field(default_factory=list)
     wants: list[Run] = field(default_factory=list)
     locate: list[FeedKey] = field(default_factory=list)
+    is_cut: bool = False
+    """Whether something did not fit."""
 
     def add(self, other: Difference) -> None:
-        """Take in another difference."""
-        self.pushes += other.pushes
-        self.wants += other.wants
-        self.locate += other.locate
+        """Take in another difference, as far as it fits."""
+        self.push(other.pushes)
+        self.wants += other.wants[: RUNS_MAX - len(self.wants)]
+        self.locate += other.locate[: RUNS_MAX - len(self.locate)]
+        self.is_cut |= RUNS_MAX in (len(self.wants), len(self.locate))
+
+    def push(self, pushes: Iterable[Push]) -> None:
+        """Take in what to push, as far as it fits."""
+        self.pushes += islice(pushes, RUNS_MAX - len(self.pushes))
+        self.is_cut |= len(self.pushes) == RUNS_MAX
 
 
 def state_control(holdings: Holdings) -> Ids:
@@ -66,35 +83,58 @@ def state_control(holdings: Holdings) -> Ids:
     control = sorted(
         (key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL
     )
-    return Ids(tuple((key, hints(heads)) for key, heads in control[:FEEDS_MAX]))
+    stated = IdTable()
+    for feed, heads in control[:FEEDS_MAX]:
+        if not stated.has_room(heads[-HEADS_MAX:]):
+            break
+        stated.append(feed.author + feed.incarnation.to_bytes(4, "big"), hints(heads[-HEADS_MAX:]))
+    return Ids(stated)
 
 
 def state_data(holdings: Holdings, *, hashed: bool) -> Vec:
     """Return the statement about our data feeds, trailing empty ones left out."""
     frontier = holdings.frontier()
-    feeds = [hints(frontier.get(key, ())) for key in holdings.indexed_feeds()[:FEEDS_MAX]]
-    while feeds and not feeds[-1]:
-        feeds.pop()
-    if not hashed:
-        feeds = [(HeadHint(heads[0].seq, b""),) if len(heads) == 1 else heads for heads in feeds]
-    return Vec(holdings.roster_digest()[:ROSTER_DIGEST_SIZE], hashed, tuple(feeds))
+    held = [frontier.get(key, ()) for key in holdings.indexed_feeds()[:FEEDS_MAX]]
+    while held and not held[-1]:
+        held.pop()
+    stated = HeadTable()
+    for heads in held:
+        shown = heads[-HEADS_MAX:]
+        if not stated.has_room(shown):
+            break
+        bare = not hashed and len(shown) == 1
+        stated.append((HeadHint(shown[0].seq, b""),) if bare else hints(shown))
+    is_partial = len(stated) < len(held)
+    digest = holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
+    return Vec(digest, hashed, stated, partial=is_partial)
 
 
 def compare_control(holdings: Holdings, ids: Ids) -> Difference:
     """Return the difference between our control feeds and a peer's statement."""
-    theirs = dict(ids.feeds)
-    ours = [key for key in holdings.frontier() if key.kind is FeedKind.CONTROL]
-    return _compare(holdings, ((key, theirs.get(key, ())) for key in sorted({*theirs, *ours})))
+    ours = sorted(key for key in holdings.frontier() if key.kind is FeedKind.CONTROL)
+    return _compare(holdings, _merged(ours, ids.feeds))
+
+
+def _merged(
+    ours: Sequence[FeedKey], theirs: Iterable[tuple[FeedKey, HeadHints]]
+) -> Iterator[tuple[FeedKey, HeadHints]]:
+    """Yield every feed of two ascending rows, with what the peer says of it."""
+    at = 0
+    for feed, heads in theirs:
+        while at < len(ours) and ours[at] < feed:
+            yield ours[at], ()
+            at += 1
+        at += at < len(ours) and ours[at] == feed
+        yield feed, heads
+    yield from ((feed, ()) for feed in ours[at:])
 
 
 def compare_data(holdings: Holdings, vec: Vec) -> Difference:
     """Return the difference between our data feeds and a peer's; digests must be equal."""
     indexed = holdings.indexed_feeds()[vec.first :]
-    theirs = list(vec.feeds[: len(indexed)])
     if vec.partial:
-        indexed = indexed[: len(theirs)]
-    theirs += [()] * (len(indexed) - len(theirs))
-    return _compare(holdings, zip(indexed, theirs, strict=True))
+        indexed = indexed[: len(vec.feeds)]
+    return _compare(holdings, zip(indexed, chain(vec.feeds, repeat(())), strict=False))
 
 
 def _compare(holdings: Holdings, feeds: Iterable[tuple[FeedKey, HeadHints]]) -> Difference:
@@ -114,7 +154,7 @@ def compare_feed(
     peer gave a hint of its head's id; anything else is a fork, and asks for a locator.
     """
     if not theirs:
-        return Difference(pushes=[Push(feed, head, 0) for head in ours])
+        return Difference(pushes=[Push(feed, head, 0) for head in ours[:RUNS_MAX]])
     if not ours:
         last = max(head.seq for head in theirs)
         return (
@@ -174,7 +214,7 @@ def locate(holdings: Holdings, feed: FeedKey, theirs: Loc | None = None) -> Loc:
             seqs = _even(_bracket(holdings, theirs, known, tip)) + seqs
         for seq in seqs[: max(POINTS_MAX - len(points), 0)]:
             points[Point(seq, holdings.id_on_branch(feed, tip, seq)[:POINT_HINT_SIZE])] = None
-    return Loc(feed, tuple(points)[:POINTS_MAX])
+    return Loc(feed, PointTable(islice(points, POINTS_MAX)))
 
 
 def _held_points(holdings: Holdings, loc: Loc) -> frozenset[Point]:

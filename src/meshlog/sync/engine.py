@@ -25,7 +25,7 @@ from meshlog.sync.broadcast.lane import Lane
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Ack, Beacon, Message, decode_bundle, encode_bundle, root_hint
+from meshlog.sync.messages import Ack, Beacon, Bundle, Message, encode_bundle, root_hint
 from meshlog.sync.offsets import Offsets
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy
@@ -195,11 +195,11 @@ class Engine:
         if state is None or state.session is None or state.exchange != exchange:
             return []
         self.peers.heard(peer, now_ms)
-        messages = self._decoded(state, answer)
-        if messages is None:
+        bundle = self._decoded(state, answer)
+        if bundle is None:
             self._failed(peer, exchange, now_ms)
             return []
-        if self._is_crossing(messages):
+        if self._is_crossing(bundle):
             state.crossings += 1
             state.session, state.exchange = None, 0
             if state.crossings > CROSSINGS_MAX:
@@ -207,11 +207,11 @@ class Engine:
             else:
                 self._plan(state, now_ms + self._driven_ms(state))
             return []
-        self._note_time(peer, messages, now_ms)
+        self._note_time(peer, bundle.said, now_ms)
         before = self._holdings.root()
         session = state.session
         session.control_only = not self._holdings.may_hear(peer)
-        request = session.next(self._holdings, messages, state.batch_size_bytes, now_ms)
+        request = session.next(self._holdings, bundle, state.batch_size_bytes, now_ms)
         if session.beacon is not None:
             state.held_count = session.beacon.event_count
         if self._holdings.root() != before:
@@ -252,10 +252,10 @@ class Engine:
     # ── a peer's syncs ──────────────────────────────────────────────────────────────
 
     def _asked(self, state: PeerState, token: int, request: bytes, now_ms: int) -> list[Effect]:
-        messages = self._decoded(state, request)
-        if messages is None:
+        bundle = self._decoded(state, request)
+        if bundle is None:
             return [Answer(token, encode_bundle([]))]
-        self._note_time(state.peer, messages, now_ms)
+        self._note_time(state.peer, bundle.said, now_ms)
         before = self._holdings.root()
         crossing = state.session is not None
         if (
@@ -265,8 +265,9 @@ class Engine:
         budget_bytes = 0 if crossing else state.batch_size_bytes
         control_only = not self._holdings.may_hear(state.peer)
         answer, heard, settled = reply(
-            self._holdings, messages, budget_bytes, now_ms, control_only=control_only
+            self._holdings, bundle, budget_bytes, now_ms, control_only=control_only
         )
+        del bundle  # a statement of 20,000 feeds is gone before the answer is deflated
         state.counts.update(heard.ingested.verdicts)
         state.failures = 0
         state.driven_until_ms = now_ms + self._driven_ms(state)
@@ -282,10 +283,10 @@ class Engine:
             self._spread(now_ms, but=state)
         return [Answer(token, encode_bundle(answer))]
 
-    def _is_crossing(self, answer: list[Message]) -> bool:
+    def _is_crossing(self, answer: Bundle) -> bool:
         """Say whether a peer answered with where it stands only: a sync of its own is under way."""
-        match answer:
-            case [Beacon() as beacon]:
+        match answer.said:
+            case [Beacon() as beacon] if not answer.has_segments:
                 return not agrees(self._holdings, beacon)
         return False
 
@@ -308,9 +309,9 @@ class Engine:
                     pass
 
     @staticmethod
-    def _decoded(state: PeerState, data: bytes) -> list[Message] | None:
+    def _decoded(state: PeerState, data: bytes) -> Bundle | None:
         try:
-            return decode_bundle(data)
+            return Bundle(data)
         except MalformedError as error:
             state.counts[error.reason] += 1
             return None

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, assert_never
 
-from meshlog.core.codec import Reader, block, varint
+from meshlog.core.codec import Inflating, Reader, block, varint
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey
 from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
+from meshlog.ports import SHOUT_SIZE_MAX
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
     Delta,
@@ -49,6 +50,9 @@ _RAW = -15
 BUNDLE_SIZE_MAX = 1_000_000
 """Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
 
+MESSAGES_MAX = 8_192
+"""Messages of a bundle, unknown ones included: half a million empty ones cost seconds."""
+
 SEGMENTS_MAX = 4_096
 LOCATORS_MAX = 16
 """Locators are the costliest to answer; the feeds that do not fit come in the next exchange."""
@@ -59,6 +63,10 @@ RUNS_MAX = 1_024
 """Runs that a WANT names; the rest is wanted in the next exchange."""
 
 ROOT_HINT_SIZE = 8
+
+
+RATIO_MAX = 128
+"""How many times its size a bundle may inflate to. What people write reaches 20."""
 
 
 class Kind(IntEnum):
@@ -79,6 +87,21 @@ class Kind(IntEnum):
 
 _PER_BUNDLE: Mapping[int, int] = {Kind.SEG: SEGMENTS_MAX, Kind.LOC: LOCATORS_MAX}
 """How often a type may stand in one bundle; the others once, or work would multiply."""
+
+_SIZE_MAX: Mapping[int, int] = {
+    Kind.BEACON: 64,
+    Kind.ACK: 64,
+    Kind.SUM: 64,
+    Kind.WANT: 65_536,
+    Kind.LOC: 32_768,
+    Kind.SEG: SEGMENT_SIZE_MAX,
+    Kind.VEC: SEGMENT_SIZE_MAX,
+    Kind.DELTA: SHOUT_SIZE_MAX,
+    Kind.DIGESTS: SHOUT_SIZE_MAX,
+    Kind.PART: SHOUT_SIZE_MAX,
+}
+"""Bytes of content, of which no correct one has as many. The last three travel in packets. An IDS
+may fill its bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +179,63 @@ def root_hint(time_s: int, root: bytes) -> bytes:
     return hashlib.blake2b(time_s.to_bytes(4, "big") + root, digest_size=ROOT_HINT_SIZE).digest()
 
 
+class Bundle:
+    """What a request or an answer says. Its segments stay coded in it until they are taken."""
+
+    def __init__(self, data: bytes) -> None:
+        """Read all of a bundle but what its segments carry.
+
+        Raises:
+            MalformedError: Another version (reason ``"newer version"``), or past a limit.
+        """
+        self._data = data
+        self.said: list[Message] = []
+        """Everything but segments, in order; unknown types of this version are left out."""
+        self.has_segments = False
+        for kind, message in _walk(_opened(data), _ALL_BUT_SEGMENTS):
+            if message is None:
+                self.has_segments |= kind == Kind.SEG
+            else:
+                self.said.append(message)
+
+    def segments(self) -> Iterator[bytes]:
+        """Yield its segments, in order, read anew: one is in memory at a time."""
+        for _, message in _walk(_opened(self._data), (Kind.SEG,)):
+            if isinstance(message, Seg):
+                yield message.data
+
+
 def encode_bundle(messages: Iterable[Message]) -> bytes:
-    """Return the bytes of a request or an answer, deflated where that saves 5 % or more."""
-    plain = encode_messages(messages)
-    if len(plain) >= DEFLATE_SIZE_MIN:
-        deflated = zlib.compress(plain, level=9, wbits=_RAW)
-        if len(deflated) * 20 <= len(plain) * 19:
-            return bytes((VERSION | DEFLATED,)) + deflated
-    return bytes((VERSION,)) + plain
+    """Return the bytes of a request or an answer, deflated where that saves 5 % or more.
+
+    What deflates further than a reader takes goes out by letter frequencies alone: at most 8 : 1.
+    """
+    chunks = [chunk for message in messages for chunk in _chunks(message)]
+    size_bytes = sum(map(len, chunks))
+    if size_bytes >= DEFLATE_SIZE_MIN:
+        deflated = _deflated(chunks, zlib.Z_DEFAULT_STRATEGY)
+        if size_bytes > RATIO_MAX * len(deflated):
+            deflated = _deflated(chunks, zlib.Z_HUFFMAN_ONLY)
+        if len(deflated) * 20 <= size_bytes * 19:
+            return deflated
+    return b"".join((bytes((VERSION,)), *chunks))
 
 
-def _inflated(deflated: bytes) -> bytes:
-    """Return what was deflated; never makes more than a bundle may hold."""
-    inflater = zlib.decompressobj(wbits=_RAW)
-    try:
-        plain = inflater.decompress(deflated, BUNDLE_SIZE_MAX)
-    except zlib.error as error:
-        raise MalformedError("not deflated") from error
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedError("inflates past its limit")
-    return plain
+def _chunks(message: Message) -> tuple[bytes, ...]:
+    """Return the bytes of one message; those of a segment are not copied."""
+    if isinstance(message, Seg):
+        return bytes((Kind.SEG,)) + varint(len(message.data)), message.data
+    return (encode_message(message),)
+
+
+def _deflated(chunks: Iterable[bytes], strategy: int) -> bytes:
+    """Return a whole bundle, deflated piece by piece."""
+    deflater = zlib.compressobj(9, wbits=_RAW, strategy=strategy)
+    out = bytearray((VERSION | DEFLATED,))
+    for chunk in chunks:
+        out += deflater.compress(chunk)
+    out += deflater.flush()
+    return bytes(out)
 
 
 def encode_messages(messages: Iterable[Message]) -> bytes:
@@ -190,34 +250,64 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_bundle(data: bytes) -> list[Message]:
-    """Return the messages in ``data``; unknown types of this version are skipped.
-
-    Raises:
-        MalformedError: Another version (reason ``"newer version"``), or past a limit.
-    """
-    if len(data) > BUNDLE_SIZE_MAX:
-        raise MalformedError("bundle too large")
-    first = Reader(data).uint(1)
-    version = first & ~DEFLATED
-    if version != VERSION:
-        raise MalformedError("newer version" if version > VERSION else "unknown version")
-    return decode_messages(_inflated(data[1:]) if first & DEFLATED else data[1:])
+    """Return the messages in ``data`` all at once; see ``Bundle``, which takes less room."""
+    return [message for _, message in _walk(_opened(data), _DECODERS) if message is not None]
 
 
 def decode_messages(data: bytes) -> list[Message]:
-    """Return the messages in a row that ``data`` is; see ``decode_bundle``."""
+    """Return the messages in a row that ``data`` is: the inside of a broadcast packet."""
+    return [message for _, message in _walk(Reader(data), _DECODERS) if message is not None]
+
+
+def _opened(data: bytes) -> Reader:
+    """Return a reader of the messages in a bundle. Nothing of it is copied or inflated yet.
+
+    Raises:
+        MalformedError: Another version, or too large.
+    """
+    if len(data) > BUNDLE_SIZE_MAX:
+        raise MalformedError("bundle too large")
     reader = Reader(data)
-    messages: list[Message] = []
+    first = reader.uint(1)
+    version = first & ~DEFLATED
+    if version != VERSION:
+        raise MalformedError("newer version" if version > VERSION else "unknown version")
+    if not first & DEFLATED:
+        return reader
+    return Inflating(data, 1, min(BUNDLE_SIZE_MAX, RATIO_MAX * len(data)))
+
+
+def _walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message | None]]:
+    """Yield the type of each message, and what it says if that type is wanted; else None."""
     seen: Counter[int] = Counter()
+    count = 0
     while reader.left:
-        kind, content = reader.uint(1), Reader(reader.block(BUNDLE_SIZE_MAX))
+        kind, size = reader.uint(1), reader.varint(BUNDLE_SIZE_MAX)
+        count += 1
+        if count > MESSAGES_MAX:
+            raise MalformedError("repeated message")
         if kind in _DECODERS:
             seen[kind] += 1
             if seen[kind] > _PER_BUNDLE.get(kind, 1):
                 raise MalformedError("repeated message")
-            messages.append(_DECODERS[kind](content))
+            if size > _SIZE_MAX.get(kind, BUNDLE_SIZE_MAX):
+                raise MalformedError(
+                    "segment too large" if kind == Kind.SEG else "number past its limit"
+                )
+        if kind not in _DECODERS or kind not in wanted:
+            reader.skip(size)
+            yield kind, None
+        elif kind == Kind.IDS:  # may be half of a bundle: read where it stands
+            end = reader.position + size
+            ids = read_ids(reader)
+            if reader.position != end:
+                raise MalformedError("truncated" if reader.position > end else "trailing bytes")
+            yield kind, ids
+        else:
+            content = Reader(reader.take(size))
+            message = _DECODERS[kind](content)
             content.end()
-    return messages
+            yield kind, message
 
 
 def _content(message: Message) -> tuple[Kind, bytes]:
@@ -277,8 +367,6 @@ def _read_want(reader: Reader) -> Want:
 
 
 def _read_seg(reader: Reader) -> Seg:
-    if reader.left > SEGMENT_SIZE_MAX:
-        raise MalformedError("segment too large")
     return Seg(reader.take(reader.left))
 
 
@@ -313,3 +401,4 @@ _DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.DIGESTS: read_digests,
     Kind.PART: _read_part,
 }
+_ALL_BUT_SEGMENTS = frozenset(Kind) - {Kind.SEG}

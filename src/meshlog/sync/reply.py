@@ -6,10 +6,12 @@ initiator's memory between exchanges lives in ``session``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.segment import event_count
 from meshlog.sync.difference import (
     Difference,
     Push,
@@ -26,6 +28,7 @@ from meshlog.sync.messages import (
     LOCATORS_MAX,
     Ack,
     Beacon,
+    Bundle,
     Message,
     Part,
     Seg,
@@ -34,6 +37,15 @@ from meshlog.sync.messages import (
     root_hint,
 )
 from meshlog.sync.statements import ROSTER_DIGEST_SIZE, Delta, Digests, Ids, Loc, Vec
+
+PIECE_SIZE = 65_536
+"""Bytes of segments from which on they go into a transaction."""
+
+PIECE_EVENTS = 768
+"""Events from which on they do; with the 256 of the last segment about half a megabyte."""
+
+GAPS_MAX = 256
+"""Feeds with a gap remembered of one bundle; 16 of them are located in an exchange."""
 
 _SEG_OVERHEAD = 4
 """Type byte and length of a SEG message."""
@@ -74,16 +86,35 @@ def same_roster(holdings: Holdings, beacon: Beacon) -> bool:
     return holdings.roster_digest().startswith(beacon.roster_digest)
 
 
-def hear(holdings: Holdings, messages: Iterable[Message], now_ms: int) -> Heard:
+def hear(holdings: Holdings, bundle: Bundle, now_ms: int) -> Heard:
     """Store a bundle's segments first, then read the rest against what we hold now."""
-    messages = list(messages)
     heard = Heard()
-    segments = [message.data for message in messages if isinstance(message, Seg)]
-    if segments:
-        heard.ingested = holdings.ingest(segments, now_ms)
-    for message in messages:
+    for piece in _pieces(bundle.segments()):
+        heard.ingested = _joined(heard.ingested, holdings.ingest(piece, now_ms))
+    for message in bundle.said:
         _read(holdings, message, heard)
     return heard
+
+
+def _pieces(segments: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield segments in pieces, each to be stored in one transaction."""
+    piece: list[bytes] = []
+    size_bytes = events = 0
+    for data in segments:
+        piece.append(data)
+        size_bytes += len(data)
+        events += event_count(data)
+        if size_bytes >= PIECE_SIZE or events >= PIECE_EVENTS:
+            yield piece
+            piece, size_bytes, events = [], 0, 0
+    if piece:
+        yield piece
+
+
+def _joined(one: Ingested, other: Ingested) -> Ingested:
+    """Return what became of two pieces, what their segments cover left out."""
+    gaps = frozenset(islice(one.gaps | other.gaps, GAPS_MAX))
+    return Ingested(one.events + other.events, one.verdicts + other.verdicts, gaps)
 
 
 def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
@@ -103,12 +134,12 @@ def _read(holdings: Holdings, message: Message, heard: Heard) -> None:
                 heard.other_roster = True
         case Want():
             heard.credit_bytes = message.credit_bytes
-            heard.difference.pushes += answer_want(holdings, message.runs)
+            heard.difference.push(answer_want(holdings, message.runs))
         case Loc():
             if any(loc.feed == message.feed for loc in heard.locs):
                 return
             heard.locs.append(message)
-            heard.difference.pushes += answer_loc(holdings, message)
+            heard.difference.push(answer_loc(holdings, message))
         case Sum():
             heard.lacking = message
         case Seg() | Delta() | Digests() | Part():
@@ -161,7 +192,7 @@ def estimate(packed: list[Message], pushes: list[Push], owed: list[Push]) -> Sum
 
 def reply(
     holdings: Holdings,
-    messages: Iterable[Message],
+    bundle: Bundle,
     budget_bytes: int,
     now_ms: int,
     *,
@@ -173,13 +204,13 @@ def reply(
 
     Args:
         holdings: Ours; grows by the segments in the request.
-        messages: The request.
+        bundle: The request.
         budget_bytes: The most that the answer may hold; 0 says only where we stand, because a
             sync of ours with the same peer is under way.
         now_ms: Wall time.
         control_only: Whether the peer is told control feeds and nothing else.
     """
-    heard = hear(holdings, messages, now_ms)
+    heard = hear(holdings, bundle, now_ms)
     if control_only:
         keep_control(heard)
     answer: list[Message] = []
@@ -197,6 +228,7 @@ def reply(
         or heard.difference.locate
         or heard.ingested.gaps
         or heard.locs
+        or heard.difference.is_cut
         or Verdict.BUSY in heard.ingested.verdicts
     )
     if heard.other_roster or (heard.asked_beacon and not agreed and not heard.compared):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from meshlog.core.feed import FeedKey
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import LOCATORS_MAX, Beacon, Message, Run, Sum, Want
+from meshlog.sync.messages import LOCATORS_MAX, RUNS_MAX, Beacon, Bundle, Message, Run, Sum, Want
 from meshlog.sync.reply import (
     agrees,
     hear,
@@ -31,6 +31,9 @@ finds a fork 64 times closer."""
 
 LOCATED_MAX = 5
 """Locators of one feed without a new event in between."""
+
+OWED_MAX = 2_048
+"""Stretches to push that are remembered; the others show again in the next statement."""
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class Session:
         return [make_beacon(holdings, now_ms)]
 
     def next(
-        self, holdings: Holdings, answer: list[Message], budget_bytes: int, now_ms: int
+        self, holdings: Holdings, answer: Bundle, budget_bytes: int, now_ms: int
     ) -> list[Message] | None:
         """Take in an answer; return the next request, or None when there is nothing left to ask.
 
@@ -90,14 +93,16 @@ class Session:
         if heard.compared:
             self.stated = not heard.other_roster
             self.owed, self.wants = [], []
-        self.owed = list(dict.fromkeys(self.owed + heard.difference.pushes))
+        self.owed = list(dict.fromkeys(self.owed + heard.difference.pushes))[:OWED_MAX]
         self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
         self.theirs.update((loc.feed, loc) for loc in heard.locs)
         forked = {*heard.difference.locate, *heard.ingested.gaps, *(loc.feed for loc in heard.locs)}
         if self.control_only:
             forked = set(filter(is_control, forked))
         tired = {feed for feed, times in self.located.items() if times >= LOCATED_MAX}
-        self.to_locate = sorted({*self.to_locate, *forked} - tired)
+        self.to_locate = sorted({*self.to_locate, *forked} - tired)[:RUNS_MAX]
+        soon = self.to_locate[:LOCATORS_MAX]
+        self.theirs = {feed: self.theirs[feed] for feed in soon if feed in self.theirs}
         if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
             return None
         return self._request(holdings, budget_bytes, now_ms)
@@ -135,4 +140,4 @@ class Session:
             held = max((head.seq for head in frontier.get(run.feed, ())), default=0)
             if held < run.last:
                 wanted[run.feed] = Run(run.feed, max(run.first, held + 1), run.last)
-        return list(wanted.values())
+        return list(wanted.values())[:RUNS_MAX]

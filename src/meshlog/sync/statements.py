@@ -17,16 +17,27 @@ from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind, Head
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.core.rangecoder import Coder, ReaderCoder, Writer
 from meshlog.errors import MalformedError
+from meshlog.sync.hints import (
+    HEAD_HINT_SIZE,
+    POINT_HINT_SIZE,
+    HeadHint,
+    HeadHints,
+    HeadTable,
+    IdTable,
+    Point,
+    PointTable,
+)
 
 FEEDS_MAX = 20_000
 HEADS_MAX = 64
 POINTS_MAX = 1_024
 CREDIT_MAX = 255
 ROSTER_DIGEST_SIZE = 4
-HEAD_HINT_SIZE = 4
-POINT_HINT_SIZE = 8
 STATEMENT_WORK = 131_072
 """Adaptive bits of a statement: 20,000 feeds that are all alike take about 100,000."""
+
+STEPS_MAX = 2_048
+"""Feeds in a DELTA: more than differ at once, and 40 bytes could claim 20,000."""
 
 HOLES_MAX = 32
 BASE_SIZE = 4
@@ -38,22 +49,13 @@ DIGESTS_MAX = 1_024
 _HINT_BITS = 8 * HEAD_HINT_SIZE
 
 
-class HeadHint(NamedTuple):
-    """A head as a statement carries it."""
-
-    seq: int
-    hint: bytes
-    """First 4 bytes of its id; empty in a VEC of level 0 for a feed with one head."""
-
-
-HeadHints: TypeAlias = tuple[HeadHint, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Ids:
     """Every control feed that the sender holds, by explicit id, with heads."""
 
-    feeds: tuple[tuple[FeedKey, HeadHints], ...]
+    feeds: Sequence[tuple[FeedKey, HeadHints]]
+    """Ascending by feed; an ``IdTable`` where there may be many. In another order a reader sees
+    differences where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Vec:
     roster_digest: bytes
     hashed: bool
     """Level 1: every head with its hint, asked for when level 0 showed no difference."""
-    feeds: tuple[HeadHints, ...]
+    feeds: Sequence[HeadHints]
+    """A ``HeadTable`` where there may be many."""
     first: int = 0
     """Index of the first feed stated."""
     partial: bool = False
@@ -111,19 +114,13 @@ class Digests:
     """Ascending."""
 
 
-class Point(NamedTuple):
-    """A place on a branch: seq and the first 8 bytes of the id there."""
-
-    seq: int
-    hint: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Loc:
     """Points of the sender's branches of one feed, exponentially spaced: finds a fork."""
 
     feed: FeedKey
-    points: tuple[Point, ...]
+    points: Sequence[Point]
+    """A ``PointTable`` where there may be many."""
 
 
 Statement: TypeAlias = Ids | Vec | Delta | Digests | Loc
@@ -172,13 +169,14 @@ def _code_vec(coder: Coder, vec: Vec) -> Vec:
     partial = bool(coder.bit("partial", vec.partial))
     first = coder.uint("first", vec.first, FEEDS_MAX) if partial else 0
     credit = coder.uint("credit", vec.credit, CREDIT_MAX)
-    feeds = []
+    feeds = HeadTable()
     seq = 0
     for index in range(coder.uint("count", len(vec.feeds), FEEDS_MAX)):
         heads = _code_heads(coder, vec.feeds[index] if vec.feeds else (), seq, hashed=hashed)
         seq = heads[-1].seq if heads else seq
-        feeds.append(heads)
-    return Vec(vec.roster_digest, hashed, tuple(feeds), first, partial, credit)
+        if not coder.is_writing:
+            feeds.append(heads)
+    return Vec(vec.roster_digest, hashed, feeds, first, partial, credit)
 
 
 def _code_heads(coder: Coder, heads: HeadHints, near: int, *, hashed: bool) -> HeadHints:
@@ -216,7 +214,7 @@ def _code_delta(coder: Coder, delta: Delta) -> Delta:
     credit = coder.uint("credit", delta.credit, CREDIT_MAX)
     steps = []
     index = -1
-    for nth in range(coder.uint("count", len(delta.steps), FEEDS_MAX)):
+    for nth in range(coder.uint("count", len(delta.steps), STEPS_MAX)):
         step = delta.steps[nth] if delta.steps else Step(index + 1, 0)
         index += 1 + coder.uint("gap", step.place - index - 1, FEEDS_MAX)
         if index >= FEEDS_MAX:
@@ -283,11 +281,10 @@ def encode_ids(ids: Ids) -> bytes:
 
 def read_ids(reader: Reader) -> Ids:
     """Return the IDS whose content ``reader`` holds."""
-    feeds = []
+    feeds = IdTable()
     for _ in range(reader.varint(FEEDS_MAX)):
-        key = FeedKey(AuthorId(reader.take(AUTHOR_ID_SIZE)), FeedKind.CONTROL, reader.uint(4))
-        feeds.append((key, _read_heads(reader)))
-    return Ids(tuple(feeds))
+        feeds.append(reader.take(AUTHOR_ID_SIZE + 4), _read_heads(reader))
+    return Ids(feeds)
 
 
 def _plain_heads(heads: Sequence[HeadHint]) -> bytes:
@@ -321,7 +318,9 @@ def read_loc(reader: Reader) -> Loc:
     feed, count = read_feed(reader), reader.varint(POINTS_MAX)
     return Loc(
         feed,
-        tuple(Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)),
+        PointTable(
+            Point(reader.varint(SEQ_MAX), reader.take(POINT_HINT_SIZE)) for _ in range(count)
+        ),
     )
 
 

@@ -15,6 +15,9 @@ from meshlog.ports import Peer
 OPEN_PER_PEER_MAX = 4
 """Requests of one peer that may wait at once; a correct peer has one."""
 
+OPEN_BYTES_PER_PEER_MAX = 1_000_000
+"""Bytes of them together: one of the largest size, or several small ones."""
+
 OPEN_MAX = 64
 """Requests that may wait at once."""
 
@@ -29,6 +32,7 @@ KEPT_PEERS_MAX = 64
 class _Open:
     peer: Peer
     nonce: bytes
+    size_bytes: int
     answer: bytes | None = None
     turn: threading.Event = field(default_factory=threading.Event)
     """Ends the wait of the latest copy."""
@@ -44,8 +48,8 @@ class Desk:
         self._tokens = 0
         self._closed = False
 
-    def take(self, peer: Peer, nonce: bytes) -> tuple[int, bool] | bytes | None:
-        """Register a request.
+    def take(self, peer: Peer, nonce: bytes, size_bytes: int) -> tuple[int, bool] | bytes | None:
+        """Register a request of ``size_bytes``.
 
         Returns:
             The token to wait for and whether the request is new; or the answer, if it was
@@ -61,10 +65,15 @@ class Desk:
             for token, request in of_peer:
                 if request.nonce == nonce:
                     return token, False
-            if len(of_peer) >= OPEN_PER_PEER_MAX or len(self._open) >= OPEN_MAX:
+            held_bytes = sum(request.size_bytes for _, request in of_peer)
+            if (
+                len(of_peer) >= OPEN_PER_PEER_MAX
+                or len(self._open) >= OPEN_MAX
+                or (of_peer and held_bytes + size_bytes > OPEN_BYTES_PER_PEER_MAX)
+            ):
                 return None
             self._tokens += 1
-            self._open[self._tokens] = _Open(peer, nonce)
+            self._open[self._tokens] = _Open(peer, nonce, size_bytes)
             return self._tokens, True
 
     def wait(self, token: int, limit_s: float) -> bytes | None:

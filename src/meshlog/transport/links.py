@@ -246,7 +246,7 @@ class RadioLinks:
             return None
         nonce, request = data[:NONCE_BYTES], data[NONCE_BYTES:]
         self._worker.post(partial(self._served, peer, link, len(request)))
-        taken = self._desk.take(peer, nonce)
+        taken = self._desk.take(peer, nonce, len(request))
         if taken is None or isinstance(taken, bytes):
             return taken
         token, new = taken

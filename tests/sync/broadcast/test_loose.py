@@ -10,8 +10,9 @@ from meshlog.sync.broadcast.loose import ASKED_MAX, LOOSE_BYTES_MAX, Loose, hole
 from meshlog.sync.broadcast.owing import Owing
 from meshlog.sync.broadcast.recall import skips_of
 from meshlog.sync.difference import Push, Span
+from meshlog.sync.hints import HeadHint
 from meshlog.sync.messages import Run
-from meshlog.sync.statements import Delta, HeadHint, Step, encode_delta, read_delta
+from meshlog.sync.statements import Delta, Step, encode_delta, read_delta
 
 FEED = FeedKey(AuthorId(b"a" * 16), FeedKind.DATA, 1)
 OTHER = FeedKey(AuthorId(b"b" * 16), FeedKind.DATA, 1)

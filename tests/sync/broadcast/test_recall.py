@@ -15,8 +15,9 @@ from meshlog.sync.broadcast.recall import (
     is_same,
     resolve,
 )
+from meshlog.sync.hints import HeadHint
 from meshlog.sync.messages import Beacon, root_hint
-from meshlog.sync.statements import Delta, HeadHint, Step, encode_delta, read_delta, statement_id
+from meshlog.sync.statements import Delta, Step, encode_delta, read_delta, statement_id
 
 hashed = st.builds(HeadHint, st.integers(1, 2_000), st.binary(min_size=4, max_size=4))
 heads = st.lists(hashed, max_size=3, unique_by=lambda head: head.hint).map(

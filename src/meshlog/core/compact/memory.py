@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshlog.core.compact.names import Codebook
-from meshlog.core.event import BODY_SIZE_MAX
+from meshlog.core.event import BODY_SIZE_MAX, PARTS_MAX
 from meshlog.core.feed import FeedKey
 from meshlog.core.form import HINT_SIZE, LONG_HINT_SIZE, Form
 from meshlog.core.rangecoder import Coder, prior
@@ -47,6 +47,7 @@ class Memory:
     """A writer is charged nothing: it reads back what it wrote, under a reader's limits."""
     bodies_left: int = SEGMENT_BODIES_MAX
     body_left: int = 0
+    parts_left: int = 0
     texts: list[str] = field(default_factory=lambda: list(PRIMED))
     places: dict[str, int] = field(
         default_factory=lambda: {text: place for place, text in enumerate(PRIMED)}
@@ -73,6 +74,7 @@ class Memory:
     def begin_event(self) -> None:
         """Allow one more body."""
         self.body_left = min(BODY_SIZE_MAX, self.bodies_left)
+        self.parts_left = PARTS_MAX
 
     def charge(self, size_bytes: int) -> None:
         """Count bytes of a body before they are made; MalformedError past its limit."""
@@ -81,6 +83,12 @@ class Memory:
         self.body_left -= size_bytes
         self.bodies_left -= size_bytes
         if self.body_left < 0:
+            raise MalformedError("body past its limit")
+
+    def count(self, parts: int) -> None:
+        """Count texts, lists and maps before they are made, as ``core.event.PARTS_MAX`` does."""
+        self.parts_left -= 0 if self.is_writing else parts
+        if self.parts_left < 0:
             raise MalformedError("body past its limit")
 
     def spell(self, size_bytes: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshlog.core.codec import Reader
 from meshlog.core.compact.bodies import body
 from meshlog.core.compact.memory import SPELLED_FREE, SPELLED_PER_BYTE, Memory, UnknownNameError
 from meshlog.core.compact.names import FEED_HINT_SIZE, Codebook, feed_hint
@@ -16,12 +17,14 @@ from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
 from meshlog.core.rangecoder import Coder, ReaderCoder, Writer, prior
 from meshlog.core.segment import (
+    PLACE_SIZE_MAX,
     PLAIN,
     SEGMENT_EVENTS_MAX,
     SEGMENT_SIZE_MAX,
     Segment,
     decode_segment,
     encode_segment,
+    read_feed_place,
 )
 from meshlog.errors import MalformedError
 
@@ -80,6 +83,30 @@ def fitting(events: Sequence[Event], book: Codebook, base: Stamp | None, size_by
 def read_segment(data: bytes, book: Codebook) -> Segment | None:
     """Return the segment in ``data``, whatever its coding; see ``decode_compact``."""
     return decode_segment(data) if data[:1] == bytes((PLAIN,)) else decode_compact(data, book)
+
+
+def read_place(data: bytes, book: Codebook) -> tuple[FeedKey, int] | None:
+    """Return the feed and the first seq that a segment begins with, whatever its coding.
+
+    Cost: that of its first 30 bytes. What follows may still be malformed.
+
+    Returns:
+        None where it names a feed that the book does not know.
+
+    Raises:
+        MalformedError: It has no such beginning.
+    """
+    if data[:1] == bytes((PLAIN,)):
+        reader = Reader(data[:PLACE_SIZE_MAX])
+        reader.take(1)
+        return read_feed_place(reader)
+    if data[:1] != bytes((COMPACT,)):
+        raise MalformedError("unknown coding")
+    try:
+        feed, first_seq, _, _ = _head(ReaderCoder(data[1:-SIGNATURE_SIZE]), book)
+    except UnknownNameError:
+        return None
+    return feed, first_seq
 
 
 def write_segment(

@@ -49,6 +49,7 @@ def generic(
     shape = _shape_of(value) if coder.is_writing else 0
     shape = coder.symbol((context, "shape"), 10, shape, _SHAPES)
     memory.charge(1)
+    memory.count(4 if shape == _MAP else shape in (_TEXT, _BYTES, _LIST))
     match shape:
         case 0 | 1 | 2:
             return (None, False, True)[shape]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey
+from meshlog.sync.hints import HeadHint, Point
 from meshlog.sync.messages import (
     BUNDLE_SIZE_MAX,
     DEFLATED,
@@ -23,7 +24,7 @@ from meshlog.sync.messages import (
     encode_bundle,
     root_hint,
 )
-from meshlog.sync.statements import Delta, Digests, HeadHint, Ids, Loc, Point, Step, Vec
+from meshlog.sync.statements import Delta, Digests, Ids, Loc, Step, Vec
 
 _RAW = -15
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey, FeedKind, Frontier
 from meshlog.sync.difference import Span
+from meshlog.sync.hints import HeadHint, HeadHints
 from meshlog.sync.messages import Beacon, root_hint
 from meshlog.sync.statements import (
     BASE_SIZE,
@@ -17,8 +18,6 @@ from meshlog.sync.statements import (
     HEADS_MAX,
     Delta,
     Digests,
-    HeadHint,
-    HeadHints,
     Step,
     Vec,
     feed_digest,

@@ -20,6 +20,7 @@ from meshlog.sync.broadcast.recall import (
     whole_digests,
 )
 from meshlog.sync.difference import locate
+from meshlog.sync.hints import HeadHint, HeadHints
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import Beacon, Message, encode_message
 from meshlog.sync.statements import (
@@ -27,10 +28,9 @@ from meshlog.sync.statements import (
     FEED_DIGEST_MAX,
     FEEDS_MAX,
     ROSTER_DIGEST_SIZE,
+    STEPS_MAX,
     Delta,
     Digests,
-    HeadHint,
-    HeadHints,
     Loc,
     Step,
     Vec,
@@ -166,8 +166,9 @@ class Wording:
 
     def _delta(self, name: bytes, base: Heads, ours: Heads) -> list[Message]:
         digest = self._holdings.roster_digest()
-        delta = Delta(name, digest[:1], self._credit, self._with_holes(changes(base, ours), ours))
-        if len(encode_message(delta)) > CARGO_SIZE_MAX:
+        steps = self._with_holes(changes(base, ours), ours)
+        delta = Delta(name, digest[:1], self._credit, steps)
+        if len(steps) > STEPS_MAX or len(encode_message(delta)) > CARGO_SIZE_MAX:
             return [self._vec(ours)]
         self._made(Stated(statement_id(delta), digest[:ROSTER_DIGEST_SIZE], ours, self._credit))
         return [delta]
