@@ -53,11 +53,9 @@ class Device:
     durable: set[bytes] = field(default_factory=set)
     offset_ms: int = 0
     backup: tuple[bytes, CardGuard, set[bytes]] | None = None
-    starts: int = 0
 
-    def start(self, card: Card, now_ms: int) -> None:
-        self.card, self.starts = card, self.starts + 1
-        luck = Random(f"{card.guard.mark} {self.starts}")
+    def start(self, card: Card, now_ms: int, luck: Random) -> None:
+        self.card = card
         self.replica = Replica(card, self.who, now_ms + self.offset_ms, luck)
 
     def held(self) -> dict[bytes, Event]:
@@ -71,6 +69,7 @@ class Teams(RuleBasedStateMachine):
         super().__init__()
         self.now_ms = T0_MS
         self.texts = 0
+        self.luck = Random("lives")
         self.kept: dict[bytes, tuple[bytes, set[bytes]]] = {}
         """Who was revoked: the event that says so, and the events that count all the same."""
         self.devices: list[Device] = []
@@ -145,7 +144,7 @@ class Teams(RuleBasedStateMachine):
 
     @rule(place=PLACE)
     def restart(self, place: int) -> None:
-        self.at(place).start(self.at(place).card, self.now_ms)
+        self.at(place).start(self.at(place).card, self.now_ms, self.luck)
 
     @rule(place=PLACE, later_ms=st.integers(0, 2 * SKEW_MS_MAX))
     def wait(self, place: int, later_ms: int) -> None:
@@ -165,7 +164,8 @@ class Teams(RuleBasedStateMachine):
             one = self.at(place)
             card = Card(one.card.file.image(), one.card.guard.image() if whole else None)
             twin = Device(one.who, card, one.replica, set(one.durable), one.offset_ms)
-            twin.start(card, self.now_ms)
+            twin.start(card, self.now_ms, self.luck)
+            assert whole or twin.replica.data_feed != one.replica.data_feed
             self.devices.append(twin)
 
     @rule(place=PLACE)
@@ -180,9 +180,11 @@ class Teams(RuleBasedStateMachine):
         if one.backup is not None:
             image, guard, durable = one.backup
             card = Card(image, guard.image() if whole else one.card.guard)
+            is_older = len(one.held()) > card.event_count()
             one.card.close()
-            one.durable = set(durable)
-            one.start(card, self.now_ms)
+            one.durable, life = set(durable), card.get_meta("incarnation")
+            one.start(card, self.now_ms, self.luck)
+            assert whole or not is_older or card.get_meta("incarnation") != life
 
     @rule(place=PLACE, mode=st.sampled_from(Mode))
     def revoke(self, place: int, mode: Mode) -> None:
