@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from meshlog.ports import SHOUT_SIZE_MAX
 from meshlog.sim.storm.plan import LINKS, RADIO, Plan, draw
 from meshlog.sim.storm.run import run_storm
+from meshlog.sim.storm.world import World
+from meshlog.sim.wire import Kind, Packet, encode
 
 SEEDS = Path(__file__).parent / "seeds"
 
@@ -55,6 +59,18 @@ def test_another_seed_makes_another_run():
     assert run_storm(draw(1, nodes=5, hours=0.5)).digest != (
         run_storm(draw(2, nodes=5, hours=0.5)).digest
     )
+
+
+def test_an_outsider_may_replay_the_longest_packet_that_it_heard():
+    world = World(replace(draw(7, nodes=5, hours=0.5), faults=()))
+    heard = encode(Packet(Kind.PART, "n00+5+6", data=bytes(SHOUT_SIZE_MAX)))  # to a clone's clone
+
+    world.ether.inject("n00", heard)
+    world.agenda.run(10_000)
+
+    assert list(world.ether.heard) == []
+    assert world.ether.messages_sent == 0
+    world.close()
 
 
 def test_a_plan_survives_its_file():

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from meshlog.core.air import LoRa
+from meshlog.core.air import PACKET_SIZE_MAX, LoRa
 from meshlog.ports import LinkEvent, Medium
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.labels import Labels
@@ -129,7 +129,8 @@ class RadioEther:
     def inject(self, dst: str, packet: bytes) -> None:
         """See Ether.inject; everybody in range hears it."""
         del dst
-        self._outsider.send(packet, len(packet) + OUTSIDER_OVERHEAD, OUTSIDER)
+        size_bytes = min(len(packet) + OUTSIDER_OVERHEAD, PACKET_SIZE_MAX)
+        self._outsider.send(packet, size_bytes, OUTSIDER)
 
     # ── inside ──────────────────────────────────────────────────────────────────────
 

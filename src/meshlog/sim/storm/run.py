@@ -83,6 +83,9 @@ def run_storm(plan: Plan, tell: Callable[[str], None] | None = None) -> Outcome:
         failed += _final_checks(world, calm)
     except FailedError as error:
         failed.append((error.check, error.sentence))
+    except Exception as error:  # the simulator's own mistake: without its seed nobody finds it
+        error.add_note(f"in the storm of {plan.to_json()}")
+        raise
     finally:
         world.close()
     events = max((d.replica.event_count() for d in world.honest if d.replica), default=0)
