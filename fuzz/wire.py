@@ -9,12 +9,15 @@ from fuzz.vectors import hexes, load
 from meshlog.core.codec import Reader
 from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import Identity
+from meshlog.core.segment import event_count
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.frame import decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import (
+    Bundle,
     Kind,
+    Seg,
     decode_bundle,
     decode_messages,
     encode_bundle,
@@ -45,6 +48,17 @@ _GATE = KeyGate(Identity(bytes.fromhex(_HELLO["private"])), _DATASET, _RING)
 def _bundle(data: bytes) -> None:
     messages = decode_bundle(data)
     assert decode_bundle(encode_bundle(messages)) == messages
+    bundle = Bundle(data)
+    assert bundle.said == [message for message in messages if not isinstance(message, Seg)]
+    segments = [message.data for message in messages if isinstance(message, Seg)]
+    assert [*bundle.segments()] == segments
+
+
+def _pieces(data: bytes) -> None:
+    """A bundle as a node reads it: all but its segments, then those one by one."""
+    bundle = Bundle(data)
+    count = sum(1 for segment in bundle.segments() if event_count(segment) >= 0)
+    assert bool(count) == bundle.has_segments
 
 
 def _bundle_seeds() -> Iterator[bytes]:
@@ -128,6 +142,7 @@ def _statement_seeds() -> Iterator[bytes]:
 
 TARGETS = (
     Target("bundle", _bundle, _bundle_seeds, 24 * MIB, 8_192),
+    Target("pieces", _pieces, _bundle_seeds, 2 * MIB, 8_192),
     Target("messages", _messages, lambda: hexes("message", "good"), 24 * MIB),
     Target("packet", _packet, _packet_seeds, 24 * MIB, 512),
     Target("cargo", _cargo, lambda: hexes("message", "good"), 24 * MIB, CARGO_SIZE_MAX),
