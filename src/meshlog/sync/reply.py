@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from meshlog.core.compact.run import is_compact, read_work
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.segment import event_count
 from meshlog.sync.difference import (
@@ -44,6 +45,10 @@ PIECE_SIZE = 65_536
 PIECE_EVENTS = 768
 """Events from which on they do; with the 256 of the last segment about half a megabyte."""
 
+COMPACT_WORK_MAX = 2**20
+"""Adaptive bits that the compact segments of one bundle may take: a second or two. Over links
+segments go plain; 3 kB could otherwise inflate to a minute and a half of reading."""
+
 GAPS_MAX = 256
 """Feeds with a gap remembered of one bundle; 16 of them are located in an exchange."""
 
@@ -58,6 +63,8 @@ class Heard:
     beacon: Beacon | None = None
     asked_beacon: bool = False
     ingested: Ingested = field(default_factory=lambda: Ingested(0, (), frozenset()))
+    postponed: int = 0
+    """Compact segments that were not read, because those before them took all the time."""
     accepted: int = 0
     """Events of ours that the peer took, as its ACK says."""
     difference: Difference = field(default_factory=Difference)
@@ -89,11 +96,27 @@ def same_roster(holdings: Holdings, beacon: Beacon) -> bool:
 def hear(holdings: Holdings, bundle: Bundle, now_ms: int) -> Heard:
     """Store a bundle's segments first, then read the rest against what we hold now."""
     heard = Heard()
-    for piece in _pieces(bundle.segments()):
+    for piece in _pieces(_affordable(bundle.segments(), heard)):
         heard.ingested = _joined(heard.ingested, holdings.ingest(piece, now_ms))
+    if heard.postponed:
+        later = Ingested(0, (Verdict.BUSY,) * heard.postponed, frozenset())
+        heard.ingested = _joined(heard.ingested, later)
     for message in bundle.said:
         _read(holdings, message, heard)
     return heard
+
+
+def _affordable(segments: Iterable[bytes], heard: Heard) -> Iterator[bytes]:
+    """Yield segments, compact ones as long as reading them stays cheap; the rest are postponed."""
+    left = COMPACT_WORK_MAX
+    for data in segments:
+        if is_compact(data):
+            work = read_work(data)
+            if work > left:
+                heard.postponed += 1
+                continue
+            left -= work
+        yield data
 
 
 def _pieces(segments: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -15,7 +15,14 @@ from meshlog.core.event import NO_PREV, SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
-from meshlog.core.rangecoder import Coder, ReaderCoder, Writer, prior
+from meshlog.core.rangecoder import (
+    WORK_FREE,
+    WORK_PER_BYTE,
+    Coder,
+    ReaderCoder,
+    Writer,
+    prior,
+)
 from meshlog.core.segment import (
     PLACE_SIZE_MAX,
     PLAIN,
@@ -82,7 +89,7 @@ def fitting(events: Sequence[Event], book: Codebook, base: Stamp | None, size_by
 
 def read_segment(data: bytes, book: Codebook) -> Segment | None:
     """Return the segment in ``data``, whatever its coding; see ``decode_compact``."""
-    return decode_segment(data) if data[:1] == bytes((PLAIN,)) else decode_compact(data, book)
+    return decode_compact(data, book) if is_compact(data) else decode_segment(data)
 
 
 def read_place(data: bytes, book: Codebook) -> tuple[FeedKey, int] | None:
@@ -107,6 +114,16 @@ def read_place(data: bytes, book: Codebook) -> tuple[FeedKey, int] | None:
     except UnknownNameError:
         return None
     return feed, first_seq
+
+
+def is_compact(data: bytes) -> bool:
+    """Say whether a segment is not plain."""
+    return data[:1] != bytes((PLAIN,))
+
+
+def read_work(data: bytes) -> int:
+    """Return how many adaptive bits a compact segment may make a reader decode: a µs for each."""
+    return WORK_FREE + WORK_PER_BYTE * len(data)
 
 
 def write_segment(
