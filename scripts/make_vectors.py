@@ -63,6 +63,9 @@ P = 2**255 - 19
 DEFLATED = bytes.fromhex("81e36066ddc30a44c5a54565a9950aa3d42835e42800")
 """A bundle deflated once and for all: compressors differ, and each may write its own bytes."""
 
+INFLATING = bytes.fromhex("81edc1010d000008032013be92158c6c8f0fd8cb000000000000000000408107")
+"""An unknown message of 10,000 zeros, deflated once and for all."""
+
 SHOWN_MAX = 100
 """Bytes of the longest refused body that a file holds."""
 
@@ -664,6 +667,7 @@ def messages() -> dict[str, Any]:
         ],
         "refused": refused(
             ("deflated and cut short", DEFLATED[:-1], "inflates past its limit"),
+            ("inflates to 300 times its size", INFLATING, "inflates past its limit"),
             ("deflated and more", DEFLATED + b"\x00", "inflates past its limit"),
             ("not deflated", b"\x81\xff\xff\xff", "not deflated"),
             ("newer version, deflated", b"\x82" + DEFLATED[1:], "newer version"),
