@@ -12,6 +12,7 @@ import pytest
 
 from meshlog.ports import SHOUT_SIZE_MAX
 from meshlog.sim.storm.plan import LINKS, RADIO, Plan, draw
+from meshlog.sim.storm.radio import RadioEther
 from meshlog.sim.storm.run import run_storm
 from meshlog.sim.storm.world import World
 from meshlog.sim.wire import Kind, Packet, encode
@@ -70,6 +71,26 @@ def test_an_outsider_may_replay_the_longest_packet_that_it_heard():
 
     assert list(world.ether.heard) == []
     assert world.ether.messages_sent == 0
+    world.close()
+
+
+def test_a_device_without_power_answers_nobody():
+    """Its radio once went on: a neighbour's link came up, and its ghost pulled parts for hours."""
+    world = World(replace(draw(7, nodes=5, hours=0.5), faults=()))
+    world.boot(world.devices["n01"])
+    ether = world.ether
+    assert isinstance(ether, RadioEther)
+    said = ether.air.stations["n01"].log
+
+    ether.inject("n01", encode(Packet(Kind.LINK_REQUEST, "n01", link=5)))
+    world.agenda.run(10_000)
+    while_on = len(said)
+    world.stop(world.devices["n01"])
+    ether.inject("n01", encode(Packet(Kind.LINK_REQUEST, "n01", link=6)))
+    world.agenda.run(600_000)
+
+    assert while_on > 0
+    assert len(said) == while_on
     world.close()
 
 

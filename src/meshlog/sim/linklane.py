@@ -124,6 +124,10 @@ class LinkLane:
         self._talks.clear()
         self._dials.clear()
 
+    def lose(self, peer: Peer) -> None:
+        """See LinkLayer.lose."""
+        self._layer.lose(peer)
+
     # ── what the link layer reports ─────────────────────────────────────────────────
 
     def shouted(self, src: str, load: bytes) -> None:

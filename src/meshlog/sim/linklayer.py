@@ -55,6 +55,10 @@ class LinkUser(Protocol):
         """Our message arrived."""
 
 
+def _deaf(_src: str, _packet: bytes) -> None:
+    """Hear nothing."""
+
+
 class LinkLayer:
     """All links of one station.
 
@@ -154,8 +158,15 @@ class LinkLayer:
             self._put(link, Kind.LINK_CLOSE, air.LINK_CLOSE, CLOSE_LABEL)
         self._forget(link)
 
+    def lose(self, peer: str) -> None:
+        """Give up every link with somebody who is gone for good, as Reticulum does in the end."""
+        for link in [link for link in self.links.values() if link.peer == peer]:
+            self._forget(link)
+            self._user.closed(link)
+
     def forget_all(self) -> None:
-        """Lose everything, as after a power cut."""
+        """Lose everything and hear nothing more, as after a power cut."""
+        self._station.on_packet = _deaf
         for link in list(self.links.values()):
             self._forget(link)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from meshlog.core.air import PACKET_SIZE_MAX, LoRa
-from meshlog.ports import LinkEvent, Medium
+from meshlog.ports import LinkEvent, Medium, Peer
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.labels import Labels
 from meshlog.sim.linklane import LinkLane
@@ -99,11 +99,14 @@ class RadioEther:
         self._handle(device, Medium(self._lora.bit_rate_bps))
 
     def switch_off(self, device: Device) -> None:
-        """See Ether.switch_off."""
+        """See Ether.switch_off. An enemy does not come back: nobody waits for it."""
         lane = self._lanes.pop(device.name, None)
         if lane is not None:
             lane.close()
             self.air.stations[device.name].clear()
+        if lane is not None and device.is_hostile:
+            for other in self._lanes.values():
+                other.lose(Peer(device.name))
 
     def carry_out(self, device: Device, effect: Effect) -> None:
         """See Ether.carry_out."""
