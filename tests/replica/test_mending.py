@@ -9,8 +9,19 @@ import pytest
 from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX
 from meshlog.ports import Peer
 from meshlog.replica import Replica
+from meshlog.sync.effects import Woke
 from meshlog.views.standing import Standing
-from tests.replica.devices import T0_MS, Pump, founder, holds_alike, identity, invited, open_replica
+from tests.replica.devices import (
+    BATCH,
+    T0_MS,
+    Pump,
+    founder,
+    holds_alike,
+    identity,
+    invited,
+    name_of,
+    open_replica,
+)
 
 HOUR_MS = 3_600_000
 YEAR_MS = 8_766 * HOUR_MS
@@ -151,3 +162,71 @@ def test_a_persons_word_is_enough_and_what_others_stamped_ahead_is_held_again():
     assert ann.view.check(standings) == []
     set_field(ann, "now", T0_MS)
     assert value(ann) == "now"
+
+
+def test_a_device_that_wrote_nothing_while_its_clock_was_ahead_takes_its_horizon_back():
+    """Its own stamps are honest, so it needs no new life; what is ahead waits for its time."""
+    base = founder()
+    ann, bob = invited(base, "ann"), invited(base, "bob")
+    life = ann.data_feed
+    ann.advance_horizon(T0_MS + 7 * HOUR_MS)
+
+    assert not ann.mend_clock(T0_MS)
+    assert ann.ledger.horizon_ms > T0_MS + 7 * HOUR_MS, "nobody says whose clock is right"
+    agree(ann, 1, T0_MS)
+    assert not ann.mend_clock(T0_MS)
+
+    assert ann.ledger.horizon_ms == T0_MS + SKEW_MS_MAX
+    assert ann.data_feed == life
+    set_field(bob, "from the future", T0_MS + 3 * HOUR_MS)
+    for source in (base, bob):
+        source.root()
+        for feed, heads in source.frontier().items():
+            ann.ingest(source.segments(feed, heads[0], 0, BATCH)[0], T0_MS)
+    assert ann.ledger.frontier[bob.data_feed]
+    assert value(ann) is None
+
+
+def test_a_device_that_was_ahead_asks_the_time_of_neighbours_who_have_nothing_to_say():
+    base = founder()
+    ann = invited(base, "ann")
+    pump = Pump(base, ann)
+    for _ in range(2):
+        pump.meet(ann, base)
+        pump.meet(base, ann)
+    pump.offsets_ms[name_of(ann)] = 20 * HOUR_MS
+    pump.tell(ann, Woke())
+    pump.offsets_ms[name_of(ann)] = 0
+    before = pump.asks
+    pump.tell(ann, Woke())
+    assert pump.asks == before, "somebody may tell it by itself"
+    assert ann.ledger.horizon_ms > pump.now_ms + 10 * HOUR_MS
+
+    pump.now_ms = pump.woken[name_of(ann)]
+    pump.tell(ann, Woke())
+
+    assert pump.asks == before + 1
+    assert ann.ledger.horizon_ms == pump.now_ms + SKEW_MS_MAX
+    pump.now_ms += HOUR_MS
+    pump.tell(ann, Woke())
+    assert pump.asks == before + 1, "once is enough"
+
+
+def test_a_device_whose_clock_is_behind_asks_ever_more_rarely():
+    """Nobody agrees with it, and a person may set it tomorrow."""
+    base = founder()
+    ann = invited(base, "ann")
+    pump = Pump(base, ann)
+    for _ in range(2):
+        pump.meet(ann, base)
+        pump.meet(base, ann)
+    pump.offsets_ms[name_of(ann)] = -20 * HOUR_MS
+    before = pump.asks
+    pump.tell(ann, Woke())
+
+    for _ in range(18 * 60):
+        pump.now_ms += 60_000
+        pump.tell(ann, Woke())
+
+    assert 1 <= pump.asks - before <= 11
+    assert ann.ledger.horizon_ms > pump.now_ms - 20 * HOUR_MS + SKEW_MS_MAX

@@ -203,7 +203,7 @@ def mend_command(place: Place) -> None:
     say(
         "This device goes on as a new life, with honest stamps."
         if mended
-        else "No stamp here is ahead of this device's clock: there is nothing to mend."
+        else "This device wrote nothing that is ahead of its clock: there is nothing to mend."
     )
 
 

@@ -20,13 +20,33 @@ from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger, horizon_for
 
 
+def is_ahead(ledger: Ledger, now_ms: int) -> bool:
+    """Say whether the stamps or the horizon kept so far are ahead of what the clock shows now."""
+    latest_ms = max(ledger.clock.wall_ms, ledger.horizon_ms - SKEW_MS_MAX)
+    return latest_ms > now_ms + SKEW_MS_MAX
+
+
+def take_back_horizon(desk: Desk, now_ms: int) -> None:
+    """Hold again what the clock has not reached, where we wrote nothing while it was ahead."""
+    with desk.change() as ledger:
+        ledger.set_back(ledger.clock, now_ms)
+        _hold_again(desk, ledger)
+
+
+def _hold_again(desk: Desk, ledger: Ledger) -> None:
+    """Bring the view to a horizon that was set back, inside ``change``."""
+    stale = desk.store.touched_between(ledger.horizon_ms, desk.ledger.horizon_ms)
+    desk.refold(ledger, stale=stale + desk.store.records_of(ledger.fixed_feeds()))
+    ledger.save(desk.store)
+
+
 def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> bool:
     """Go on in a new life with honest stamps; see ``Replica.mend_clock``.
 
     Returns:
         Whether a new life began: the old one must end signed.
     """
-    store, before = desk.store, desk.ledger
+    store = desk.store
     desk.sign()
     if not desk.is_signed:
         return False
@@ -38,9 +58,7 @@ def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> bool:
         feed = FeedKey(desk.author, FeedKind.CONTROL, ledger.life or 0)
         items = [(FIX_KIND, fix_payload(*fix)) for fix in fixes]
         pen.write(store, ledger, feed, desk.dataset, items, now_ms)
-        stale = store.touched_between(ledger.horizon_ms, before.horizon_ms)
-        desk.refold(ledger, stale=stale + store.records_of(ledger.fixed_feeds()))
-        ledger.save(store)
+        _hold_again(desk, ledger)
     return True
 
 

@@ -273,7 +273,7 @@ class Replica:
         """Go on in a new life, with honest stamps, where this device's clock was ahead.
 
         What it wrote meanwhile gets a ``clock.fix``, so that it counts, and what it writes next
-        is later than that.
+        is later than that. Where it wrote nothing, its horizon alone comes back.
 
         Args:
             now_ms: Wall time.
@@ -286,11 +286,14 @@ class Replica:
             StoreError: The disk refused; nothing changed.
         """
         ledger = self.ledger
-        if ledger.clock.wall_ms <= now_ms + SKEW_MS_MAX:
+        if not mending.is_ahead(ledger, now_ms):
             return False
         offset = self.engine.offsets.median(now_ms)
         own = self.identity.author
         if not is_right and not mending.was_ahead(self.store, ledger, own, offset, now_ms):
+            return False
+        if ledger.clock.wall_ms <= now_ms + SKEW_MS_MAX:
+            mending.take_back_horizon(self._desk, now_ms)
             return False
         if not mending.mend(self._desk, self.ring.current, now_ms, self._rng):
             return False
@@ -324,6 +327,7 @@ class Replica:
             StoreError: The disk failed while the view followed the clock; nothing changed.
         """
         self.advance_horizon(now_ms)
+        self.engine.doubts_clock = mending.is_ahead(self.ledger, now_ms)
         effects = self.engine.handle(happened, now_ms)
         self._keeper.follow(self._desk)
         has_news = self.mend_clock(now_ms)

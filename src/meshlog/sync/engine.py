@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import assert_never
 
+from meshlog.core.credible import NEIGHBOURS_SURE
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.ports import (
@@ -36,6 +37,13 @@ CROSSINGS_MAX = 3
 """How often in a row a peer may say that a sync of its own goes on before that is a failure."""
 
 
+DOUBT_MS = 60_000
+"""A clock that seems to have been ahead is held against the neighbours' after this time, if none
+told theirs by itself; then after twice the time, and so on, up to once a day. A choice."""
+
+DOUBTS_MAX = 10
+"""Doublings: ``DOUBT_MS << 10`` is 17 hours."""
+
 CLOCK_BACK_MS = 5_000
 """A wall clock that goes back further than this was set; less is waited for."""
 
@@ -61,6 +69,10 @@ class Engine:
         self.peers = Peers(policy.peers_max, policy.batch_size_bytes)
         self._latest_ms = 0
         self.offsets = Offsets()
+        self.doubts_clock = False
+        """Whether what the replica keeps is ahead of the clock: told before each input."""
+        self._doubts = 0
+        self._doubt_ms: int | None = None
         self.lane = Lane(author, air, holdings, policy, rng, self.offsets)
 
     def handle(self, happened: Input, now_ms: int) -> list[Effect]:
@@ -71,9 +83,11 @@ class Engine:
         effects = self._react(happened, now_ms)
         if self.lane.needs_help(now_ms):
             self._help(now_ms)
+        self._doubt_clock(now_ms)
         effects += self._start_due(now_ms)
         effects += self.lane.step(now_ms)
-        due = [state.due_ms for state in self.peers if state.due_ms is not None]
+        due = [] if self._doubt_ms is None else [self._doubt_ms]
+        due += [state.due_ms for state in self.peers if state.due_ms is not None]
         if self.lane.next_ms is not None:
             due.append(self.lane.next_ms)
         if due:
@@ -122,6 +136,7 @@ class Engine:
     def _set_back(self, by_ms: int) -> None:
         """Move every time that we keep with a wall clock that was set back, or wait for it."""
         self.lane.set_back(by_ms)
+        self._doubts, self._doubt_ms = 0, None
         self.offsets.clear()
         for state in self.peers:
             state.heard_ms -= by_ms
@@ -169,6 +184,30 @@ class Engine:
         near = [state for state in near if state.due_ms is None]
         if near:
             self._plan(max(near, key=lambda state: (-state.failures, state.heard_ms)), now_ms)
+
+    def _doubt_clock(self, now_ms: int) -> None:
+        """Ask a few neighbours, now and then, where only they can say whether our clock is right.
+
+        Whoever agrees with us says nothing by itself.
+        """
+        if not self.doubts_clock:
+            self._doubts, self._doubt_ms = 0, None
+            return
+        if self._doubt_ms is not None and now_ms >= self._doubt_ms:
+            self._doubts += 1
+            silent = [
+                state
+                for state in self.peers
+                if state.session is None
+                and not state.failures
+                and not self.offsets.knows(state.peer, now_ms)
+            ]
+            silent.sort(key=lambda state: -state.heard_ms)
+            for state in silent[:NEIGHBOURS_SURE]:
+                self._plan(state, now_ms)
+            self._doubt_ms = None
+        if self._doubt_ms is None:
+            self._doubt_ms = now_ms + (DOUBT_MS << min(self._doubts, DOUBTS_MAX))
 
     @staticmethod
     def _plan(state: PeerState, when_ms: int) -> None:

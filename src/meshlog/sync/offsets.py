@@ -48,6 +48,11 @@ class Offsets:
         self._of_peer.clear()
         self._on_air.clear()
 
+    def knows(self, peer: Peer, now_ms: int) -> bool:
+        """Say whether a peer told its time lately."""
+        entry = self._of_peer.get(peer)
+        return entry is not None and bool(self._fresh([entry], now_ms))
+
     def median(self, now_ms: int) -> Offset | None:
         """Return the median of what was heard lately; None where nothing was."""
         on_air = median_offset(self._fresh(self._on_air, now_ms))
