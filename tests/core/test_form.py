@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import NO_PREV, OPEN_DATASET, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.fieldtypes import Choice, Choices, Decimal, FieldType, read_type
+from meshlog.core.fieldtypes import Choice, Choices, Decimal, FieldType
 from meshlog.core.form import FORM_KIND, FORM_SIZE_MAX, fold_forms, form_body, read_form
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import Identity
 from meshlog.core.rangecoder import ReaderCoder, Writer
 from meshlog.core.roster import Member, Roster
+from meshlog.core.typedefinition import read_type
 from meshlog.errors import InputError, MalformedError
 
 ANN, BEN = Identity(bytes(range(64))), Identity(bytes(range(1, 65)))

@@ -63,6 +63,19 @@ def note(replica: Replica, text: str, now_ms: int = T0_MS, record: str = "r") ->
     return replica.append("note.add", {"record_id": record, "text": text}, now_ms)
 
 
+def texts(replica: Replica) -> set[str]:
+    """Return the notes that record "r" shows."""
+    record = replica.record("r")
+    return {one.text for one in record.notes} if record else set()
+
+
+def share(source: Replica, target: Replica, now_ms: int = T0_MS) -> None:
+    """Hand over all that ``source`` holds, when the target's clock shows ``now_ms``."""
+    source.root()
+    for feed, heads in sorted(source.frontier().items()):
+        target.ingest(source.segments(feed, heads[0], 0, 100_000)[0], now_ms)
+
+
 def dump(replica: Replica) -> tuple[object, ...]:
     """Return all that a refused segment must not change."""
     store, ledger = replica.store, replica.ledger

@@ -12,7 +12,6 @@ from meshlog.replica import Replica
 from meshlog.sync.effects import Woke
 from meshlog.views.standing import Standing
 from tests.replica.devices import (
-    BATCH,
     T0_MS,
     Pump,
     founder,
@@ -21,6 +20,7 @@ from tests.replica.devices import (
     invited,
     name_of,
     open_replica,
+    share,
 )
 
 HOUR_MS = 3_600_000
@@ -180,9 +180,7 @@ def test_a_device_that_wrote_nothing_while_its_clock_was_ahead_takes_its_horizon
     assert ann.data_feed == life
     set_field(bob, "from the future", T0_MS + 3 * HOUR_MS)
     for source in (base, bob):
-        source.root()
-        for feed, heads in source.frontier().items():
-            ann.ingest(source.segments(feed, heads[0], 0, BATCH)[0], T0_MS)
+        share(source, ann)
     assert ann.ledger.frontier[bob.data_feed]
     assert value(ann) is None
 

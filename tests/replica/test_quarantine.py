@@ -22,6 +22,7 @@ from tests.replica.devices import (
     note,
     open_replica,
     segs,
+    texts,
 )
 
 MALLORY = Stranger(identity("mallory"))
@@ -41,11 +42,6 @@ def is_fold(replica: Replica) -> bool:
     events = [arrival.event for arrival in replica.store.scan()]
     horizon_ms = replica.ledger.horizon_ms
     return replica.view.snapshot() == shown(events, replica.dataset, horizon_ms)
-
-
-def texts(replica: Replica) -> set[str]:
-    record = replica.record("r")
-    return {one.text for one in record.notes} if record else set()
 
 
 def test_up_to_eight_branches_count_one_more_takes_all_behind_the_first_fork_out():

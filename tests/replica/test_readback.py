@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from meshlog.core.decrees import Mode
-from meshlog.replica import Replica
 from meshlog.replica.membership import Since, readmission, revocation
-from tests.replica.devices import T0_MS, founder, invited, open_replica
+from tests.replica.devices import T0_MS, founder, invited, open_replica, share
 
 MINUTE_MS = 60_000
 LATER_MS = T0_MS + 20 * MINUTE_MS
@@ -56,10 +55,3 @@ def test_a_correction_beats_a_value_that_did_not_count_when_its_time_came():
 
     assert base.view.snapshot()["W-7"]["fields"] == {"depth": 31}
     assert "conflicts" not in base.view.snapshot()["W-7"]
-
-
-def share(source: Replica, target: Replica) -> None:
-    """Hand over all that ``source`` holds, when the target's clock shows the beginning."""
-    source.root()
-    for feed, heads in sorted(source.frontier().items()):
-        target.ingest(source.segments(feed, heads[0], 0, 100_000)[0], T0_MS)

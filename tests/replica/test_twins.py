@@ -29,6 +29,7 @@ from tests.replica.devices import (
     note,
     open_replica,
     segs,
+    texts,
 )
 
 TWO_DEVICES = "this identity runs on two devices: ann"
@@ -93,11 +94,6 @@ def settle(cards: list[Card], others: list[Replica]) -> None:
                 meet(card.replica, other)
         for one, other in pairwise(others):
             meet(one, other)
-
-
-def texts(replica: Replica) -> set[str]:
-    record = replica.record("r")
-    return {note_.text for note_ in record.notes} if record else set()
 
 
 def says_two_devices(replica: Replica) -> bool:

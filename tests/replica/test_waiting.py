@@ -7,7 +7,7 @@ import pytest
 from meshlog.core.clockfix import Shift
 from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.replica import Replica, waiting
-from tests.replica.devices import T0_MS, founder, invited
+from tests.replica.devices import T0_MS, founder, invited, share
 
 HOUR_MS = 3_600_000
 STEP_MS = 1_000
@@ -18,12 +18,6 @@ def write(replica: Replica, first: int, last: int) -> None:
     for number in range(first, last + 1):
         payload = {"record_id": f"r{number:02}", "field": "f", "value": number}
         replica.append("field.set", payload, T0_MS + number * STEP_MS)
-
-
-def share(source: Replica, target: Replica, now_ms: int) -> None:
-    source.root()
-    for feed, heads in sorted(source.frontier().items()):
-        target.ingest(source.segments(feed, heads[0], 0, 100_000)[0], now_ms)
 
 
 def is_shown(replica: Replica, numbers: range) -> bool:

@@ -14,10 +14,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from meshlog.core.event import Event, encode_body, read_body
-from meshlog.core.fieldtypes import SHARE_MAX, FieldType, read_type
+from meshlog.core.fieldtypes import SHARE_MAX, FieldType
 from meshlog.core.grant import Role
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster
+from meshlog.core.typedefinition import read_type
 from meshlog.errors import InputError, MalformedError
 
 FORM_KIND = "form.put"

@@ -12,14 +12,11 @@ from typing import Any, TypeAlias
 from meshlog.core.codec import encode_cbor
 from meshlog.core.event import encode_body
 from meshlog.core.fieldtypes import (
-    OPTIONS_MAX,
     SCALE_MAX,
     SHARE_MAX,
-    WEIGHTS,
     Choices,
     FieldType,
     Moment,
-    read_type,
     whole_units,
 )
 from meshlog.core.form import (
@@ -29,6 +26,7 @@ from meshlog.core.form import (
     NAME_SIZE_MAX,
     FormBook,
 )
+from meshlog.core.typedefinition import OPTIONS_MAX, WEIGHTS, read_type
 from meshlog.tools.rows.report import RowError
 from meshlog.tools.rows.source import Source
 
