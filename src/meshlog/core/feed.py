@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
@@ -43,6 +44,24 @@ class Head(NamedTuple):
 
 Frontier: TypeAlias = Mapping[FeedKey, tuple[Head, ...]]
 """The heads that a replica holds, sorted within a feed; more than one where a feed forked."""
+
+
+def by_turns(feeds: Iterable[FeedKey]) -> list[FeedKey]:
+    """Return feeds with the first of every author before the second of any, and so on.
+
+    Whoever opens thousands stands in its own way alone. Cost: O(feeds · log feeds).
+
+    Example:
+        >>> [feed.incarnation for feed in by_turns(FeedKey(a, 0, n) for a, n in
+        ...     [(b"eve", 7), (b"eve", 1), (b"zoe", 3)])]
+        [1, 3, 7]
+    """
+    seen: Counter[tuple[AuthorId, FeedKind]] = Counter()
+    ranked = []
+    for feed in sorted(feeds):
+        ranked.append((seen[feed.author, feed.kind], feed))
+        seen[feed.author, feed.kind] += 1
+    return [feed for _, feed in sorted(ranked)]
 
 
 def digest(domain: bytes, frontier: Iterable[tuple[FeedKey, tuple[Head, ...]]]) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from meshlog.core.event import OPEN_DATASET, DatasetId, Event, read_body
-from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.feed import FeedKey, FeedKind, by_turns
 from meshlog.core.grant import NAME_SIZE_MAX, Role, chain_of, check_admission
 from meshlog.core.identity import KEYS_SIZE, AuthorId, author_id, keys_are_sound
 
@@ -144,12 +144,12 @@ def fold(dataset: DatasetId, events: Iterable[Event]) -> Roster:
 
 
 def data_feeds(roster: Roster) -> list[FeedKey]:
-    """Return all members' data feeds, sorted: a feed's index on the wire is its place here."""
-    return [
+    """Return all members' data feeds, by turns: a feed's index on the wire is its place here."""
+    return by_turns(
         FeedKey(author, FeedKind.DATA, life)
-        for author, member in sorted(roster.members.items())
+        for author, member in roster.members.items()
         for life in member.feeds
-    ]
+    )
 
 
 def label(roster: Roster, author: AuthorId) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, repeat
-from typing import NamedTuple
+from itertools import accumulate, chain, islice, repeat
+from typing import NamedTuple, TypeVar
 
-from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
+from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head, by_turns
 from meshlog.sync.hints import (
+    HEADS_STATED_MAX,
     POINT_HINT_SIZE,
     HeadHint,
     HeadHints,
@@ -29,6 +30,8 @@ from meshlog.sync.statements import (
     Vec,
     hints,
 )
+
+T = TypeVar("T")
 
 BRACKET_MAX = 64
 """How far from a fork an answer may begin: two cuts' worth of events that the peer holds."""
@@ -77,25 +80,71 @@ class Difference:
         self.pushes += islice(pushes, RUNS_MAX - len(self.pushes))
         self.is_cut |= len(self.pushes) == RUNS_MAX
 
+    def take_turns(self) -> None:
+        """Order all by turns: what differs first of every author, then second. Sorted by feed."""
+        _by_turn(self.pushes, [push.feed for push in self.pushes])
+        _by_turn(self.wants, [run.feed for run in self.wants])
+        _by_turn(self.locate, self.locate)
 
-def state_control(holdings: Holdings) -> Ids:
-    """Return the statement about our control feeds."""
-    control = sorted(
-        (key, heads) for key, heads in holdings.frontier().items() if key.kind is FeedKind.CONTROL
-    )
-    stated = IdTable()
-    for feed, heads in control[:FEEDS_MAX]:
-        if not stated.has_room(heads[-HEADS_MAX:]):
+
+def _by_turn(items: list[T], feeds: Sequence[FeedKey]) -> None:
+    turns: list[int] = []
+    for place, feed in enumerate(feeds):
+        before = feeds[place - 1] if place else None
+        if before is None or before.author != feed.author:
+            turns.append(0)
+        else:
+            turns.append(turns[-1] + (before != feed))
+    items[:] = [items[place] for place in sorted(range(len(items)), key=turns.__getitem__)]
+
+
+_NOTHING = Difference()
+
+
+def state_control(holdings: Holdings, page: int = 0) -> Ids:
+    """Return the statement about our control feeds.
+
+    Of more than one statement names, half of it are always those whose turn comes first, and
+    half a window on the others.
+
+    Args:
+        holdings: Ours.
+        page: Which window; any number.
+    """
+    frontier = holdings.frontier()
+    control = by_turns(key for key in frontier if key.kind is FeedKind.CONTROL)
+    if len(control) > FEEDS_MAX:
+        sure, rest = control[: FEEDS_MAX // 2], control[FEEDS_MAX // 2 :]
+        room = FEEDS_MAX - len(sure)
+        start = page * room % len(rest)
+        control = sure + (rest[start:] + rest[:start])[:room]
+    heads_left = HEADS_STATED_MAX
+    named = []
+    for feed in control:
+        heads_left -= min(len(frontier[feed]), HEADS_MAX)
+        if heads_left < 0:
             break
-        stated.append(feed.author + feed.incarnation.to_bytes(4, "big"), hints(heads[-HEADS_MAX:]))
+        named.append(feed)
+    stated = IdTable()
+    for feed in sorted(named):
+        heads = frontier[feed][-HEADS_MAX:]
+        stated.append(feed.author + feed.incarnation.to_bytes(4, "big"), hints(heads))
     return Ids(stated)
 
 
-def state_data(holdings: Holdings, *, hashed: bool) -> Vec:
-    """Return the statement about our data feeds, trailing empty ones left out."""
-    frontier = holdings.frontier()
-    held = [frontier.get(key, ()) for key in holdings.indexed_feeds()[:FEEDS_MAX]]
-    while held and not held[-1]:
+def state_data(holdings: Holdings, *, hashed: bool, page: int = 0) -> Vec:
+    """Return the statement about our data feeds, trailing empty ones left out.
+
+    Args:
+        holdings: Ours.
+        hashed: Whether every head is told with its hint.
+        page: Of more feeds than one statement names, which part; any number.
+    """
+    frontier, indexed = holdings.frontier(), holdings.indexed_feeds()
+    are_many = len(indexed) > FEEDS_MAX
+    first = page * FEEDS_MAX % (-(-len(indexed) // FEEDS_MAX) * FEEDS_MAX) if are_many else 0
+    held = [frontier.get(key, ()) for key in indexed[first : first + FEEDS_MAX]]
+    while held and not held[-1] and not are_many:
         held.pop()
     stated = HeadTable()
     for heads in held:
@@ -104,28 +153,70 @@ def state_data(holdings: Holdings, *, hashed: bool) -> Vec:
             break
         bare = not hashed and len(shown) == 1
         stated.append((HeadHint(shown[0].seq, b""),) if bare else hints(shown))
-    is_partial = len(stated) < len(held)
+    is_partial = are_many or len(stated) < len(held)
     digest = holdings.roster_digest()[:ROSTER_DIGEST_SIZE]
-    return Vec(digest, hashed, stated, partial=is_partial)
+    return Vec(digest, hashed, stated, first, is_partial)
 
 
 def compare_control(holdings: Holdings, ids: Ids) -> Difference:
-    """Return the difference between our control feeds and a peer's statement."""
-    ours = sorted(key for key in holdings.frontier() if key.kind is FeedKind.CONTROL)
-    return _compare(holdings, _merged(ours, ids.feeds))
+    """Return the difference between our control feeds and a peer's statement, by turns.
+
+    A statement that is full leaves feeds unsaid: what it does not name the peer may hold.
+    """
+    frontier = holdings.frontier()
+    ours = sorted(key for key in frontier if key.kind is FeedKind.CONTROL)
+    is_full = len(ids.feeds) >= FEEDS_MAX
+
+    def differing() -> Iterator[tuple[int, FeedKey, HeadHints]]:
+        author, turn = None, 0
+        for feed, theirs in _merged(ours, ids.feeds, only_theirs=is_full):
+            author, turn = feed.author, turn if feed.author == author else 0
+            if compare_feed(holdings, feed, frontier.get(feed, ()), theirs) != _NOTHING:
+                yield turn, feed, theirs
+                turn += 1
+
+    turns = _turns_that_fit(turn for turn, *_ in differing())
+    found = _compare(holdings, ((feed, said) for turn, feed, said in differing() if turn < turns))
+    found.take_turns()
+    found.is_cut |= turns < RUNS_MAX
+    return found
+
+
+def _turns_that_fit(turns: Iterable[int]) -> int:
+    """Return below which turn all feeds fit a difference, at least 1; ``RUNS_MAX`` for all.
+
+    Where a turn is taken, so are those before it. Two passes, because a peer may name so many
+    feeds that a list of those that differ is what it wants us to keep.
+    """
+    counts = [0] * RUNS_MAX
+    past = 0
+    for turn in turns:
+        if turn < RUNS_MAX:
+            counts[turn] += 1
+        else:
+            past += 1
+    if sum(counts) + past <= RUNS_MAX:
+        return RUNS_MAX
+    fitting = sum(total <= RUNS_MAX for total in accumulate(counts))
+    return min(max(fitting, 1), RUNS_MAX - 1)
 
 
 def _merged(
-    ours: Sequence[FeedKey], theirs: Iterable[tuple[FeedKey, HeadHints]]
+    ours: Sequence[FeedKey],
+    theirs: Iterable[tuple[FeedKey, HeadHints]],
+    *,
+    only_theirs: bool,
 ) -> Iterator[tuple[FeedKey, HeadHints]]:
-    """Yield every feed of two ascending rows, with what the peer says of it."""
+    """Yield every feed of two ascending rows, or of theirs, with what the peer says of it."""
     at = 0
     for feed, heads in theirs:
-        while at < len(ours) and ours[at] < feed:
+        while at < len(ours) and ours[at] < feed and not only_theirs:
             yield ours[at], ()
             at += 1
         at += at < len(ours) and ours[at] == feed
         yield feed, heads
+    if only_theirs:
+        return
     yield from ((feed, ()) for feed in ours[at:])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from meshlog.core.compact.run import is_compact, read_work
-from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.core.feed import FeedKey, FeedKind, by_turns
 from meshlog.core.segment import event_count
 from meshlog.sync.difference import (
     Difference,
@@ -259,6 +259,7 @@ def reply(
         answer.append(
             state(
                 holdings,
+                now_ms,
                 control=control_only or heard.other_roster or not _same_roster(holdings, heard),
                 hashed=False,
             )
@@ -267,7 +268,7 @@ def reply(
     forked = {*heard.difference.locate, *heard.ingested.gaps, *theirs}
     if control_only:
         forked = set(filter(is_control, forked))
-    answer += [locate(holdings, feed, theirs.get(feed)) for feed in sorted(forked)[:LOCATORS_MAX]]
+    answer += [locate(holdings, feed, theirs.get(feed)) for feed in by_turns(forked)[:LOCATORS_MAX]]
     if heard.difference.wants:
         answer.append(Want(budget_bytes, tuple(heard.difference.wants)))
     credit = budget_bytes if heard.credit_bytes is None else min(budget_bytes, heard.credit_bytes)
@@ -278,9 +279,16 @@ def reply(
     return answer, heard, agreed or not (open_ends or owed)
 
 
-def state(holdings: Holdings, *, control: bool, hashed: bool) -> Message:
-    """Return a statement of what we hold: control feeds by id, or data feeds by index."""
-    return state_control(holdings) if control else state_data(holdings, hashed=hashed)
+def state(
+    holdings: Holdings, now_ms: int, *, control: bool, hashed: bool, page: int = 0
+) -> Message:
+    """Return a statement of what we hold: control feeds by id, or data feeds by index.
+
+    Of more than one statement names, ``page`` says which data feeds, and time which others.
+    """
+    if control:
+        return state_control(holdings, now_ms // 1_000)
+    return state_data(holdings, hashed=hashed, page=page)
 
 
 def _same_roster(holdings: Holdings, heard: Heard) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from meshlog.core.feed import FeedKey
+from meshlog.core.feed import FeedKey, by_turns
 from meshlog.sync.difference import Push, locate
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import LOCATORS_MAX, RUNS_MAX, Beacon, Bundle, Message, Run, Sum, Want
@@ -22,7 +22,7 @@ from meshlog.sync.reply import (
     same_roster,
     state,
 )
-from meshlog.sync.statements import Loc
+from meshlog.sync.statements import FEEDS_MAX, Loc
 
 IDLE_ROUNDS_MAX = 8
 """Exchanges without a new event on either side before a session gives up and backs off.
@@ -48,8 +48,9 @@ class Session:
     wants: list[Run] = field(default_factory=list)
     lacking: Sum | None = None
     """What the peer said that we still lack; progress, not truth."""
-    stated: bool = False
-    """Whether a plain data statement showed nothing since the last movement: hints are next."""
+    stated: int = 0
+    """Data statements that showed nothing since the last movement: hints are next, or other feeds
+    where there are more than one statement names."""
     located: Counter[FeedKey] = field(default_factory=Counter)
     theirs: dict[FeedKey, Loc] = field(default_factory=dict)
     """The peer's latest points of a feed, until ours have answered them."""
@@ -88,10 +89,10 @@ class Session:
         self.idle_rounds = 0 if moved else self.idle_rounds + 1
         self.lacking = heard.lacking
         if moved:
-            self.stated = False
+            self.stated = 0
             self.located.clear()
         if heard.compared:
-            self.stated = not heard.other_roster
+            self.stated = 0 if heard.other_roster else max(self.stated, 1)
             self.owed, self.wants = [], []
         self.owed = list(dict.fromkeys(self.owed + heard.difference.pushes))[:OWED_MAX]
         self.wants = self._still_wanted(holdings, self.wants + heard.difference.wants)
@@ -100,7 +101,7 @@ class Session:
         if self.control_only:
             forked = set(filter(is_control, forked))
         tired = {feed for feed, times in self.located.items() if times >= LOCATED_MAX}
-        self.to_locate = sorted({*self.to_locate, *forked} - tired)[:RUNS_MAX]
+        self.to_locate = by_turns({*self.to_locate, *forked} - tired)[:RUNS_MAX]
         soon = self.to_locate[:LOCATORS_MAX]
         self.theirs = {feed: self.theirs[feed] for feed in soon if feed in self.theirs}
         if self.agreed(holdings) or self.idle_rounds > IDLE_ROUNDS_MAX:
@@ -128,9 +129,11 @@ class Session:
         if self.control_only or (
             self.beacon is not None and not same_roster(holdings, self.beacon)
         ):
-            return [state(holdings, control=True, hashed=True)]
-        hashed, self.stated = self.stated, True
-        return [state(holdings, control=False, hashed=hashed)]
+            return [state(holdings, now_ms, control=True, hashed=True)]
+        said, self.stated = self.stated, self.stated + 1
+        if len(holdings.indexed_feeds()) <= FEEDS_MAX:
+            return [state(holdings, now_ms, control=False, hashed=said > 0)]
+        return [state(holdings, now_ms, control=False, hashed=said % 2 > 0, page=said // 2)]
 
     @staticmethod
     def _still_wanted(holdings: Holdings, runs: list[Run]) -> list[Run]:

@@ -29,6 +29,9 @@ from meshlog.sync.hints import (
 )
 
 FEEDS_MAX = 20_000
+"""Feeds that one statement names. Of more, one names a part: see ``difference``."""
+
+INDEX_MAX = 2**24 - 1
 HEADS_MAX = 64
 POINTS_MAX = 1_024
 CREDIT_MAX = 255
@@ -167,7 +170,7 @@ def read_vec(reader: Reader) -> Vec:
 def _code_vec(coder: Coder, vec: Vec) -> Vec:
     hashed = bool(coder.bit("hashed", vec.hashed))
     partial = bool(coder.bit("partial", vec.partial))
-    first = coder.uint("first", vec.first, FEEDS_MAX) if partial else 0
+    first = coder.uint("first", vec.first, INDEX_MAX) if partial else 0
     credit = coder.uint("credit", vec.credit, CREDIT_MAX)
     feeds = HeadTable()
     seq = 0

@@ -179,7 +179,7 @@ class Wording:
         if not waiting:
             return steps
         by_place = {step.place: step for step in steps}
-        for place, feed in enumerate(self._holdings.indexed_feeds()):
+        for place, feed in enumerate(self._holdings.indexed_feeds()[:FEEDS_MAX]):
             heads = ours[place] or ()
             step = by_place.get(place, Step(place, 0))
             if feed in waiting and len(heads) <= 1 and not step.heads:
@@ -195,7 +195,7 @@ class Wording:
         vec = Vec(digest, hashed, feeds, credit=self._credit)
         size = len(encode_message(vec))
         if size > CARGO_SIZE_MAX:
-            first = self._rng.randrange(len(feeds))
+            first = self._rng.randrange(self._early(len(feeds)))
             count = len(feeds) * CARGO_SIZE_MAX // size
             while size > CARGO_SIZE_MAX:
                 vec = replace(vec, feeds=feeds[first : first + count], first=first, partial=True)
@@ -203,6 +203,16 @@ class Wording:
                 count = count * 9 // 10
         self._made(stated_vec(vec, digest, len(feeds)))
         return vec
+
+    def _early(self, count: int) -> int:
+        """Return below which index a part of our feeds begins.
+
+        Every other time it is among the first two feeds of every author, so that a crowd of
+        feeds of one author delays its own most.
+        """
+        if self._rng.random() < 0.5:  # noqa: PLR2004 - every other time
+            return count
+        return min(2 * len({feed.author for feed in self._holdings.indexed_feeds()}), count)
 
     def digests(self) -> Digests:
         """Return our control feeds' digests, or as many from a random place on as fit."""
