@@ -283,6 +283,20 @@ def test_a_conflict_shows_winner_and_loser_until_it_is_settled(base: Device) -> 
     assert base.ok("conflicts") == "No conflicts.\n"
 
 
+def test_a_history_tells_of_one_field_with_arrivals_and_feeds(base: Device) -> None:
+    base.ok("set", "W-1", "depth_m", "31")
+
+    table = base.ok("history", "W-1", "--field", "depth_m", "--full").splitlines()
+    told = json.loads(base.ok("history", "W-1", "--field", "depth_m", "--json"))
+    refused = base("history", "W-1", "--field", "colour")
+
+    assert table[2].split() == ["when", "by", "came", "feed", "what", "value", "became"]
+    assert [line.split()[7:9] for line in table[4:]] == [["depth_m", "30"], ["depth_m", "31"]]
+    assert [[wrote["field"] for wrote in entry["wrote"]] for entry in told] == [["depth_m"]] * 2
+    assert (refused.code, refused.out) == (2, "")
+    assert "nobody ever wrote 'colour' of record 'W-1'" in refused.err
+
+
 def test_fsck_finds_a_changed_row_and_mends_it(base: Device) -> None:
     import sqlite3
 

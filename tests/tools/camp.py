@@ -13,9 +13,9 @@ from meshlog.core.roster import label
 from meshlog.replica import Replica, found, join
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.fsck import FsckReport, fsck
-from meshlog.tools.history import Entry, history
 from meshlog.tools.rows.importing import import_file
 from meshlog.tools.rows.report import ImportReport
+from meshlog.views.history import Entry, history
 
 T0_MS = 1_750_000_000_000
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from meshlog.tools.history import Fate, log_entries
+from meshlog.tools.arrivals import log_entries
+from meshlog.views.history import Fate
 from meshlog.views.standing import Standing
 from tests.tools.camp import T0_MS, Device
 

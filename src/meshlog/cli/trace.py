@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,19 +16,32 @@ from meshlog.core.codec import plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
+from meshlog.errors import InputError
 from meshlog.replica.twins import twins_status
-from meshlog.tools.history import Entry, Fate, Label, LogLine, history, log_entries
+from meshlog.tools.arrivals import LogLine, log_entries
 from meshlog.views.changes import Ref
+from meshlog.views.history import Entry, Fate, Label, history
 from meshlog.views.standing import Standing
 
 _HEX_DIGITS = 32
 
 
-@command("history", example="meshlog history W-7\nmeshlog history W-7 --json")
+@command(
+    "history",
+    example="""
+        meshlog history W-7
+        meshlog history W-7 --field depth_m --full
+        meshlog history W-7 --json
+    """,
+)
 @click.argument("record", type=TEXT)
+@click.option("--field", type=TEXT, metavar="FIELD", help="Only what was written to this field.")
+@click.option("--full", is_flag=True, help="Show when each event came here, and its feed, too.")
 @json_option("Print everything as JSON.")
 @store_options
-def history_command(place: Place, record: str, as_json: bool) -> None:
+def history_command(
+    place: Place, record: str, field: str | None, full: bool, as_json: bool
+) -> None:
     """Show who wrote what to a record, and when.
 
     Says what became of each value, too. Deleted records keep their history.
@@ -36,19 +50,24 @@ def history_command(place: Place, record: str, as_json: bool) -> None:
         entries = history(read.store, record, _label(read), read.standings)
         if not entries:
             find(read, record)
+        later = {entry.event_id: entry for entry in entries}
+        if field is not None:
+            entries = [_only(entry, field) for entry in entries]
+            entries = [entry for entry in entries if entry.wrote]
+            if not entries:
+                raise InputError(f"nobody ever wrote {field!r} of record {record!r}")
         if as_json:
             say_json([_entry(entry) for entry in entries])
             return
         found = read.view.get(record)
         form = shown(found.form) if found is not None and found.form else "(none)"
         is_hidden = found is not None and not found.visible
-        later = {entry.event_id: entry for entry in entries}
         say(f"{shown(record)}  form {form}{', deleted' if is_hidden else ''}")
         say()
         show_table(
-            ["when", "by", "what", "value", "became"],
+            ["when", "by", *(["came", "feed"] if full else []), "what", "value", "became"],
             [
-                [*_stamped(entry), *row]
+                [*_stamped(entry), *(_came(entry) if full else []), *row]
                 for entry in entries
                 for row in _rows(entry, later, is_hidden=is_hidden)
             ],
@@ -63,6 +82,17 @@ def history_command(place: Place, record: str, as_json: bool) -> None:
 
 def _stamped(entry: Entry) -> list[str]:
     return [when(entry.stamp.wall_ms), _name(entry.who)]
+
+
+def _came(entry: Entry) -> list[str]:
+    feed = entry.feed
+    return [when(entry.arrived_ms), f"{feed.incarnation:08x} {entry.seq}"]
+
+
+def _only(entry: Entry, field: str) -> Entry:
+    """Return an entry as far as it wrote a field."""
+    wrote = tuple(one for one in entry.wrote if one.field == field)
+    return replace(entry, wrote=wrote, form=None, note=None, attachment=None)
 
 
 def _rows(entry: Entry, entries: Mapping[bytes, Entry], *, is_hidden: bool) -> list[list[str]]:

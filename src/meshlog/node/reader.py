@@ -8,12 +8,14 @@ from threading import RLock
 from typing import Any
 
 from meshlog.core.hlc import check_stamp
+from meshlog.core.roster import label
 from meshlog.node.finder import Finder
 from meshlog.node.reducing import NodeReduction
 from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.watching import follow
 from meshlog.query.search import Query
 from meshlog.views.asof import records_as_of
+from meshlog.views.history import Entry, history
 from meshlog.views.live import conflicts
 from meshlog.views.records import Conflict, Record
 from meshlog.views.reducer import Reducer
@@ -104,6 +106,29 @@ class NodeReader:
         """Return the fields in conflict, by record id and field; of one record, or of all."""
         with self.lock:
             return conflicts(self.replica.store, record_id)
+
+    def history(self, record_id: str, field: str | None = None) -> list[Entry]:
+        """Return every event that touches a record, held and excluded ones too, in total order.
+
+        Each says who wrote what, when (by its stamp, and when it arrived here), through which
+        feed, whether it counts and why not, and what became of each value.
+
+        Args:
+            record_id: A record; an unknown one has no history.
+            field: Only events that wrote this field.
+
+        Cost: O(events of the record · fields they write).
+        """
+        with self.lock:
+            replica = self.replica
+            roster = replica.ledger.roster
+            told = history(
+                replica.store,
+                record_id,
+                lambda author: label(roster, author),
+                replica.ledger.standings(replica.store),
+            )
+        return [e for e in told if field is None or any(w.field == field for w in e.wrote)]
 
     def cursor(self) -> str:
         """Return the cursor after which ``watch`` yields only what changes from now on."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from meshlog.tools.rows.oldlog import Origin, held_origins
+from meshlog.tools.rows.oldlog import held_origins
+from meshlog.views.oldorigin import Origin
 from tests.tools.camp import Device
 
 File = Callable[..., Path]

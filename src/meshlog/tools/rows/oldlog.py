@@ -21,12 +21,12 @@ from meshlog.tools.rows.lines import LINE_LENGTH_MAX
 from meshlog.tools.rows.report import ImportReport, Tally
 from meshlog.tools.rows.source import why_unreadable
 from meshlog.views.changes import Change, read_change
+from meshlog.views.oldorigin import ORIGIN, Origin, origin_of
 
 WIRE_KEYS = frozenset("ashkpvi")
 """Keys of a line: author, seq, hybrid stamp, kind, payload, prev, id. A signature, ``g``, may
 follow."""
 
-ORIGIN = "origin"
 KEPT_PREFIX = "old."
 """Put before the kind of an old event that no view is to show: kept and relayed, it changes
 nothing. So come in events that no view can read, and those over which something newer was
@@ -40,15 +40,6 @@ _OWN_KEYS = (ORIGIN, "replaces")
 """Keys that mean something else in our payloads; an old payload's go on under ``old_…``."""
 
 
-class Origin(NamedTuple):
-    """Which old event an event of ours was; sorted, the predecessor's total order."""
-
-    wall_ms: int
-    counter: int
-    author: str
-    seq: int
-
-
 class Slot(NamedTuple):
     """What a write decides: a field of a record, or, with an empty field, its form."""
 
@@ -60,14 +51,6 @@ class _Place(NamedTuple):
     origin: Origin
     offset: int
     line: int
-
-
-def origin_of(payload: Mapping[str, Any]) -> Origin | None:
-    """Return which old event an event with this payload was, or None for all others."""
-    match payload.get(ORIGIN):
-        case (str() as author, int() as seq, int() as wall_ms, int() as counter):
-            return Origin(wall_ms, counter, author, seq)
-    return None
 
 
 def held_origins(arrivals: Iterable[Arrival]) -> set[Origin]:

@@ -1,11 +1,10 @@
-"""History: who wrote what, when, through which feed, and what became of it; and the log."""
+"""History: who wrote what, when, through which feed, and what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from typing import Any, NamedTuple
 
 from meshlog.core.codec import encode_cbor
@@ -13,10 +12,9 @@ from meshlog.core.event import Content, Event
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
-from meshlog.ports import EventLog
-from meshlog.tools.rows.oldlog import Origin, origin_of
 from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
+from meshlog.views.oldorigin import Origin, origin_of
 from meshlog.views.records import Record
 from meshlog.views.standing import Standing, Standings
 
@@ -119,7 +117,7 @@ def _entry(
     return Entry(
         event.id,
         content.kind,
-        _who(event, content.payload, label),
+        named(event, content.payload, label),
         event.feed,
         event.seq,
         placed.stamp,
@@ -138,7 +136,8 @@ def _entry(
     )
 
 
-def _who(event: Event, payload: Mapping[str, Any], label: Label) -> str:
+def named(event: Event, payload: Mapping[str, Any], label: Label) -> str:
+    """Return what people call who wrote an event: for one of an old log, who wrote it there."""
     origin = origin_of(payload)
     return origin.author if origin else label(event.author)
 
@@ -175,57 +174,3 @@ def _fate(
 def _saw(later: Event, change: Change, name: str, event: Event) -> bool:
     own = later.feed == event.feed and later.seq > event.seq
     return own or _ref(event) in change.replaces.get(name, ())
-
-
-# ── The log ──────────────────────────────────────────────────────────────────────────
-
-
-class LogLine(NamedTuple):
-    """One event as it arrived on this device."""
-
-    position: int
-    """Give the last one as ``after`` to read on."""
-    event_id: bytes
-    kind: str
-    """Empty where the body is unreadable."""
-    payload: Mapping[str, Any]
-    who: str
-    feed: FeedKey
-    seq: int
-    stamp: Stamp
-    arrived_ms: int
-    size_bytes: int
-    """Of the body."""
-    is_cut: bool
-
-
-def log_entries(store: EventLog, label: Label, after: int = 0, limit: int = 100) -> list[LogLine]:
-    """Return what arrived just after a position, oldest first; empty at the end.
-
-    Args:
-        store: Read only.
-        label: Names authors.
-        after: A position; 0 begins at the first event.
-        limit: How many at most.
-    """
-    lines = []
-    for position, event, arrived_ms in islice(store.scan(after), limit):
-        kind, payload = event.content or Content("", {})
-        who = _who(event, payload, label)
-        size_bytes, is_cut = len(event.body), bool(event.signature)
-        lines.append(
-            LogLine(
-                position,
-                event.id,
-                kind,
-                payload,
-                who,
-                event.feed,
-                event.seq,
-                event.stamp,
-                arrived_ms,
-                size_bytes,
-                is_cut,
-            )
-        )
-    return lines
