@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from meshlog.core.compact.run import read_place, read_segment
+from meshlog.core.compact.names import Codebook
+from meshlog.core.compact.run import is_compact, read_place, read_segment
 from meshlog.core.event import NO_PREV, DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
@@ -28,6 +29,8 @@ PASSES = 4
 BASES_MAX = 8
 """Branches that a segment may be tried on; more at one seq is a hostile feed."""
 
+
+_NO_BOOK = Codebook()
 
 KEPT_SIZE_MAX = 262_144
 """Bytes of decoded segments that are kept while they wait for others of their batch; what is
@@ -58,8 +61,11 @@ class Batch:
         """Return a segment decoded; None where it cannot be, or not yet."""
         segment = self._waiting.get(index)
         if segment is None:
+            coded = self.coded[index]
+            # a plain one needs no book, which costs O(feeds) after every control event
+            book = ledger.codebook if is_compact(coded) else _NO_BOOK
             try:
-                segment = read_segment(self.coded[index], ledger.codebook)
+                segment = read_segment(coded, book)
             except MalformedError:
                 self.verdicts[index] = Verdict.MALFORMED
         if segment is not None:
