@@ -42,7 +42,7 @@ def camp(seed: int) -> tuple[Replica, Mallory]:
     turned = invited(base, "mallory", Role.WRITER)
     note(base, "here")
     tip = note(turned, "trust me")
-    Pump(base, turned).meet(base, turned)
+    Pump(base, turned, now_ms=T0_MS - 3_600_000).meet(base, turned)  # which takes an hour
     fields = [["depth", "int"], ["kind", "choice", {"options": ["a"]}]]
     base.put_form({"form": "well", "fields": fields}, T0_MS)
     assert base.store.get(tip.id)
@@ -95,6 +95,7 @@ def attack(seed: int, inputs: int) -> int:
     base.root()
     first = base.event_count()
     for number in range(1, inputs + 1):
+        base.advance_horizon(T0_MS + number)  # time's own doing
         before, before_count = state_of(base), base.event_count()
         effects = hear(base, mallory, air, number)
         if base.event_count() == before_count:
@@ -118,6 +119,7 @@ def swift_attack(seed: int, inputs: int) -> int:
     base.root()
     first = base.event_count()
     for number in range(1, inputs + 1):
+        base.advance_horizon(T0_MS + number)  # time's own doing
         before, before_count = moved(base), base.event_count()
         check_sizes(hear(base, swift, air, number), BUNDLE_SIZE_MAX)
         if base.event_count() == before_count:
