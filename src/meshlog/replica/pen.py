@@ -15,7 +15,7 @@ from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_PACKET_MA
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.changes import unreadable
+from meshlog.views.changes import Change, Unreadable, read_change
 from meshlog.views.fold import Told, told_by
 
 _READ_CHUNK = 1_024
@@ -40,28 +40,40 @@ def write(
     """
     head = own_head(ledger, feed)
     events: list[Event] = []
+    told: list[Told] = []
     for kind, payload in items:
         ledger.clock = tick(ledger.clock, now_ms)
         event = Event.make(
             feed, head.seq + 1, ledger.clock, head.id, encode_body(kind, payload), dataset
         )
-        if reason := unreadable(event):
-            raise InputError(f"{kind}: {reason}")
+        change = read_change(event)
+        if isinstance(change, Unreadable):
+            raise InputError(f"{kind}: {change.reason}")
+        if isinstance(change, Change):
+            told.append(Told(event, change))
         events.append(event)
         head = Head(event.seq, event.id)
-    return events, add(store, ledger, events, now_ms)
+    _put(store, ledger, events, told, now_ms)
+    return events, told
 
 
 def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Told]:
     """Write our own events; return what they do to records."""
     told = told_by(events)
+    _put(store, ledger, events, told, now_ms)
+    return told
+
+
+def _put(
+    store: Store, ledger: Ledger, events: Sequence[Event], told: Sequence[Told], now_ms: int
+) -> None:
+    """Write events of which it is known what they do to records."""
     touches = {item.event.id: item.change.record_id for item in told}
     store.add([LogEntry(event, touches.get(event.id)) for event in events], now_ms)
     if events:
         ledger.advance(events, store)
         ledger.believe(events, store)
         ledger.save(store)
-    return told
 
 
 def own_head(ledger: Ledger, feed: FeedKey) -> Head:
