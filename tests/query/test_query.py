@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlog import InputError, Node, StoreError
-from meshlog.query.file import QueryFile, query_path
+from meshlog.query.file import SCHEMA, QueryFile, query_path
 
 VALUES = st.sampled_from(
     [0, 1, 1.0, True, False, "1", "", "Pump", None, b"1", ["x"], 2.5, -3, 1e300]
@@ -153,7 +153,8 @@ def test_finds_places_in_a_box_the_date_line_included(
     [
         {"bbox": (0, 1, 1, 0)}, {"bbox": (float("nan"), 0, 1, 1)}, {"bbox": (-200, 0, 1, 1)},
         {"limit": -1}, {"offset": -1}, {"text": '"open'}, {"text": "?!"}, {"text": "x" * 2_000},
-        {"sort": ["a"] * 9},
+        {"sort": ["a"] * 9}, {"limit": 2**63}, {"offset": 2**63}, {"form": "\udcff"},
+        {"text": "\udcff"}, {"sort": ["\udcff"]},
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused(camp: Node, wrong: dict[str, Any]):
@@ -234,6 +235,29 @@ def test_other_programs_read_it_by_forms(tmp_path: Path):
         ('odd "name"', "truth", 1, "ann"),
     ]
     assert count == 4
+
+
+def test_conditions_beyond_what_sqlite_takes_are_refused_as_such(camp: Node):
+    with pytest.raises(InputError, match="at most 256 values"):
+        camp.query(f"a in ({','.join('1' * 257)})")
+    with pytest.raises(InputError, match="at most 64 conditions"):
+        camp.query(*["a = 1"] * 65)
+    with pytest.raises(InputError, match="no text in UTF-8"):
+        camp.query("a = '\udcff'")
+    assert camp.query(*[f"a in ({','.join('1' * 256)})"] * 64) == []
+
+
+def test_no_name_of_a_form_stops_a_query():
+    """Any member may name a form; whatever the name, all are found."""
+    node = Node("ann", None)
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.executescript(SCHEMA)
+        names = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
+    for number, name in enumerate(names):
+        node.put_record(f"r{number}", {"a": 1}, name)
+        node.put_record(f"s{number}", {"a": 1}, name.upper())
+
+    assert len(node.query("a = 1")) == 2 * len(names) > 20
 
 
 @pytest.mark.parametrize(

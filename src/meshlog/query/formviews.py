@@ -10,9 +10,9 @@ COLUMNS_MAX = 200
 
 RESERVED = frozenset({
     "records", "answers", "notes", "places", "conflicts", "record", "value", "note", "place",
-    "words", "state",
+    "words", "state", "record_form", "value_found",
 })  # fmt: skip
-"""Names of our own tables and views: a form of that name has ``form_`` before it."""
+"""Names of our own tables, indices and views: a form of that name has ``form_`` before it."""
 
 _OWN_TABLES = re.compile(r"sqlite_|words_|place_", re.IGNORECASE)
 

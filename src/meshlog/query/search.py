@@ -11,6 +11,10 @@ from meshlog.query.where import Condition, read_where
 
 TEXT_SIZE_MAX = 1_024
 SORTS_MAX = 8
+WHERES_MAX = 64
+"""Conditions that are given side by side: SQLite takes expressions at most 1,000 deep."""
+WHOLE_MAX = 2**63 - 1
+"""Of SQLite's whole numbers."""
 
 _COLUMNS = {"@id": "record_id", "@written": "written_ms"}
 
@@ -40,8 +44,15 @@ class Query:
         Raises:
             InputError: It is; the message says where.
         """
-        if (self.limit is not None and self.limit < 0) or self.offset < 0:
-            raise InputError("limit and offset are whole numbers from 0")
+        if not (0 <= (self.limit or 0) <= WHOLE_MAX and 0 <= self.offset <= WHOLE_MAX):
+            raise InputError("limit and offset are whole numbers from 0, of 64 bits")
+        if len(self.where) > WHERES_MAX:
+            raise InputError(
+                f"at most {WHERES_MAX} conditions stand side by side: join them by and"
+            )
+        asked = (*self.where, *self.sort, self.text, self.form or "")
+        if any("\ud800" <= char <= "\udfff" for text in asked for char in text):
+            raise InputError("a condition has a character that is no text in UTF-8")
         if len(self.sort) > SORTS_MAX:
             raise InputError(f"records are sorted by at most {SORTS_MAX} fields")
         if self.form is not None:

@@ -14,6 +14,9 @@ WHERE_SIZE_MAX = 4_096
 DEPTH_MAX = 32
 """Nested parentheses."""
 
+ONE_OF_MAX = 256
+"""Values behind ``in``: SQLite takes expressions at most 1,000 deep, and each value is a level."""
+
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<op><=|>=|!=|<>|=|<|>|~|\(|\)|,)
@@ -174,6 +177,8 @@ class _Reader:
             found.append(_compared(field, "=", value_of(self._value("a value"))))
         if not self._take(")"):
             raise self.wrong("a comma or a closing parenthesis")
+        if len(found) > ONE_OF_MAX:
+            raise InputError(f"at most {ONE_OF_MAX} values stand behind in")
         sql = " OR ".join(part.sql for part in found)
         return Condition(f"({sql})", tuple(value for part in found for value in part.values))
 
