@@ -152,6 +152,7 @@ def test_finds_places_in_a_box_the_date_line_included(
     "wrong",
     [
         {"bbox": (0, 1, 1, 0)}, {"bbox": (float("nan"), 0, 1, 1)}, {"bbox": (-200, 0, 1, 1)},
+        {"bbox": (1, 2, 3)}, {"bbox": (0, 0, 10**400, 1)}, {"bbox": ("a", 0, 1, 1)}, {"limit": 1.5},
         {"limit": -1}, {"offset": -1}, {"text": '"open'}, {"text": "?!"}, {"text": "x" * 2_000},
         {"sort": ["a"] * 9}, {"limit": 2**63}, {"offset": 2**63}, {"form": "\udcff"},
         {"text": "\udcff"}, {"sort": ["\udcff"]},
@@ -265,6 +266,7 @@ def test_no_name_of_a_form_stops_a_query():
     [
         "DELETE FROM record", "ATTACH 'x' AS y", "PRAGMA query_only = OFF", "SELECT 1; SELECT 2",
         "SELECT load_extension('x')", "nonsense", "SELECT * FROM nowhere", "VACUUM", "\x00",
+        "SELECT zeroblob(900000000)",
     ],
 )  # fmt: skip
 def test_sql_that_does_more_than_read_is_refused(tmp_path: Path, sql: str):
@@ -272,6 +274,7 @@ def test_sql_that_does_more_than_read_is_refused(tmp_path: Path, sql: str):
         file.select(sql, 10)
     with QueryFile(str(tmp_path / "q")) as file:
         assert file.select("SELECT 1 AS one", 10) == (["one"], [(1,)])
+        assert file.select("SELECT * FROM words WHERE words MATCH 'pump'", 10) == (["text"], [])
 
 
 def test_a_folder_that_cannot_be_written_is_searched_all_the_same(tmp_path: Path):

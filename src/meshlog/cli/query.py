@@ -10,7 +10,7 @@ from meshlog.cli.read import show_records
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.roster import label
 from meshlog.errors import InputError
-from meshlog.query.file import MEMORY, QueryFile, query_path, remove
+from meshlog.query.file import MEMORY, QueryFile, query_path
 from meshlog.query.search import Query
 from meshlog.store.passphrase import is_encrypted
 
@@ -67,9 +67,9 @@ def query_command(
         raise InputError("--sql stands alone: say the rest in SQL")
     with reading(place) as read:
         path = MEMORY if is_encrypted(place.data) else query_path(place.data)
-        if fresh:
-            remove(path)
         with QueryFile(path) as file:
+            if fresh:
+                file.clear()
             file.catch_up(read.store, lambda author: label(read.roster, author))
             if sql is not None:
                 _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)

@@ -26,6 +26,9 @@ VERSION = 1
 
 MEMORY = ":memory:"
 BUSY_WAIT_S = 10.0
+VALUE_SIZE_MAX = 16 * 1024 * 1024
+"""Bytes of one value that a statement of a person's may make."""
+
 SELECT_TIME_S = 60.0
 """How long a statement of a person's may take."""
 
@@ -77,6 +80,11 @@ class QueryFile:
         with self._guarded():
             return _caught_up(self._connection, store, label)
 
+    def clear(self) -> None:
+        """Forget everything: the next ``catch_up`` makes it anew."""
+        with self._guarded(), _transaction(self._connection):
+            _empty(self._connection)
+
     def find(self, query: Query) -> list[str]:
         """Return the ids of the records that a query finds, in its order."""
         with self._guarded():
@@ -98,7 +106,10 @@ class QueryFile:
             InputError: SQLite refused it.
         """
         connection = self._connection
+        for table in ("words", "place"):  # SQLite connects to them now, before less is allowed
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608 - names of ours
         connection.execute("PRAGMA query_only = ON")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_SIZE_MAX)
         connection.set_authorizer(_reads_only)
         until_s = time.monotonic() + SELECT_TIME_S
         connection.set_progress_handler(lambda: time.monotonic() > until_s, 10_000)
@@ -127,7 +138,9 @@ class QueryFile:
             raise StoreError(f"{self.path}: {error}") from error
 
 
-def _reads_only(action: int, *_: object) -> int:
+def _reads_only(action: int, what: str | None, *_: object) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and what == "data_version":  # full-text search asks so
+        return sqlite3.SQLITE_OK
     allowed = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
                sqlite3.SQLITE_RECURSIVE)  # fmt: skip
     return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
@@ -170,6 +183,8 @@ def _ready(place: str) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
+        if place == MEMORY:  # an encrypted store's: nothing of it goes to a temporary file
+            connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA synchronous = NORMAL")  # a cache: what a cut takes comes again
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             _make(connection)
@@ -202,30 +217,46 @@ def _statements() -> Iterator[str]:
 
 
 def _caught_up(connection: sqlite3.Connection, store: WatchedStore, label: Label) -> int:
-    """See ``QueryFile.catch_up``."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        kept = connection.execute("SELECT value FROM state WHERE key = 'cursor'").fetchone()
-        cursor, is_known = resumed(store, Cursor.parse(kept[0]) if kept else None)
-        if not is_known:
-            for table in ("record", "value", "note", "words", "place"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
-        written = 0
-        while changes := store.changes(cursor.number, CHUNK_CHANGES):
+    """See ``QueryFile.catch_up``. A transaction per chunk: what is done stays done."""
+    written = 0
+    while True:
+        with _transaction(connection):
+            kept = connection.execute("SELECT value FROM state WHERE key = 'cursor'").fetchone()
+            cursor, is_known = resumed(store, Cursor.parse(kept[0]) if kept else None)
+            if not is_known:
+                _empty(connection)
+            changes = store.changes(cursor.number, CHUNK_CHANGES)
+            is_reshaped = False
             for number, record_id, row in changes:
                 record = decode(row) if row is not None and row.visible else None
-                _write(connection, number, record_id, record, label)
+                is_reshaped |= _write(connection, number, record_id, record, label)
                 cursor = cursor._replace(number=number)
-                written += 1
-        if written or not kept:
-            make_form_views(connection)
-            connection.execute("INSERT OR REPLACE INTO state VALUES ('cursor', ?)", (str(cursor),))
+            if is_reshaped:
+                make_form_views(connection)
+            if changes or not kept or not is_known:
+                connection.execute(
+                    "INSERT OR REPLACE INTO state VALUES ('cursor', ?)", (str(cursor),)
+                )
+        written += len(changes)
+        if len(changes) < CHUNK_CHANGES:
+            return written
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-    return written
+
+
+def _empty(connection: sqlite3.Connection) -> None:
+    for table in ("record", "value", "note", "words", "place", "shape", "state"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
 
 
 def _write(
@@ -234,7 +265,8 @@ def _write(
     record_id: str,
     record: Record | None,
     label: Label,
-) -> None:
+) -> bool:
+    """Write what is found of a record; return whether its form has a field that is new to it."""
     run, many = connection.execute, connection.executemany
     old = run("SELECT record, places FROM record WHERE record_id = ?", (record_id,)).fetchone()
     if old is not None:
@@ -248,7 +280,7 @@ def _write(
         )
         run("DELETE FROM record WHERE record = ?", at)
     if record is None:
-        return
+        return False
     places = places_of(record)
     key = old[0] if old is not None else number
     row = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
@@ -264,3 +296,5 @@ def _write(
     many("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
          [(key * _PLACES + index, lat, lat, lon, lon, key, field, lat, lon)
           for index, (field, lat, lon) in enumerate(places)])  # fmt: skip
+    shape = "INSERT OR IGNORE INTO shape VALUES (?, ?)"
+    return many(shape, [(record.form, name) for name in record.fields]).rowcount > 0

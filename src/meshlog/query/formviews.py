@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 
@@ -10,9 +11,12 @@ COLUMNS_MAX = 200
 
 RESERVED = frozenset({
     "records", "answers", "notes", "places", "conflicts", "record", "value", "note", "place",
-    "words", "state", "record_form", "value_found",
+    "words", "state", "shape", "record_form", "value_found",
 })  # fmt: skip
 """Names of our own tables, indices and views: a form of that name has ``form_`` before it."""
+
+VIEWS_MAX = 1_000
+"""Forms that get a view: a member may make up any number of them."""
 
 _OWN_TABLES = re.compile(r"sqlite_|words_|place_", re.IGNORECASE)
 
@@ -38,7 +42,10 @@ def make_form_views(connection: sqlite3.Connection) -> None:
         if not form or "\x00" in form or _OWN_TABLES.match(name) or name.casefold() in taken:
             continue
         taken.add(name.casefold())
-        connection.execute(_form_view(name, form, fields))
+        if len(taken) > VIEWS_MAX:
+            return
+        with contextlib.suppress(sqlite3.OperationalError):  # a name that SQLite will not have
+            connection.execute(_form_view(name, form, fields))
 
 
 def _form_view(name: str, form: str, fields: list[str]) -> str:

@@ -15,6 +15,13 @@ CREATE TABLE record (
     places     INTEGER NOT NULL  -- how many rows of `place` it has
 ) STRICT;
 
+-- Which fields the records of a form ever had: the columns of its view.
+CREATE TABLE shape (
+    form  TEXT NOT NULL,
+    field TEXT NOT NULL,
+    PRIMARY KEY (form, field)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX record_form ON record (form, record_id);
 
 -- Live values, the shown one with rank 0, those in conflict with it after that.

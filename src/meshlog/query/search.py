@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from dataclasses import dataclass, field
 
@@ -15,6 +14,9 @@ WHERES_MAX = 64
 """Conditions that are given side by side: SQLite takes expressions at most 1,000 deep."""
 WHOLE_MAX = 2**63 - 1
 """Of SQLite's whole numbers."""
+
+_SIDES = 4
+_EAST = 180
 
 _COLUMNS = {"@id": "record_id", "@written": "written_ms"}
 
@@ -44,7 +46,8 @@ class Query:
         Raises:
             InputError: It is; the message says where.
         """
-        if not (0 <= (self.limit or 0) <= WHOLE_MAX and 0 <= self.offset <= WHOLE_MAX):
+        pages = (self.offset, 0 if self.limit is None else self.limit)
+        if not all(type(number) is int and 0 <= number <= WHOLE_MAX for number in pages):
             raise InputError("limit and offset are whole numbers from 0, of 64 bits")
         if len(self.where) > WHERES_MAX:
             raise InputError(
@@ -133,8 +136,10 @@ def _phrase(text: str) -> str:
 
 
 def _inside(bbox: tuple[float, float, float, float]) -> Condition:
+    if len(bbox) != _SIDES or not all(type(side) in (int, float) for side in bbox):
+        raise InputError("a box is four numbers: west, south, east, north, in degrees")
     west, south, east, north = bbox
-    if not all(map(math.isfinite, bbox)) or south > north or max(abs(west), abs(east)) > 180:  # noqa: PLR2004
+    if not all(-_EAST <= side <= _EAST for side in bbox) or south > north:
         raise InputError("a box is west, south, east, north in degrees: 33.5,-15.2,34.1,-14.6")
     # the tree keeps 32-bit numbers, rounded outward: the exact ones beside it decide
     lat = "lat_max >= ? AND lat_min <= ? AND lat BETWEEN ? AND ?"
