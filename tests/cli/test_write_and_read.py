@@ -297,6 +297,21 @@ def test_a_history_tells_of_one_field_with_arrivals_and_feeds(base: Device) -> N
     assert "nobody ever wrote 'colour' of record 'W-1'" in refused.err
 
 
+def test_rows_of_an_older_version_are_told_apart_and_made_again(base: Device) -> None:
+    import sqlite3
+
+    with sqlite3.connect(base.data) as raw:
+        raw.execute("DELETE FROM meta WHERE key = 'view.rows'")
+    raw.close()
+
+    refused = base("view")
+    base.ok("fsck", "--rebuild")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "was last written by an older meshlog: start its node anew" in refused.err
+    assert "W-1" in base.ok("view")
+
+
 def test_fsck_finds_a_changed_row_and_mends_it(base: Device) -> None:
     import sqlite3
 

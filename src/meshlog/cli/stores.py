@@ -64,7 +64,13 @@ def reading(place: Place) -> Iterator[Reading]:
     check_usual(place)
     store = SqliteStore(place.data, read_only=True)
     try:
-        yield Reading(store, Ledger.load(store, dataset_of(store, place.data)))
+        dataset = dataset_of(store, place.data)
+        if not LiveView(store).is_current():
+            raise StoreError(
+                f"{place.data} was last written by an older meshlog: start its node anew, or run"
+                " `meshlog fsck --rebuild`"
+            )
+        yield Reading(store, Ledger.load(store, dataset))
     finally:
         store.close()
 
