@@ -24,7 +24,7 @@ from meshlog.core.identity import Identity
 from meshlog.core.segment import encode_segment
 from meshlog.replica import Replica, found, join
 from meshlog.store import SqliteStore
-from meshlog.tools.fsck import fsck
+from meshlog.tools.fsck.fsck import fsck
 
 
 def identity(name: str) -> Identity:
