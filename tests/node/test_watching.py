@@ -63,6 +63,11 @@ def test_tells_of_records_of_one_form_only():
     assert told(ann, form="road")[0] == [("r2", 2)]
 
 
+def test_an_empty_cursor_is_none(tmp_path: Path):
+    with pytest.raises(InputError, match="is no cursor"):
+        Node("ann", None).watch("")
+
+
 def test_waits_for_what_comes_from_others():
     air = SimNetwork()
     ann, bob = (Node(name, SimTransport(name, air)) for name in ("ann", "bob"))

@@ -68,6 +68,7 @@ def test_whatever_is_quoted_is_bound_and_never_becomes_sql(field: str, value: st
         ('a = "true"', ("a", "text", "true")),
         ("a = true", ("a", "truth", 1)),
         ("a = 99999999999999999999", ("a", "number", 1e20)),
+        ("a = 1" + "0" * 400, ("a", "number", float("inf"))),
         ("a = 2022-05-01", ("a", "text", "2022-05-01")),
         ('"with space" = it', ("with space", "text", "it")),
         ("a ~ 50%_", ("a", r"%50\%\_%")),

@@ -22,7 +22,7 @@ from meshlog.views.reducer import SkipEvent
 from meshlog.views.reduction import Reduction
 from meshlog.views.standing import Standings
 from tests.views.test_standing import arrive, stories
-from tests.views.world import ANN, BOB, Pen, arrivals, rules, take
+from tests.views.world import ANN, BOB, CAT, Pen, arrivals, rules, take
 
 FAR_MS = 2**47 - 1
 NO_CHANGE = b"the same control events"
@@ -154,6 +154,27 @@ def test_goes_on_from_what_the_store_keeps():
 
         assert len(state["ids"]) == 100
         assert reducer.asked <= 2
+
+
+def test_two_readers_of_one_reducer_lose_nothing_to_each_other():
+    ann, bob, cat = Pen(ANN), Pen(BOB), Pen(CAT)
+    with closing(SqliteStore(":memory:")) as store:
+        standings = rules(store, FAR_MS)
+        one, two = Reduction(store, Order()), Reduction(store, Order())
+        held: list[Event] = []
+        for reader, event in (
+            (one, ann.set(10, "x")),
+            (two, bob.set(5, "late")),
+            (one, ann.set(20, "x")),
+            (two, cat.set(1, "later still")),
+        ):
+            with store.transaction():
+                take(store, event)
+            held.append(event)
+            assert reader.state(standings, NO_CHANGE) == expected(held, standings)
+
+        for reader in (one, two, Reduction(store, Order())):
+            assert reader.state(standings, NO_CHANGE) == expected(held, standings)
 
 
 def test_a_new_version_begins_anew():

@@ -117,7 +117,7 @@ class NodeReader:
             record_id: A record; an unknown one has no history.
             field: Only events that wrote this field.
 
-        Cost: O(events of the record · fields they write).
+        Cost: O(n log n) for n values that events of the record wrote.
         """
         with self.lock:
             replica = self.replica
@@ -146,14 +146,15 @@ class NodeReader:
             cursor: That of the last change that was dealt with, kept wherever the reader likes,
                 across restarts, too; None begins with all that there is. One from before this
                 store was restored from a backup, or from another, begins anew.
-            form: Only records of this form, and those that nothing counted touches any more.
+            form: Only records of this form, and those that nothing counted touches any more. One
+                that takes another form is not told of again.
             wait_s: Seconds to wait for the next change before the end; 0 reads what there is,
                 None waits for ever.
 
         Raises:
             InputError: The cursor is none.
         """
-        known = Cursor.parse(cursor) if cursor else None
+        known = Cursor.parse(cursor) if cursor is not None else None
         with self.lock:
             place, _ = resumed(self.replica.store, known)
         return follow(place, lambda after: self._changes(after, form), wait_s)

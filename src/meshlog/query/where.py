@@ -82,7 +82,7 @@ def value_of(token: Token) -> object:
                 whole = int(token.text)
             except ValueError:
                 return float(token.text)
-            return whole if -(2**63) <= whole < 2**63 else float(whole)
+            return whole if -(2**63) <= whole < 2**63 else float(token.text)
     return token.text
 
 

@@ -57,6 +57,9 @@ class Reduction:
         """Of what is kept: with other kinds it would be another order of events."""
         self._reached: _Reached | None = None
         """Where the state in memory is; None where it must be read from a checkpoint."""
+        self._row: ReductionRow | None = None
+        """What the store kept when it was reached: where it is another now, somebody else with
+        the same reducer went on, and took in events that the state in memory has not."""
 
     def state(self, standings: Standings, judgement: bytes) -> State:
         """Apply what is new, and return a copy of the state. One transaction, if there is news.
@@ -74,13 +77,16 @@ class Reduction:
         Cost: O(state + new events + what comes after the earliest of them in the order).
         """
         row = self._store.get_reduction(self._reducer.name)
-        if row is None or row.version != self._version:
-            row, self._reached = None, None
+        if row is not None and row.version != self._version:
+            row = None
+        if row is None or row != self._row:
+            self._reached = None
         if row is None or self._reached is None or self._has_news(row, standings, judgement):
             reached, self._reached = self._reached, None
             with self._store.transaction():
                 now = self._caught_up(row, reached, standings, judgement)
             self._reached = now
+            self._row = self._store.get_reduction(self._reducer.name)
         return plain(self._reached.state)
 
     def _has_news(self, row: ReductionRow, standings: Standings, judgement: bytes) -> bool:
