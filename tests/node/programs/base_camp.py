@@ -5,6 +5,7 @@ it as it is. It prints the agreed dataset as JSON, and fails where the nodes dis
 """
 
 import json
+import time
 
 from meshlog import Node, SimNetwork, SimTransport
 
@@ -55,6 +56,7 @@ def main():
     # Two that cannot hear each other change one field.
     network.set_partitions([{"team_a"}, {"team_c"}, {"base", "team_b", "team_d"}])
     nodes["team_a"].set_field("R-100", "status", "CLOSED-BY-A")
+    time.sleep(0.01)  # the later one wins; within one millisecond their names would decide
     winner = nodes["team_c"].set_field("R-100", "status", "CLOSED-BY-C")
     stage("apart", [{"team_a"}, {"team_c"}, {"base", "team_b", "team_d"}])
     stage("one side", [{"team_a", "base", "team_b"}, {"team_c", "team_d"}])
