@@ -3,6 +3,7 @@
 python -m bench.data                     all of it, up to a million events: half an hour
 python -m bench.data --quick             about two minutes
 python -m bench.data --only ingest,emit  some rows
+python -m bench.data --up-to 100000      no store larger than that
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.air.environments import ROOT, plotter
@@ -31,8 +33,10 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, once each")
     parser.add_argument("--only", default="", help=f"some of {', '.join([*PLAIN, GROWING])}")
+    parser.add_argument("--up-to", type=int, default=10**6, help="the largest store, in events")
     words = parser.parse_args()
     scale = QUICK if words.quick else WHOLE
+    scale = replace(scale, sizes=tuple(size for size in scale.sizes if size <= words.up_to))
     wanted = words.only.split(",") if words.only else [*PLAIN, GROWING]
     started = time.monotonic()
     sys.stdout.write("| what | bar | ours | the predecessor | ratio |\n|---|---|---|---|---|\n")
