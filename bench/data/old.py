@@ -162,18 +162,27 @@ def opening(path: Path) -> dict[str, Any]:
 
 
 def hostile(events: int, folder: Path, *, order: str) -> dict[str, Any]:
-    """Time one batch of one author in a hostile order."""
+    """Time one batch of one author in a hostile order; of twins it keeps one branch."""
     del folder
-    node = Host(signed=False).node(1)
-    feed = [node.emit(kind, payload) for kind, payload in payloads(events * AUTHORS, 0)]
-    if order == "reversed":
-        feed.reverse()
-    elif order == "shuffled":
+    feed = _feed(0, events)
+    if order == "twins":
+        pairs = zip(feed, _feed(1, events), strict=True)
+        feed = [event for pair in pairs for event in pair][:events]
+    if order == "shuffled":
         random.Random(1).shuffle(feed)  # noqa: S311
+    else:
+        feed.reverse()
     store = peer.FeedStore()
     with measured() as spent:
         store.ingest_many(feed)
+    kept = events // 2 if order == "twins" else events
+    assert store.event_count() == kept, store.event_count()
     return {"cpu_s": spent.cpu_s}
+
+
+def _feed(payload: int, events: int) -> list[Any]:
+    node = Host(signed=False).node(1)
+    return [node.emit(kind, value) for kind, value in payloads(events * AUTHORS, payload)]
 
 
 def main() -> None:

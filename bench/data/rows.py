@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.air.inputs import CARRIED, SURVEY
 from bench.data.jobs import Told, cpu_s, old, ours
 
 SIGNED = "0.5.0"
 """The version that signs; 0.1.0 has no signatures, and folds records by itself."""
 RECORDS = "0.1.0"
+
+ORDERS = {
+    "reversed": ("a reversed batch", 1),
+    "shuffled": ("a shuffled batch", 1),
+    "twins": ("a reversed batch of forked twins", 4),
+}
+"""Hostile orders: their words, and which part of the sizes is measured (what is slow, smaller)."""
 
 
 class Cell(NamedTuple):
@@ -35,8 +44,11 @@ class Scale:
     ingest: int
     """Events that are taken in."""
     emit: int
+    """Events that are written, and the least of a hostile batch."""
     sizes: tuple[int, ...]
     """Sizes of store at which cost against size is measured."""
+    rows: Path | None = None
+    """A survey; None: the real one where it lies beside the repository, else the carried one."""
 
 
 QUICK = Scale(1, 4_000, 400, (1_000, 10_000))
@@ -90,13 +102,50 @@ def emit(scale: Scale) -> Iterable[Cell]:
 
 def hostile(scale: Scale) -> Iterable[Cell]:
     """One author's events in a hostile order: the exponent of cost against size."""
-    sizes = [scale.emit, scale.emit * 2, scale.emit * 4]
-    for order in ("reversed", "shuffled"):
+    for order, (what, part) in ORDERS.items():
+        sizes = [scale.emit // part * times for times in (1, 2, 4)]
         mine = [cpu_s(scale.times, ours, do="hostile", events=n, order=order) for n in sizes]
         peer = [cpu_s(scale.times, old, SIGNED, do="hostile", events=n, order=order) for n in sizes]
-        yield Cell("hostile", f"a {order} batch, cost against size; {SIGNED}, unsigned",
+        yield Cell("hostile", f"{what}, cost against size; {SIGNED}, unsigned",
                    "exponent ≤ 1.1", f"n^{exponent(sizes, mine):.2f}",
                    f"n^{exponent(sizes, peer):.2f}", "")  # fmt: skip
+
+
+def encrypted(scale: Scale) -> Iterable[Cell]:
+    """What SQLCipher costs, beside the same on a plain store."""
+    n = scale.ingest
+    job = {"do": "receive", "events": n, "size": 32, "batch": 1}
+    told = {
+        is_secret: [ours(**job, encrypt=is_secret) for _ in range(scale.times)]
+        for is_secret in (False, True)
+    }
+    middle = {
+        (is_secret, key): statistics.median(one[key] for one in some)
+        for is_secret, some in told.items()
+        for key in ("cpu_s", "open_cpu_s")
+    }
+    taken = middle[True, "cpu_s"], middle[False, "cpu_s"]
+    opened = middle[True, "open_cpu_s"], middle[False, "open_cpu_s"]
+    secret, plain = (per_event(one, n) for one in taken)
+    yield Cell("encrypted", "encrypted: taking in, 32 events a segment; beside: ours, plain", "",
+               secret, plain, f"{taken[0] / taken[1]:.2f} times the cost")  # fmt: skip
+    secret, plain = (f"{one * 1e3:.1f} ms" for one in opened)
+    yield Cell("encrypted", "encrypted: opening, the passphrase stretched; beside: ours, plain", "",
+               secret, plain, "")  # fmt: skip
+
+
+def surveyed(scale: Scale) -> Iterable[Cell]:
+    """A real survey: imported by one device, and taken in by a second."""
+    rows = str(scale.rows or (SURVEY if SURVEY.exists() else CARRIED))
+    told = [ours(do="survey", rows=rows) for _ in range(scale.times)]
+    count, events = told[0]["rows"], told[0]["events"]
+    for key, what in (("import", "imported, durable"), ("sign", "cut and signed, to leave"),
+                      ("bootstrap", "taken in by a second device")):  # fmt: skip
+        cpu, wall = (statistics.median(t[key][of] for t in told) for of in ("cpu_s", "wall_s"))
+        yield Cell("survey", f"{count:,} rows of a survey, {what}", "",
+                   f"{cpu:.2f} s (wall {wall:.2f} s)", "–", "")  # fmt: skip
+    size = told[0]["disk_bytes"] / events
+    yield Cell("survey", "… on the second device's disk, per row", "", f"{size:.0f} B", "–", "")
 
 
 class Grown(NamedTuple):
@@ -114,6 +163,7 @@ def grow(scale: Scale, folder: Path) -> list[Grown]:
         store = str(folder / f"store-{n}")
         mine = {"made": ours(do="make", events=n, path=store)}
         mine["open"] = ours(do="open", path=store)
+        mine["weigh"] = ours(do="weigh", path=store)
         mine["check"] = ours(do="check", path=store)
         mine["look"] = ours(do="look", path=store)
         log = old(SIGNED, do="log", events=n, folder=str(folder))["path"]
@@ -144,14 +194,16 @@ def against_size(grown: list[Grown]) -> Iterable[Cell]:
     yield Cell("open", f"opening a store of {n:,}; {SIGNED}", "≤ 5 ms, ≥ 1,000×",
                whole, f"{slow:.2f} s", ratio(slow, fast))  # fmt: skip
     yield Cell("memory", f"memory of a node that holds {n:,}, above its imports", "≤ 64 MB",
-               f"{mine['open']['memory_bytes'] / 1e6:.1f} MB",
+               f"{mine['weigh']['memory_bytes'] / 1e6:.1f} MB",
                f"{peer['open']['memory_bytes'] / 1e6:,.0f} MB", "")  # fmt: skip
     size = mine["made"]["disk_bytes"] / mine["made"]["events"]
     old_size = peer["open"]["disk_bytes"] / peer["open"]["events"]
     yield Cell("disk", "disk per event, with view, index and history", "≤ 160 B",
                f"{size:.0f} B", f"{old_size:.0f} B, no view", "")  # fmt: skip
-    rate = n / mine["check"]["cpu_s"]
-    yield Cell("fsck", f"fsck of {n:,}, refold included", "≥ 100,000/s", f"{rate:,.0f}/s", "–", "")
+    for key, what, bar in (("chains_cpu_s", "chains and signatures", "≥ 300,000/s"),
+                           ("cpu_s", "refold included", "≥ 100,000/s")):  # fmt: skip
+        rate = n / mine["check"][key]
+        yield Cell("fsck", f"fsck of {n:,}, {what}", bar, f"{rate:,.0f}/s", "–", "")
 
 
 def exponent(sizes: list[int], costs: list[float]) -> float:
@@ -166,4 +218,6 @@ PLAIN: dict[str, Callable[[Scale], Iterable[Cell]]] = {
     "ingest": ingest,
     "emit": emit,
     "hostile": hostile,
+    "survey": surveyed,
+    "encrypted": encrypted,
 }
