@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from meshlog.core.decrees import Mode
 from meshlog.core.event import Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role, admit
 from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.core.identity import Identity
@@ -70,8 +70,9 @@ class Teams(RuleBasedStateMachine):
         self.now_ms = T0_MS
         self.texts = 0
         self.luck = Random("lives")
-        self.kept: dict[bytes, tuple[bytes, set[bytes]]] = {}
-        """Who was revoked: the event that says so, and the events that count all the same."""
+        self.kept: dict[bytes, tuple[bytes, set[bytes], list[tuple[FeedKey, Head]]]] = {}
+        """Who was revoked: the event that says so, the events that count all the same, and, of a
+        soft one, the heads of the cut: as long as one is not held, what stands before it counts."""
         self.devices: list[Device] = []
         for name in NAMES:
             card, who = Card(), identity(name)
@@ -200,7 +201,13 @@ class Teams(RuleBasedStateMachine):
         held: set[bytes] = {e.id for e in ann.held().values() if e.author == author}
         decree = replica.decree("member.revoke", said, self.now_ms + ann.offset_ms)
         ann.durable.add(decree.id)
-        self.kept[author] = decree.id, held
+        heads = [
+            (feed, head)
+            for feed, heads in replica.frontier().items()
+            if feed.author == author and mode is Mode.SOFT
+            for head in heads
+        ]
+        self.kept[author] = decree.id, held, heads
 
     # ── what holds ──
 
@@ -222,8 +229,12 @@ class Teams(RuleBasedStateMachine):
         standings = ledger.standings(device.card)
         texts = []
         for event in held.values():
-            decree, kept = self.kept.get(event.author, (b"", set()))
-            is_cut = decree in held and event.id not in kept
+            decree, kept, heads = self.kept.get(event.author, (b"", set(), []))
+            is_unproven = any(
+                feed == event.feed and event.seq <= head.seq and head.id not in held
+                for feed, head in heads
+            )
+            is_cut = decree in held and event.id not in kept and not is_unproven
             is_early = standings.stamp(event).wall_ms > ledger.horizon_ms
             content = event.content
             if event.feed.kind is FeedKind.DATA and content and not (is_cut or is_early):
