@@ -95,7 +95,7 @@ docs: $(STAMP) ## the documentation, into build/docs
 
 coverage: $(STAMP) ## branch coverage of the pure floors
 	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage report --include='src/meshlog/core/*,src/meshlog/sync/*,src/meshlog/views/*,src/meshlog/replica.py'
+	$(BIN)/coverage report --include='src/meshlog/core/*,src/meshlog/sync/*,src/meshlog/views/*,src/meshlog/replica/*'
 
 check: lint types contracts test demo wheel ## what every change must pass; CI runs `prove` after it
 	@echo "check: lint, types, contracts, test, demo and wheel passed"

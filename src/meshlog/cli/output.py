@@ -56,10 +56,11 @@ def say_json(value: object) -> None:
 
 def json_text(value: object) -> str:
     """Return JSON as the prompt and ``--json`` show it."""
-    return json.dumps(value, indent=2, sort_keys=True, default=_as_json)
+    return json.dumps(value, indent=2, sort_keys=True, default=as_json)
 
 
-def _as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can take
+def as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can take
+    """Return what JSON can say of a value that it cannot: bytes as hex, tuples as lists."""
     return value.hex() if isinstance(value, bytes) else plain(value)
 
 
@@ -84,7 +85,7 @@ def shown(value: object) -> str:
         case bytes():
             return value.hex()
         case _:
-            return json.dumps(plain(value), ensure_ascii=False, default=_as_json)
+            return json.dumps(plain(value), ensure_ascii=False, default=as_json)
 
 
 def cut(text: str, width: int) -> str:

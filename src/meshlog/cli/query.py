@@ -10,9 +10,8 @@ from meshlog.cli.read import show_records
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.roster import label
 from meshlog.errors import InputError
-from meshlog.query.file import MEMORY, QueryFile, query_path
+from meshlog.query.file import QueryFile, query_path
 from meshlog.query.search import Query
-from meshlog.store.passphrase import is_encrypted
 
 ROWS_MAX = 10_000
 """Rows of a statement in SQL: a screen, not an export."""
@@ -66,8 +65,7 @@ def query_command(
     if sql is not None and (asked.conditions or sort or limit is not None or only_count):
         raise InputError("--sql stands alone: say the rest in SQL")
     with reading(place) as read:
-        path = MEMORY if is_encrypted(place.data) else query_path(place.data)
-        with QueryFile(path) as file:
+        with QueryFile(query_path(place.data)) as file:
             if fresh:
                 file.clear()
             file.catch_up(read.store, lambda author: label(read.roster, author))

@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
-from meshlog.cli.output import console, cut, hint, printable, shown
+from meshlog.cli.output import as_json, console, cut, hint, printable, shown
 from meshlog.cli.stores import reading
-from meshlog.core.codec import plain
 from meshlog.daemon.client import connect
 from meshlog.errors import InputError
 from meshlog.tools.wholefile import check_target, temporary_beside
@@ -112,11 +110,7 @@ class _Reader:
 
 def _line(change: ViewChange) -> str:
     told = {"cursor": change.cursor, "record_id": change.record_id, "record": change.record}
-    return json.dumps(told, sort_keys=True, default=_as_json)
-
-
-def _as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can take
-    return value.hex() if isinstance(value, bytes) else plain(value)
+    return json.dumps(told, sort_keys=True, default=as_json)
 
 
 def _told(change: ViewChange) -> str:

@@ -8,7 +8,6 @@ from meshlog.core.roster import label
 from meshlog.query.file import MEMORY, QueryFile, query_path
 from meshlog.query.search import Query
 from meshlog.replica import Replica
-from meshlog.store.passphrase import is_encrypted
 
 
 class Finder:
@@ -19,11 +18,10 @@ class Finder:
 
         Args:
             replica: Guarded by whoever calls.
-            store: Where the store lies that the replica lives in; None for one in memory. An
-                encrypted one has no file beside it: what it holds would be readable there.
+            store: Where the store lies that the replica lives in; None for one in memory.
         """
         self._replica = replica
-        self._path = MEMORY if store is None or is_encrypted(store) else query_path(store)
+        self._path = query_path(store or MEMORY)
         self._file: QueryFile | None = None
 
     def find(self, query: Query) -> list[str]:

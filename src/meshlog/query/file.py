@@ -14,8 +14,9 @@ from typing import Any, Self
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, StoreError
 from meshlog.query.formviews import make_form_views
-from meshlog.query.projection import places_of, values_of, words_of
+from meshlog.query.projection import PLACES_MAX, places_of, values_of, words_of
 from meshlog.query.search import Query, count, find
+from meshlog.store.passphrase import is_encrypted
 from meshlog.views.records import Record, decode
 from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
@@ -32,13 +33,16 @@ VALUE_SIZE_MAX = 16 * 1024 * 1024
 SELECT_TIME_S = 60.0
 """How long a statement of a person's may take."""
 
-_PLACES = 16
+
 Label = Callable[[AuthorId], str]
 
 
 def query_path(store: str | Path) -> str:
-    """Return where the query file of a store lies: beside it; in memory for one in memory."""
-    return MEMORY if str(store) == MEMORY else f"{store}.query"
+    """Return where the query file of a store lies: beside it; in memory for one in memory.
+
+    In memory, too, for an encrypted one: what it holds would be readable beside it.
+    """
+    return MEMORY if str(store) == MEMORY or is_encrypted(store) else f"{store}.query"
 
 
 class QueryFile:
@@ -276,7 +280,7 @@ def _write(
         run("DELETE FROM words WHERE rowid = ?", at)
         many(
             "DELETE FROM place WHERE place = ?",
-            [(old[0] * _PLACES + index,) for index in range(old[1])],
+            [(old[0] * PLACES_MAX + index,) for index in range(old[1])],
         )
         run("DELETE FROM record WHERE record = ?", at)
     if record is None:
@@ -294,7 +298,7 @@ def _write(
     if words:
         run("INSERT INTO words (rowid, text) VALUES (?, ?)", (key, words))
     many("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-         [(key * _PLACES + index, lat, lat, lon, lon, key, field, lat, lon)
+         [(key * PLACES_MAX + index, lat, lat, lon, lon, key, field, lat, lon)
           for index, (field, lat, lon) in enumerate(places)])  # fmt: skip
     shape = "INSERT OR IGNORE INTO shape VALUES (?, ?)"
     return many(shape, [(record.form, name) for name in record.fields]).rowcount > 0
