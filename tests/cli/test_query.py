@@ -49,6 +49,16 @@ def test_answers_in_sql(camp: Device) -> None:
     assert camp.ok("query", "--sql", sql).endswith("W-2         55\n2 rows\n")
 
 
+def test_a_number_past_all_numbers_is_text_in_json(camp: Device) -> None:
+    """JSON has no word for it, and strict readers refuse the one that Python writes."""
+    sql = "SELECT 9e999 AS more, -9e999 AS less, 9e999 - 9e999 AS none, x'ff' AS bytes"
+
+    assert json.loads(camp.ok("query", "--sql", sql, "--json"), parse_constant=pytest.fail) == [
+        {"more": "Infinity", "less": "-Infinity", "none": None, "bytes": "ff"}
+    ]
+    assert camp.ok("query", "--sql", sql).splitlines()[2].split() == ["Infinity", "-Infinity", "ff"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -56,7 +57,27 @@ def say_json(value: object) -> None:
 
 def json_text(value: object) -> str:
     """Return JSON as the prompt and ``--json`` show it."""
-    return json.dumps(value, indent=2, sort_keys=True, default=as_json)
+    try:
+        return json.dumps(value, indent=2, sort_keys=True, default=as_json, allow_nan=False)
+    except ValueError:  # no event carries such a number; a statement in SQL can make one
+        return json.dumps(finite(value), indent=2, sort_keys=True, default=as_json)
+
+
+def finite(value: object) -> Any:  # noqa: ANN401 - the very value, numbers aside
+    """Return a value with the numbers that JSON has no word for as text.
+
+    Example:
+        >>> finite({"a": [1.5, float("inf")], "b": float("-inf"), "c": float("nan")})
+        {'a': [1.5, 'Infinity'], 'b': '-Infinity', 'c': 'NaN'}
+    """
+    match value:
+        case float() if not math.isfinite(value):
+            return json.dumps(value)
+        case dict():
+            return {key: finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [finite(item) for item in value]
+    return value
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - whatever json.dumps can take
@@ -84,6 +105,8 @@ def shown(value: object) -> str:
             return printable(value.replace("\r\n", " ").replace("\n", " "))
         case bytes():
             return value.hex()
+        case float():  # one that is not finite, too: a statement in SQL can make it
+            return json.dumps(value)
         case _:
             return json.dumps(plain(value), ensure_ascii=False, default=as_json)
 
