@@ -131,6 +131,19 @@ def test_finds_words_in_notes_and_text_values(camp: Node, text: str, found: list
     assert ids(camp.query(text=text)) == found
 
 
+def test_no_phrase_reaches_from_one_text_into_the_next():
+    node = Node("ann", None)
+    node.put_record("r1", {"a": "ends in hand", "b": "pump begins"})
+    node.add_note("r1", "seen twice\nat the school")
+    node.add_note("r1", "pump \U000ffffd mended")
+
+    assert node.query(text='"hand pump"') == node.query(text='"begins seen"') == []
+    assert node.query(text='"school pump"') == node.query(text='"hand \U000ffffd pump"') == []
+    assert node.query(text='"school\U000ffffdpump"') == []
+    for text in ("hand pump school", '"twice at the"', '"pump mended"', '"in hand" "pump begins"'):
+        assert ids(node.query(text=text)) == ["r1"]
+
+
 @pytest.mark.parametrize(
     ("box", "found"),
     [
@@ -190,6 +203,20 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: bytes):
 
     with Node("ann", None, store) as ann:
         assert ids(ann.query("a = 1")) == ["r1"]
+
+
+def test_a_file_of_another_version_is_made_anew(tmp_path: Path):
+    with Node("ann", None, tmp_path / "store") as ann:
+        ann.put_record("r1", {"a": 1})
+        ann.query()
+    with closing(sqlite3.connect(tmp_path / "store.query")) as file, file:
+        file.execute("DROP VIEW answers")
+        file.execute("PRAGMA user_version = 1")
+
+    with Node("ann", None, tmp_path / "store") as ann:
+        assert ids(ann.query("a = 1")) == ["r1"]
+    with closing(sqlite3.connect(tmp_path / "store.query")) as file:
+        assert file.execute("SELECT count(*) FROM answers").fetchone() == (1,)
 
 
 def test_damage_in_the_middle_says_that_it_is_gone_and_the_next_question_is_answered(

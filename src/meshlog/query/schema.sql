@@ -47,7 +47,7 @@ CREATE TABLE note (
     PRIMARY KEY (record, number)
 ) STRICT, WITHOUT ROWID;
 
--- Notes and text values of a record, by its number.
+-- Notes and text values of a record, by its number, with a word between each two that stands in no text.
 CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = "unicode61 remove_diacritics 2");
 
 CREATE VIRTUAL TABLE place USING rtree (

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 
 from meshlog.errors import InputError
+from meshlog.query.projection import APART
 from meshlog.query.where import Condition, read_where
 
 TEXT_SIZE_MAX = 1_024
@@ -30,7 +31,7 @@ class Query:
     """Conditions, see ``where.read_where``."""
     text: str = ""
     """Words that notes and text values must hold, all of them; ``pump*`` any that begin so, and
-    ``"hand pump"`` those beside each other."""
+    ``"hand pump"`` those beside each other in one note or value."""
     bbox: tuple[float, float, float, float] | None = None
     """West, south, east, north, in degrees; from 170 to -170 crosses the date line."""
     sort: tuple[str, ...] = ()
@@ -132,7 +133,7 @@ def _words(text: str) -> Condition:
 
 
 def _phrase(text: str) -> str:
-    return '"' + text.replace("\x00", " ") + '"'
+    return '"' + text.replace("\x00", " ").replace(APART, " ") + '"'
 
 
 def _inside(bbox: tuple[float, float, float, float]) -> Condition:
