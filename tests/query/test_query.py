@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -263,6 +264,73 @@ def test_other_programs_read_it_by_forms(tmp_path: Path):
         ('odd "name"', "truth", 1, "ann"),
     ]
     assert count == 4
+
+
+def form_views(file: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    """Return what the views of forms show, without the columns that are empty in a row."""
+    file.row_factory = sqlite3.Row
+    named = file.execute("SELECT name FROM form_view ORDER BY name").fetchall()
+    rows = {
+        name: file.execute(f'SELECT * FROM "{name}" ORDER BY record_id').fetchall()
+        for (name,) in named
+    }
+    return {
+        name: [{key: v for key, v in dict(row).items() if v is not None} for row in some]
+        for name, some in rows.items()
+        if some
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.sampled_from(["well", "Well", "road", "records", ""]),
+            st.sampled_from(["a", "b", "c", None]),
+            st.booleans(),
+        ),
+        max_size=14,
+    )
+)
+def test_views_of_forms_that_follow_show_what_views_made_anew_show(
+    writes: list[tuple[int, str, str | None, bool]],
+):
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store"
+        with Node("ann", None, path) as ann:
+            for number, form, field, is_asked in writes:
+                if field is None and ann.record(f"r{number}"):
+                    ann.delete_record(f"r{number}")
+                else:
+                    ann.put_record(f"r{number}", {} if field is None else {field: number}, form)
+                if is_asked:
+                    ann.query()
+            ann.query()
+            with closing(sqlite3.connect(f"{path}.query")) as file:
+                followed = form_views(file)
+        Path(f"{path}.query").unlink()
+        with Node("ann", None, path) as ann:
+            ann.query()
+        with closing(sqlite3.connect(f"{path}.query")) as file:
+            assert form_views(file) == followed
+
+
+def test_a_new_field_makes_the_view_of_its_form_anew_and_no_other(tmp_path: Path):
+    places = "SELECT name, rowid FROM sqlite_schema WHERE type = 'view'"
+    with Node("ann", None, tmp_path / "store") as ann:
+        for number in range(20):
+            ann.put_record(f"r{number}", {"a": number}, f"form{number}")
+        ann.query()
+        with closing(sqlite3.connect(tmp_path / "store.query")) as file:
+            before = dict(file.execute(places).fetchall())
+
+            ann.set_field("r7", "b", 1)
+            ann.query()
+
+            after = dict(file.execute(places).fetchall())
+            assert file.execute("SELECT a, b FROM form7").fetchall() == [(7, 1)]
+    assert {name for name, at in after.items() if before[name] != at} == {"form7"}
 
 
 def test_conditions_beyond_what_sqlite_takes_are_refused_as_such(camp: Node):

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, StoreError
-from meshlog.query.formviews import make_form_views
+from meshlog.query.formviews import drop_form_views, make_form_views
 from meshlog.query.projection import PLACES_MAX, places_of, values_of, words_of
 from meshlog.query.search import Query, count, find
 from meshlog.store.passphrase import is_encrypted
@@ -22,7 +22,7 @@ from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
-VERSION = 2
+VERSION = 3
 """Of the schema: a file of another one is made anew."""
 
 MEMORY = ":memory:"
@@ -230,12 +230,11 @@ def _caught_up(connection: sqlite3.Connection, store: WatchedStore, label: Label
             if not is_known:
                 _empty(connection)
             changes = store.changes(cursor.number, CHUNK_CHANGES)
-            is_reshaped = False
             for number, record_id, row in changes:
                 record = decode(row) if row is not None and row.visible else None
-                is_reshaped |= _write(connection, number, record_id, record, label)
+                _write(connection, number, record_id, record, label)
                 cursor = cursor._replace(number=number)
-            if is_reshaped:
+            if len(changes) < CHUNK_CHANGES:
                 make_form_views(connection)
             if changes or not kept or not is_known:
                 connection.execute(
@@ -259,8 +258,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _empty(connection: sqlite3.Connection) -> None:
+    drop_form_views(connection)
     for table in ("record", "value", "note", "words", "place", "shape", "state"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+
+_MAYBE_GONE = """
+    UPDATE shape SET shown = 0
+    WHERE form = ?1 AND field = '' AND NOT EXISTS (SELECT 1 FROM record WHERE form = ?1)
+"""
+"""The view of a form that no record has any more may make room for another's."""
 
 
 def _write(
@@ -269,10 +276,11 @@ def _write(
     record_id: str,
     record: Record | None,
     label: Label,
-) -> bool:
-    """Write what is found of a record; return whether its form has a field that is new to it."""
+) -> None:
+    """Write what is found of a record."""
     run, many = connection.execute, connection.executemany
-    old = run("SELECT record, places FROM record WHERE record_id = ?", (record_id,)).fetchone()
+    sql = "SELECT record, places, form FROM record WHERE record_id = ?"
+    old = run(sql, (record_id,)).fetchone()
     if old is not None:
         at = (old[0],)
         run("DELETE FROM value WHERE record = ?", at)
@@ -283,8 +291,10 @@ def _write(
             [(old[0] * PLACES_MAX + index,) for index in range(old[1])],
         )
         run("DELETE FROM record WHERE record = ?", at)
+        if record is None or record.form != old[2]:
+            run(_MAYBE_GONE, (old[2],))
     if record is None:
-        return False
+        return
     places = places_of(record)
     key = old[0] if old is not None else number
     row = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
@@ -300,5 +310,5 @@ def _write(
     many("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
          [(key * PLACES_MAX + index, lat, lat, lon, lon, key, field, lat, lon)
           for index, (field, lat, lon) in enumerate(places)])  # fmt: skip
-    shape = "INSERT OR IGNORE INTO shape VALUES (?, ?)"
-    return many(shape, [(record.form, name) for name in record.fields]).rowcount > 0
+    shape = "INSERT OR IGNORE INTO shape VALUES (?, ?, 0)"
+    many(shape, [(record.form, name) for name in ("", *record.fields)])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+from collections.abc import Iterable
 
 COLUMNS_MAX = 200
 """Columns of a form's view."""
 
 RESERVED = frozenset({
     "records", "answers", "notes", "places", "conflicts", "record", "value", "note", "place",
-    "words", "state", "shape", "record_form", "value_found",
+    "words", "state", "shape", "shape_new", "form_view", "record_form", "value_found",
 })  # fmt: skip
 """Names of our own tables, indices and views: a form of that name has ``form_`` before it."""
 
@@ -21,31 +22,82 @@ VIEWS_MAX = 1_000
 _OWN_TABLES = re.compile(r"sqlite_|words_|place_", re.IGNORECASE)
 
 
+_FORMS = """
+    WITH RECURSIVE known (form) AS (
+        SELECT min(form) FROM record
+        UNION ALL
+        SELECT (SELECT min(form) FROM record WHERE form > known.form)
+        FROM known WHERE form IS NOT NULL
+    )
+    SELECT form FROM known WHERE form IS NOT NULL
+"""
+"""Each form of a record once, sorted. O(forms), whatever they hold."""
+
+_FIELDS = """
+    SELECT field FROM shape LEFT JOIN (
+        SELECT field, count(*) AS records FROM record CROSS JOIN value USING (record)
+        WHERE form = ?1 AND rank = 0 GROUP BY field
+    ) USING (field)
+    WHERE form = ?1 AND field <> '' ORDER BY records DESC, field
+"""
+"""The fields that records of a form have or had, the most used first."""
+
+
 def make_form_views(connection: sqlite3.Connection) -> None:
-    """Make a view of every form: a row per record, a column per field; where names allow it."""
-    sql = "SELECT name FROM sqlite_schema WHERE type = 'view'"
-    for (name,) in connection.execute(sql).fetchall():
-        if name not in RESERVED:
-            connection.execute(f"DROP VIEW {_quoted(name)}")
-    found = connection.execute(
-        """
-        SELECT form, field, count(*) FROM value JOIN record USING (record)
-        WHERE rank = 0 GROUP BY form, field ORDER BY form, count(*) DESC, field
-        """
-    ).fetchall()
-    columns: dict[str, list[str]] = {}
-    for form, field, _ in found:
-        columns.setdefault(form, []).append(field)
+    """Bring the views of forms up to date; where names allow it, every form has one.
+
+    Made anew are those of forms with a field that is new to them; dropped, those of forms that
+    no record has any more.
+
+    Cost: O(forms + values of the forms with a new field), if there is one.
+    """
+    is_new = {form for (form,) in connection.execute("SELECT form FROM shape WHERE shown = 0")}
+    if not is_new:
+        return
+    known = dict(connection.execute("SELECT name, form FROM form_view").fetchall())
+    wanted = _names(form for (form,) in connection.execute(_FORMS).fetchall())
+    for name, form in known.items():
+        if wanted.get(name) != form or form in is_new:
+            _drop(connection, name)
+    for name, form in wanted.items():
+        if known.get(name) != form or form in is_new:
+            fields = [field for (field,) in connection.execute(_FIELDS, (form,))]
+            with contextlib.suppress(sqlite3.OperationalError):  # a name SQLite will not have
+                connection.execute(_form_view(name, form, fields))
+            connection.execute("INSERT INTO form_view VALUES (?, ?)", (name, form))
+    connection.execute("UPDATE shape SET shown = 1 WHERE shown = 0")
+    gone = "DELETE FROM shape WHERE NOT EXISTS (SELECT 1 FROM record WHERE form = shape.form)"
+    connection.execute(gone)
+
+
+def drop_form_views(connection: sqlite3.Connection) -> None:
+    """Drop all of them."""
+    for (name,) in connection.execute("SELECT name FROM form_view").fetchall():
+        _drop(connection, name)
+
+
+def _drop(connection: sqlite3.Connection, name: str) -> None:
+    connection.execute(f"DROP VIEW IF EXISTS {_quoted(name)}")
+    connection.execute("DELETE FROM form_view WHERE name = ?", (name,))
+
+
+def _names(forms: Iterable[str]) -> dict[str, str]:
+    """Return the form of each view by the view's name; of one name, whatever the case, the first.
+
+    Args:
+        forms: Sorted.
+    """
+    named: dict[str, str] = {}
     taken: set[str] = set()
-    for form, fields in columns.items():
+    for form in forms:
         name = form if form.casefold() not in RESERVED else f"form_{form}"
         if not form or "\x00" in form or _OWN_TABLES.match(name) or name.casefold() in taken:
             continue
+        if len(taken) == VIEWS_MAX:
+            break
         taken.add(name.casefold())
-        if len(taken) > VIEWS_MAX:
-            return
-        with contextlib.suppress(sqlite3.OperationalError):  # a name that SQLite will not have
-            connection.execute(_form_view(name, form, fields))
+        named[name] = form
+    return named
 
 
 def _form_view(name: str, form: str, fields: list[str]) -> str:

@@ -15,11 +15,20 @@ CREATE TABLE record (
     places     INTEGER NOT NULL  -- how many rows of `place` it has
 ) STRICT;
 
--- Which fields the records of a form ever had: the columns of its view.
+-- Which forms there are, as the field '', and which fields their records ever had.
 CREATE TABLE shape (
     form  TEXT NOT NULL,
     field TEXT NOT NULL,
+    shown INTEGER NOT NULL, -- 0 where the form's view must be made, or go
     PRIMARY KEY (form, field)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX shape_new ON shape (form) WHERE shown = 0;
+
+-- The views of forms, by their names.
+CREATE TABLE form_view (
+    name TEXT PRIMARY KEY NOT NULL,
+    form TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX record_form ON record (form, record_id);
