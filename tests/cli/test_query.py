@@ -27,6 +27,20 @@ def test_shows_what_was_asked_for_first(camp: Device) -> None:
     assert camp.ok("query", "depth_m > 99") == "0 records found\n"
 
 
+def test_goes_on_page_after_page(camp: Device) -> None:
+    pages, after = [], "start"
+    while after:
+        words = ("query", "--sort", "-depth_m", "--limit", "1", "--after", after, "--json")
+        page = json.loads(camp.ok(*words))
+        pages.append([record["record_id"] for record in page["records"]])
+        after = page["after"]
+
+    assert pages == [["W-2"], ["W-1"]]
+    shown = camp("query", "--limit", "1")
+    assert shown.err.startswith("for the next ones: --after ")
+    assert "W-2" in camp.ok("query", "--after", shown.err.split()[-1])
+
+
 def test_counts_and_prints_json_while_a_node_runs(camp: Device) -> None:
     with camp.node():
         camp.ok("set", "W-1", "depth_m", "60")
@@ -67,6 +81,7 @@ def test_a_number_past_all_numbers_is_text_in_json(camp: Device) -> None:
         (["--sql", "DROP VIEW records"], "SQL: not authorized"),
         (["--sql", "SELECT 1", "--count"], "--sql stands alone"),
         (["--limit", "-1"], "no whole number"),
+        (["--after", "x"], "'x' is no cursor"),
         (["--text", "?"], "there is no word to look for"),
     ],
 )

@@ -115,6 +115,81 @@ def test_sorts_pages_and_knows_forms(camp: Node):
     assert ids(camp.query(sort=["-@written"], limit=1)) == ["R-1"]
 
 
+def walk(node: Node, size: int, sort: list[str], between: Callable[[], object]) -> list[str]:
+    """Return the ids of all records, asked for page after page."""
+    found, after = [], None
+    while True:
+        page = node.query(sort=sort, limit=size, after=after)
+        found += ids(page)
+        after = page.after
+        if after is None:
+            return found
+        assert len(page) == size
+        between()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(FIELDS, VALUES), min_size=1, max_size=14),
+    st.lists(st.sampled_from(["a", "-a", "b", "-b", "@id", "-@id", "-@written"]), max_size=3),
+    st.integers(1, 4),
+)
+def test_pages_together_are_the_whole_in_its_order(
+    values: list[tuple[str, Any]], sort: list[str], size: int
+):
+    node = Node("ann", None)
+    for number, (field, value) in enumerate(values):
+        node.set_field(f"r{number}", field, value)
+
+    assert walk(node, size, sort, lambda: None) == ids(node.query(sort=sort))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 2.5, "1", "x", None]), min_size=4, max_size=10),
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0, 1, "x"])), min_size=6, max_size=6),
+    st.sampled_from([["@id"], ["a"], ["-a"], ["-a", "-@id"]]),
+)
+def test_a_record_that_stays_in_its_place_is_on_one_page_whatever_others_do(
+    values: list[Any], meanwhile: list[tuple[int, Any]], sort: list[str]
+):
+    """An offset would tell some twice and others never."""
+    node = Node("ann", None)
+    for number, value in enumerate(values):
+        node.set_field(f"stays{number}", "a", value)
+        node.set_field(f"other{number}", "a", value)
+    left = list(meanwhile)
+
+    def others_move() -> None:
+        if left:
+            number, value = left.pop()
+            node.set_field(f"other{number}", "a", value)
+            if node.record(f"other{number // 2}"):
+                node.delete_record(f"other{number // 2}")
+
+    found = walk(node, 3, sort, others_move)
+
+    stayed = [record_id for record_id in found if record_id.startswith("stays")]
+    assert stayed == [i for i in ids(node.query(sort=sort)) if i.startswith("stays")]
+    assert len(stayed) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("", "no cursor"), ("x", "no cursor"), ("é", "no cursor"), ("start", "no cursor"),
+        ("gmFhYWI", "no cursor"), ("goBhYQ", "no cursor"), ("goCBYWH", "no cursor"),
+        ("goCBgA", "no cursor"), ("goCCYWFhYg", "no cursor"), ("goFhYYFhYQ", "another order"),
+        ("A" * 1_100_000, "no cursor"),
+    ],
+)  # fmt: skip
+def test_what_is_no_cursor_of_this_question_is_refused(camp: Node, after: str, said: str):
+    with pytest.raises(InputError, match=said):
+        camp.query(after=after)
+    with pytest.raises(InputError, match="an offset or a cursor"):
+        camp.query(after=camp.query(limit=1).after, offset=1)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -11,10 +11,14 @@ from meshlog.cli.stores import Reading, reading
 from meshlog.core.roster import label
 from meshlog.errors import InputError
 from meshlog.query.file import QueryFile, query_path
-from meshlog.query.search import Query
+from meshlog.query.search import Found, Query
+from meshlog.views.records import Record
 
 ROWS_MAX = 10_000
 """Rows of a statement in SQL: a screen, not an export."""
+
+START = "start"
+"""What stands for the cursor before the first page."""
 
 
 @command(
@@ -23,6 +27,7 @@ ROWS_MAX = 10_000
         meshlog query --form water_point 'status = BROKEN and depth_m > 30'
         meshlog query --text 'pump handle' --sort -depth_m --limit 20
         meshlog query --bbox 33.5,-15.2,34.1,-14.6 --count
+        meshlog query --form water_point --limit 100 --after start --json
         meshlog query --sql 'SELECT district, count(*) FROM water_point GROUP BY 1'
     """,
 )
@@ -36,6 +41,8 @@ ROWS_MAX = 10_000
 @click.option("--limit", type=Whole(0, 10**9), metavar="NUMBER", help="At most so many.")
 @click.option("--offset", type=Whole(0, 10**9), metavar="NUMBER", default=0,
               help="Leave out the first ones.")  # fmt: skip
+@click.option("--after", type=TEXT, metavar="CURSOR",
+              help="Go on behind the page that said it; `start` begins.")  # fmt: skip
 @click.option("--count", "only_count", is_flag=True, help="Only say how many there are.")
 @click.option("--sql", type=TEXT, metavar="SELECT", help="Ask in SQL instead; see docs/sql.md.")
 @click.option("--fresh", is_flag=True, help="Make the query file anew first.")
@@ -51,6 +58,7 @@ def query_command(
     sort: tuple[str, ...],
     limit: int | None,
     offset: int,
+    after: str | None,
     only_count: bool,
     sql: str | None,
     fresh: bool,
@@ -60,9 +68,15 @@ def query_command(
 
     A condition is FIELD = VALUE, with !=, <, <=, >, >= or ~ (contains); FIELD in (A, B); FIELD
     is missing; joined by and, or, not. Everything that is given must hold.
+
+    Page after page: --limit says how many, --after where to go on. With --after, JSON is an object
+    of records and the next cursor, after, which is null on the last page.
     """
-    asked = Query(form, where, text, None if bbox is None else _box(bbox), sort, limit, offset)
-    if sql is not None and (asked.conditions or sort or limit is not None or only_count):
+    box = None if bbox is None else _box(bbox)
+    behind = None if after == START else after
+    asked = Query(form, where, text, box, sort, limit, offset, behind)
+    is_narrowed = asked.conditions or sort or limit is not None or after is not None
+    if sql is not None and (is_narrowed or only_count):
         raise InputError("--sql stands alone: say the rest in SQL")
     with reading(place) as read:
         with QueryFile(query_path(place.data)) as file:
@@ -73,19 +87,25 @@ def query_command(
                 _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)
                 return
             total = file.count(asked)
-            found = [] if only_count else file.find(asked)
+            found = Found([], None) if only_count else file.find(asked)
         if only_count:
             say_json({"count": total}) if as_json else say(str(total))
             return
-        _show(read, asked, found, total, as_json=as_json)
+        if as_json:
+            page = [record.public() for record in _records(read, found)]
+            say_json(page if after is None else {"records": page, "after": found.after})
+            return
+        _show(_records(read, found), asked, total)
+        if found.after is not None:
+            hint(f"for the next ones: --after {found.after}")
 
 
-def _show(read: Reading, asked: Query, found: list[str], total: int, *, as_json: bool) -> None:
-    known = (read.view.get(record_id) for record_id in found)
-    records = [record for record in known if record is not None and record.visible]
-    if as_json:
-        say_json([record.public() for record in records])
-        return
+def _records(read: Reading, found: Found) -> list[Record]:
+    known = (read.view.get(record_id) for record_id in found.record_ids)
+    return [record for record in known if record is not None and record.visible]
+
+
+def _show(records: list[Record], asked: Query, total: int) -> None:
     if records:
         show_records(records, asked.fields)
     say(

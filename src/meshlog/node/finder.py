@@ -6,7 +6,7 @@ from pathlib import Path
 
 from meshlog.core.roster import label
 from meshlog.query.file import MEMORY, QueryFile, query_path
-from meshlog.query.search import Query
+from meshlog.query.search import Found, Query
 from meshlog.replica import Replica
 
 
@@ -24,8 +24,8 @@ class Finder:
         self._path = query_path(store or MEMORY)
         self._file: QueryFile | None = None
 
-    def find(self, query: Query) -> list[str]:
-        """Return the ids of the records that a query finds, in its order."""
+    def find(self, query: Query) -> Found:
+        """Return the records that a query finds."""
         if self._file is None:
             self._file = QueryFile(self._path)
         roster = self._replica.ledger.roster

@@ -22,6 +22,14 @@ from meshlog.views.reducer import Reducer
 from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, resumed
 
 
+class Page(list[dict[str, Any]]):
+    """Records that a query found, in its order."""
+
+    after: str | None = None
+    """The cursor behind the last of them, to give to ``query`` for the next ones; None where no
+    more follow."""
+
+
 class NodeReader:
     """Reads the replica that ``lock`` guards; ``Node`` writes and syncs it."""
 
@@ -77,7 +85,8 @@ class NodeReader:
         sort: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
-    ) -> list[dict[str, Any]]:
+        after: str | None = None,
+    ) -> Page:
         """Return the visible records that a query finds, as ``view`` shows them.
 
         Args:
@@ -88,19 +97,25 @@ class NodeReader:
             bbox: West, south, east, north in degrees: only records with a place inside.
             sort: Fields, ``-`` before one for the greatest first; ``@id``, ``@written``.
             limit: At most so many.
-            offset: Leave out the first ones.
+            offset: Leave out the first ones. Between two questions records may come and go before
+                them: for page after page take ``after``.
+            after: The cursor of the page before, from a query with the same ``sort``: only records
+                behind its last one, wherever that is by now. A record that stays in its place
+                is on one page, whatever the others do.
 
         Raises:
             InputError: The query cannot be read; the message says where.
 
         Cost: O(records that changed since the last query + what the query looks at).
         """
-        asked = Query(form, where, text, bbox, tuple(sort), limit, offset)
+        asked = Query(form, where, text, bbox, tuple(sort), limit, offset, after)
         with self.lock:
             self.replica.advance_horizon(self.now_ms())
             found = self._finder.find(asked)
-            records = (self.replica.record(record_id) for record_id in found)
-            return [record.public() for record in records if record is not None]
+            records = (self.replica.record(record_id) for record_id in found.record_ids)
+            page = Page(record.public() for record in records if record is not None)
+            page.after = found.after
+            return page
 
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
         """Return the fields in conflict, by record id and field; of one record, or of all."""

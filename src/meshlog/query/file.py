@@ -15,7 +15,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, StoreError
 from meshlog.query.formviews import drop_form_views, make_form_views
 from meshlog.query.projection import PLACES_MAX, places_of, values_of, words_of
-from meshlog.query.search import Query, count, find
+from meshlog.query.search import Found, Query, count, find
 from meshlog.store.passphrase import is_encrypted
 from meshlog.views.records import Record, decode
 from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
@@ -89,13 +89,13 @@ class QueryFile:
         with self._guarded(), _transaction(self._connection):
             _empty(self._connection)
 
-    def find(self, query: Query) -> list[str]:
-        """Return the ids of the records that a query finds, in its order."""
+    def find(self, query: Query) -> Found:
+        """Return the records that a query finds."""
         with self._guarded():
             return find(self._connection, query)
 
     def count(self, query: Query) -> int:
-        """Return how many records a query finds, limit and offset aside."""
+        """Return how many records a query finds, whatever page of them is asked for."""
         with self._guarded():
             return count(self._connection, query)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshlog.errors import InputError
+from meshlog.query.order import COLUMNS, Cursor, behind, joined, terms
 from meshlog.query.projection import APART
 from meshlog.query.where import Condition, read_where
 
@@ -19,7 +21,14 @@ WHOLE_MAX = 2**63 - 1
 _SIDES = 4
 _EAST = 180
 
-_COLUMNS = {"@id": "record_id", "@written": "written_ms"}
+
+class Found(NamedTuple):
+    """What a query finds, or a page of it."""
+
+    record_ids: list[str]
+    """In its order."""
+    after: str | None
+    """The cursor behind the last of them; None where no more follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Query:
     record id and the latest write. Records without the field come last."""
     limit: int | None = None
     offset: int = 0
+    after: str | None = None
+    """A cursor that records came with: only those behind it in the order."""
     conditions: list[Condition] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -66,47 +77,47 @@ class Query:
             self.conditions.append(_words(self.text))
         if self.bbox is not None:
             self.conditions.append(_inside(self.bbox))
+        if self.after is not None:
+            if self.offset:
+                raise InputError("give an offset or a cursor, not both")
+            Cursor.parse(self.after, self.sort)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that the query names, each once."""
         asked = [name for condition in self.conditions for name in condition.fields]
         asked += [name.removeprefix("-") for name in self.sort]
-        return tuple(dict.fromkeys(name for name in asked if name not in _COLUMNS))
+        return tuple(dict.fromkeys(name for name in asked if name not in COLUMNS))
 
 
-def find(connection: sqlite3.Connection, query: Query) -> list[str]:
-    """Return the ids of the records that a query finds, in its order."""
-    where = " AND ".join(condition.sql for condition in query.conditions) or "1"
-    values = [value for condition in query.conditions for value in condition.values]
-    joins, orders, sorted_by = "", [], []
-    for number, told in enumerate(query.sort):
-        down, name = (" DESC", told[1:]) if told.startswith("-") else ("", told)
-        if name in _COLUMNS:
-            orders.append(f"record.{_COLUMNS[name]}{down}")
-            continue
-        alias = f"sort_{number}"
-        joins += (
-            f" LEFT JOIN value AS {alias} ON {alias}.record = record.record"
-            f" AND {alias}.rank = 0 AND {alias}.field = ?"
-        )
-        sorted_by.append(name)
-        orders += [
-            f"{alias}.kind IS NULL OR {alias}.kind = 'none'",
-            f"{alias}.kind{down}",
-            f"{alias}.value{down}",
-        ]
+def find(connection: sqlite3.Connection, query: Query) -> Found:
+    """Return the records that a query finds."""
+    conditions = [condition.sql for condition in query.conditions]
+    joins, values = joined(query.sort)
+    values += [value for condition in query.conditions for value in condition.values]
+    if query.after is not None:
+        sql, bound = behind(Cursor.parse(query.after, query.sort))
+        conditions.append(sql)
+        values += bound
+    order = terms(query.sort)
     sql = (
-        f"SELECT record_id FROM record{joins} WHERE {where}"  # noqa: S608 - values are bound
-        f" ORDER BY {', '.join([*orders, 'record_id'])} LIMIT ? OFFSET ?"
+        f"SELECT {', '.join(term.sql for term in order)} FROM record{joins}"  # noqa: S608 - bound
+        f" WHERE {' AND '.join(conditions) or '1'}"
+        f" ORDER BY {', '.join(term.sql + ' DESC' * term.is_down for term in order)}"
+        " LIMIT ? OFFSET ?"
     )
-    limit = -1 if query.limit is None else query.limit
-    rows = connection.execute(sql, (*sorted_by, *values, limit, query.offset))
-    return [record_id for (record_id,) in rows]
+    limit = -1 if query.limit is None else min(query.limit + 1, WHOLE_MAX)
+    rows = connection.execute(sql, (*values, limit, query.offset)).fetchall()
+    is_cut = query.limit is not None and len(rows) > query.limit
+    rows = rows[: query.limit]
+    after = query.after if is_cut else None
+    if is_cut and rows:
+        after = str(Cursor(query.sort, rows[-1]))
+    return Found([row[-1] for row in rows], after)
 
 
 def count(connection: sqlite3.Connection, query: Query) -> int:
-    """Return how many records a query finds, limit and offset aside."""
+    """Return how many records a query finds, whatever page of them is asked for."""
     where = " AND ".join(condition.sql for condition in query.conditions) or "1"
     values = [value for condition in query.conditions for value in condition.values]
     sql = f"SELECT count(*) FROM record WHERE {where}"  # noqa: S608 - values are bound
