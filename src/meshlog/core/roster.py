@@ -47,6 +47,16 @@ class Roster:
         """Whether every author is a member."""
         return self.dataset == OPEN_DATASET
 
+    @property
+    def genesis_feed(self) -> FeedKey | None:
+        """The control feed that lets all others in; None where there is none, or not yet."""
+        return FeedKey(author_id(self.founder), FeedKind.CONTROL, 0) if self.founder else None
+
+    @property
+    def awaits_genesis(self) -> bool:
+        """Whether nobody can be told from a stranger yet."""
+        return not (self.is_open or self.founder)
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:

@@ -121,8 +121,17 @@ def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_
     batch.gaps = {
         run.feed
         for run, verdict in zip(batch.runs, batch.verdicts, strict=True)
-        if run is not None and verdict is Verdict.GAP
+        if run is not None and verdict is Verdict.GAP and _is_known(run.feed, ledger.roster)
     }
+
+
+def _is_known(feed: FeedKey, roster: Roster) -> bool:
+    """Say whether a feed's author may write it, so that only its base can lack."""
+    member = roster.members.get(feed.author)
+    if feed.kind is FeedKind.DATA:
+        return member is not None and feed.incarnation in member.feeds
+    genesis = roster.genesis_feed
+    return member is not None or (genesis is not None and feed.author == genesis.author)
 
 
 def _in_order(batch: Batch, ledger: Ledger) -> list[int]:
@@ -202,8 +211,7 @@ def _newcomer(segment: Segment, roster: Roster, dataset: DatasetId) -> tuple[Ver
     if opening.data is None:
         return (Verdict.ACCEPTED, opening.keys) if first.id == dataset else (Verdict.STRANGER, b"")
     if role_of(opening, segment.feed.author, dataset, roster.founder) is None:
-        known = roster.is_open or roster.founder
-        return (Verdict.STRANGER if known else Verdict.GAP), b""
+        return (Verdict.GAP if roster.awaits_genesis else Verdict.STRANGER), b""
     return Verdict.ACCEPTED, opening.keys
 
 

@@ -422,6 +422,14 @@ class Replica:
         """See Holdings.frontier."""
         return self.ledger.frontier
 
+    def genesis_feed(self) -> FeedKey | None:
+        """See Holdings.genesis_feed."""
+        return self.ledger.roster.genesis_feed
+
+    def awaits_genesis(self) -> bool:
+        """See Holdings.awaits_genesis."""
+        return self.ledger.roster.awaits_genesis
+
     def indexed_feeds(self) -> Sequence[FeedKey]:
         """See Holdings.indexed_feeds."""
         return self.ledger.indexed

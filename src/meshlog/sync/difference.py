@@ -161,24 +161,36 @@ def state_data(holdings: Holdings, *, hashed: bool, page: int = 0) -> Vec:
 def compare_control(holdings: Holdings, ids: Ids) -> Difference:
     """Return the difference between our control feeds and a peer's statement, by turns.
 
+    The genesis' feed goes before all others: a peer that lacks it takes nothing else. Where we
+    lack it we want nothing: we could not tell it among what is named, nor take the others in.
+
     A statement that is full leaves feeds unsaid: what it does not name the peer may hold.
     """
-    frontier = holdings.frontier()
+    frontier, genesis = holdings.frontier(), holdings.genesis_feed()
     ours = sorted(key for key in frontier if key.kind is FeedKind.CONTROL)
     is_full = len(ids.feeds) >= FEEDS_MAX
 
+    def merged() -> Iterator[tuple[FeedKey, HeadHints]]:
+        return _merged(ours, ids.feeds, only_theirs=is_full)
+
     def differing() -> Iterator[tuple[int, FeedKey, HeadHints]]:
         author, turn = None, 0
-        for feed, theirs in _merged(ours, ids.feeds, only_theirs=is_full):
+        for feed, theirs in merged():
+            if feed == genesis:
+                continue
             author, turn = feed.author, turn if feed.author == author else 0
             if compare_feed(holdings, feed, frontier.get(feed, ()), theirs) != _NOTHING:
                 yield turn, feed, theirs
                 turn += 1
 
     turns = _turns_that_fit(turn for turn, *_ in differing())
-    found = _compare(holdings, ((feed, said) for turn, feed, said in differing() if turn < turns))
-    found.take_turns()
+    others = _compare(holdings, ((feed, said) for turn, feed, said in differing() if turn < turns))
+    others.take_turns()
+    found = _compare(holdings, ((feed, said) for feed, said in merged() if feed == genesis))
+    found.add(others)
     found.is_cut |= turns < RUNS_MAX
+    if holdings.awaits_genesis():
+        found.wants, found.locate = [], []
     return found
 
 

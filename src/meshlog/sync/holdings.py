@@ -37,7 +37,7 @@ class Ingested:
     verdicts: tuple[Verdict, ...]
     """One per segment, in order."""
     gaps: frozenset[FeedKey]
-    """Feeds whose base was not held."""
+    """Feeds of authors we know whose base was not held. Others wait for control feeds."""
     runs: tuple[Run | None, ...] = ()
     """What each segment covers, in order; None where that could not be read."""
 
@@ -67,6 +67,12 @@ class Holdings(Protocol):
 
     def frontier(self) -> Frontier:
         """Return the heads of every feed held."""
+
+    def genesis_feed(self) -> FeedKey | None:
+        """Return the control feed without which no other is taken; None while none is known."""
+
+    def awaits_genesis(self) -> bool:
+        """Say whether that feed is not held yet, so that nothing else can be taken in."""
 
     def indexed_feeds(self) -> Sequence[FeedKey]:
         """Return the data feeds in roster order: the meaning of an index under a digest."""

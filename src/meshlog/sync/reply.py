@@ -249,21 +249,15 @@ def reply(
     open_ends = bool(
         heard.difference.wants
         or heard.difference.locate
-        or heard.ingested.gaps
         or heard.locs
         or heard.difference.is_cut
-        or Verdict.BUSY in heard.ingested.verdicts
+        or not {Verdict.GAP, Verdict.BUSY}.isdisjoint(heard.ingested.verdicts)
     )
-    if heard.other_roster or (heard.asked_beacon and not agreed and not heard.compared):
+    differs = heard.asked_beacon and not agreed and not heard.compared
+    if heard.other_roster or differs or (heard.compared and holdings.awaits_genesis()):
         open_ends = True
-        answer.append(
-            state(
-                holdings,
-                now_ms,
-                control=control_only or heard.other_roster or not _same_roster(holdings, heard),
-                hashed=False,
-            )
-        )
+        control = control_only or heard.other_roster or not _same_roster(holdings, heard)
+        answer.append(state(holdings, now_ms, control=control, hashed=False))
     theirs = {loc.feed: loc for loc in heard.locs}
     forked = {*heard.difference.locate, *heard.ingested.gaps, *theirs}
     if control_only:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from meshlog.core.feed import FeedKey, by_turns
-from meshlog.sync.difference import Push, locate
+from meshlog.sync.difference import Push, locate, state_control
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.messages import LOCATORS_MAX, RUNS_MAX, Beacon, Bundle, Message, Run, Sum, Want
 from meshlog.sync.reply import (
@@ -51,6 +51,9 @@ class Session:
     stated: int = 0
     """Data statements that showed nothing since the last movement: hints are next, or other feeds
     where there are more than one statement names."""
+    stated_control: int = 0
+    """The same of control feeds: the peer's roster may have changed since it said where it stood,
+    so a beacon is next, and then nothing more helps."""
     located: Counter[FeedKey] = field(default_factory=Counter)
     theirs: dict[FeedKey, Loc] = field(default_factory=dict)
     """The peer's latest points of a feed, until ours have answered them."""
@@ -89,8 +92,10 @@ class Session:
         self.idle_rounds = 0 if moved else self.idle_rounds + 1
         self.lacking = heard.lacking
         if moved:
-            self.stated = 0
+            self.stated = self.stated_control = 0
             self.located.clear()
+        if heard.other_roster:
+            self.stated_control = 0
         if heard.compared:
             self.stated = 0 if heard.other_roster else max(self.stated, 1)
             self.owed, self.wants = [], []
@@ -112,7 +117,7 @@ class Session:
         """Say whether the peer stood where we stand now."""
         return self.beacon is not None and agrees(holdings, self.beacon)
 
-    def _request(self, holdings: Holdings, budget_bytes: int, now_ms: int) -> list[Message]:
+    def _request(self, holdings: Holdings, budget_bytes: int, now_ms: int) -> list[Message] | None:
         offered = sum(push.tip.seq - push.after_seq for push in self.owed)
         packed, self.owed = pack(holdings, self.owed, budget_bytes)
         self.offered = offered - sum(push.tip.seq - push.after_seq for push in self.owed)
@@ -122,6 +127,8 @@ class Session:
         request += [locate(holdings, feed, self.theirs.pop(feed, None)) for feed in now]
         if self.wants:
             request.append(Want(budget_bytes, tuple(self.wants)))
+        if request and holdings.awaits_genesis():
+            return request + (self._state_control(holdings, now_ms) or [])
         if request:
             return (
                 [make_beacon(holdings, now_ms), *request] if packed and not self.owed else request
@@ -129,11 +136,19 @@ class Session:
         if self.control_only or (
             self.beacon is not None and not same_roster(holdings, self.beacon)
         ):
-            return [state(holdings, now_ms, control=True, hashed=True)]
+            return self._state_control(holdings, now_ms)
         said, self.stated = self.stated, self.stated + 1
         if len(holdings.indexed_feeds()) <= FEEDS_MAX:
             return [state(holdings, now_ms, control=False, hashed=said > 0)]
         return [state(holdings, now_ms, control=False, hashed=said % 2 > 0, page=said // 2)]
+
+    def _state_control(self, holdings: Holdings, now_ms: int) -> list[Message] | None:
+        """Return what we say where control feeds differ; None where all was said, and in vain."""
+        stated = state_control(holdings, now_ms // 1_000)
+        said, self.stated_control = self.stated_control, self.stated_control + 1
+        if said == 0 or len(stated.feeds) >= FEEDS_MAX:
+            return [stated]
+        return self.first(holdings, now_ms) if said == 1 else None
 
     @staticmethod
     def _still_wanted(holdings: Holdings, runs: list[Run]) -> list[Run]:

@@ -393,7 +393,7 @@ class Lane:
         self._quiet_ms = max(self._quiet_ms, now_ms + self._turns.slots(*QUIET_SLOTS))
         if found.events:
             self._asking.got(found.events, now_ms)
-        if found.gaps or Verdict.BUSY in found.verdicts:
+        if not {Verdict.GAP, Verdict.BUSY}.isdisjoint(found.verdicts):
             self._asking.soon(now_ms, self._quiet_ms)
         return found.runs
 

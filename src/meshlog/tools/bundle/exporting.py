@@ -21,7 +21,7 @@ from meshlog.core.bundlefile import (
 )
 from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
-from meshlog.core.identity import AuthorId, author_id
+from meshlog.core.identity import AuthorId
 from meshlog.core.sealedbox import SECRET_SIZE
 from meshlog.core.segment import SEGMENT_SIZE_MAX, decode_segment
 from meshlog.ports import Store
@@ -141,8 +141,7 @@ class _Writer:
 
 def _in_order(ledger: Ledger) -> list[FeedKey]:
     """Return the feeds as they can be taken in: the genesis, who belongs, what they wrote."""
-    founder = author_id(ledger.roster.founder) if ledger.roster.founder else None
-    genesis = FeedKey(founder, FeedKind.CONTROL, 0) if founder else None
+    genesis = ledger.roster.genesis_feed
     return sorted(ledger.frontier, key=lambda feed: (feed.kind, feed != genesis, feed))
 
 
