@@ -308,3 +308,11 @@ def test_a_deep_folder_is_passed_by(tmp_path: Path) -> None:
 
     assert paths
     assert all(len(os.fsencode(path)) <= address.SOCKET_PATH_SIZE_MAX for path in paths)
+
+
+def test_lets_the_node_count_what_is_due(node: Node, client: ControlClient) -> None:
+    before_ms = node.replica.ledger.horizon_ms
+
+    client.advance()
+
+    assert node.replica.ledger.horizon_ms > before_ms

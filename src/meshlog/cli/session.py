@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from meshlog.cli.command import Place
-from meshlog.cli.stores import BUSY_WAIT_S, RETRY_S, check_usual, dataset_of, known_identity
+from meshlog.cli.stores import check_usual, dataset_of, known_identity, store_or_node
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import incredible
 from meshlog.core.event import encode_body
 from meshlog.core.feed import FeedKey
 from meshlog.core.form import FormBook
 from meshlog.core.hlc import Stamp
-from meshlog.daemon.client import ControlClient, connect, size_on_line
-from meshlog.errors import InputError, StoreBusyError, StoreError
+from meshlog.daemon.client import ControlClient, size_on_line
+from meshlog.errors import InputError, StoreError
 from meshlog.ports import Arrival
 from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
@@ -90,7 +89,7 @@ def writing(place: Place) -> Iterator[Writer]:
     if not place.data.exists():
         raise StoreError(f"{place.data} does not exist: make it with `meshlog init`")
     with ExitStack() as stack:
-        found = _store_or_node(place.data)
+        found = store_or_node(place.data)
         if isinstance(found, ControlClient):
             remote = _Remote(found, place.data)
             stack.callback(remote.close)
@@ -121,21 +120,6 @@ def check_clock(doubt: str) -> None:
         raise InputError(
             f"{doubt}: set the clock (see `timedatectl`, `meshlog clock`), or write with --anyway"
         )
-
-
-def _store_or_node(path: Path) -> SqliteStore | ControlClient:
-    """Return the store, ours alone, or the node that has it; wait while it is neither."""
-    until_s = time.monotonic() + BUSY_WAIT_S
-    while True:
-        try:
-            return SqliteStore(path)
-        except StoreBusyError:
-            client = connect(path)
-            if client is not None:
-                return client
-            if time.monotonic() > until_s:
-                raise
-        time.sleep(RETRY_S)
 
 
 class _Local:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
 from meshlog.cli.command import Place
+from meshlog.cli.output import hint
 from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import KEYS_SIZE, Identity
 from meshlog.core.roster import Roster
-from meshlog.daemon.client import connect
-from meshlog.errors import IdentityError, StoreBusyError, StoreError
-from meshlog.replica.ledger import Ledger
+from meshlog.daemon.client import ControlClient, connect
+from meshlog.errors import IdentityError, InputError, StoreBusyError, StoreError
+from meshlog.replica.horizon import advanced, due
+from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.store import SqliteStore, load_identity, rotation, save_identity
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
@@ -56,23 +58,44 @@ class Reading:
 
 @contextmanager
 def reading(place: Place) -> Iterator[Reading]:
-    """Open a store for reading, beside its node if one runs.
+    """Open a store for reading, beside its node if one runs; what the clock has reached counts.
 
     Raises:
         StoreError: There is none, it is empty, or it cannot be read.
     """
     check_usual(place)
-    store = SqliteStore(place.data, read_only=True)
+    now_ms = time.time_ns() // 1_000_000
+    with closing(SqliteStore(place.data, read_only=True)) as store:
+        ledger = _ledger(store, place.data)
+        if not due(store, ledger, now_ms):
+            ledger.reach(max(ledger.horizon_ms, horizon_for(now_ms)))
+            yield Reading(store, ledger)
+            return
     try:
-        dataset = dataset_of(store, place.data)
-        if not LiveView(store).is_current():
-            raise StoreError(
-                f"{place.data} was last written by an older meshlog: start its node anew, or run"
-                " `meshlog fsck --rebuild`"
-            )
-        yield Reading(store, Ledger.load(store, dataset))
-    finally:
-        store.close()
+        _let_advance(place.data, now_ms)
+    except (StoreError, InputError) as error:
+        hint(f"writes whose time has come are not shown yet: {error}")
+    with closing(SqliteStore(place.data, read_only=True)) as store:
+        yield Reading(store, _ledger(store, place.data))
+
+
+def _ledger(store: SqliteStore, path: Path) -> Ledger:
+    dataset = dataset_of(store, path)
+    if not LiveView(store).is_current():
+        raise StoreError(
+            f"{path} was last written by an older meshlog: start its node anew, or run"
+            " `meshlog fsck --rebuild`"
+        )
+    return Ledger.load(store, dataset)
+
+
+def _let_advance(path: Path, now_ms: int) -> None:
+    """Let whoever writes count what the clock has reached: the node, or we by ourselves."""
+    with closing(store_or_node(path)) as found:
+        if isinstance(found, ControlClient):
+            found.advance()
+        else:
+            advanced(found, LiveView(found), _ledger(found, path), now_ms)
 
 
 def check_usual(place: Place) -> None:
@@ -113,6 +136,21 @@ def open_alone(path: Path, *, encrypt: bool = False) -> SqliteStore:
             if client is not None:
                 client.close()
                 raise
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(RETRY_S)
+
+
+def store_or_node(path: Path) -> SqliteStore | ControlClient:
+    """Return the store, ours alone, or the node that has it; wait while it is neither."""
+    until_s = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            return SqliteStore(path)
+        except StoreBusyError:
+            client = connect(path)
+            if client is not None:
+                return client
             if time.monotonic() > until_s:
                 raise
         time.sleep(RETRY_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from meshlog.tools.wholefile import check_target, temporary_beside
 from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, resumed
 
 _CURSOR_SIZE_MAX = 64
+
+LOOK_AGAIN_S = 10.0
+"""How often a store is opened in which nobody writes: what was held may be due. A choice."""
 
 
 @command(
@@ -82,6 +86,7 @@ class _Reader:
         self._place = place
         self._form = form
         self._seen: list[tuple[int, int]] = []
+        self._looked_s = -LOOK_AGAIN_S
 
     def start(self, known: Cursor | None, from_start: bool) -> tuple[Cursor, bool]:
         """Return where to begin, and whether the cursor is one of this store."""
@@ -91,10 +96,11 @@ class _Reader:
             return resumed(read.store, known)
 
     def __call__(self, place: Cursor) -> tuple[list[ViewChange], Cursor]:
-        """Return the next changes and the cursor behind them; opens nothing while all is still."""
+        """Return the next changes and the cursor behind them; opens little while all is still."""
         seen = list(self._sizes_and_times())
-        if seen == self._seen:
+        if seen == self._seen and time.monotonic() < self._looked_s + LOOK_AGAIN_S:
             return [], place
+        self._looked_s = time.monotonic()
         with reading(self._place) as read:
             found, then = changes_after(read.store, place, self._form)
         if then == place:

@@ -62,6 +62,10 @@ class ControlClient:
         clock: dict[str, Any] = self.ask("clock")["clock"]
         return clock
 
+    def advance(self) -> None:
+        """Let the node count what the clock has reached. See ``emit`` for what it raises."""
+        self.ask("advance")
+
     def invite(self, role: str, expires_s: int, uses: int) -> str:
         """Return the text of a new invite. See ``emit`` for what it raises."""
         return str(self.ask("invite", role=role, expires_s=expires_s, uses=uses)["invite"])

@@ -73,6 +73,12 @@ def _clock(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"clock": node.clock_status()}
 
 
+def _advance(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Count what the clock has reached, for who reads the store beside this node."""
+    with node.current():
+        return {}
+
+
 def _poke(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     node.poke()
     return {}
@@ -206,6 +212,7 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "emit": _emit,
     "status": _status,
     "clock": _clock,
+    "advance": _advance,
     "poke": _poke,
     "view": _view,
     "invite": _invite,

@@ -315,8 +315,8 @@ class Node(NodeReader):
     def status(self) -> dict[str, Any]:
         """Return how this node and its peers stand, in values that JSON can carry."""
         links = self._loop.links if self._loop is not None else None
-        with self.lock:
-            return node_status(self.replica, links, self.now_ms())
+        with self.current() as replica:
+            return node_status(replica, links, self.now_ms())
 
     def clock_status(self) -> dict[str, Any]:
         """Return how this device's clock stands. O(peers)."""

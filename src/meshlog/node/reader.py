@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -53,6 +54,19 @@ class NodeReader:
         """Return the wall time by this node's clock."""
         return self._now_ms()
 
+    @contextmanager
+    def current(self) -> Iterator[SeedReplica]:
+        """Hold the lock on a replica in which all counts that the clock has reached.
+
+        Whatever is read is read in here, so that no two reads differ by what is due meanwhile.
+
+        Raises:
+            StoreError: Something is due, and the disk refused.
+        """
+        with self.lock:
+            self.replica.advance_horizon(self.now_ms())
+            yield self.replica
+
     def view(self, as_of: tuple[int, int] | None = None) -> dict[str, dict[str, Any]]:
         """Return every visible record, as ``materialize`` does.
 
@@ -62,9 +76,7 @@ class NodeReader:
 
         Cost: O(records); with a stamp, O(events).
         """
-        with self.lock:
-            replica = self.replica
-            replica.advance_horizon(self.now_ms())
+        with self.current() as replica:
             if as_of is None:
                 return replica.view.snapshot()
             standings = replica.ledger.standings(replica.store)
@@ -73,8 +85,8 @@ class NodeReader:
 
     def record(self, record_id: str) -> Record | None:
         """Return one record, deleted ones included; None where nothing is known of it."""
-        with self.lock:
-            return self.replica.record(record_id)
+        with self.current() as replica:
+            return replica.record(record_id)
 
     def query(
         self,
@@ -109,18 +121,17 @@ class NodeReader:
         Cost: O(records that changed since the last query + what the query looks at).
         """
         asked = Query(form, where, text, bbox, tuple(sort), limit, offset, after)
-        with self.lock:
-            self.replica.advance_horizon(self.now_ms())
+        with self.current() as replica:
             found = self._finder.find(asked)
-            records = (self.replica.record(record_id) for record_id in found.record_ids)
+            records = (replica.record(record_id) for record_id in found.record_ids)
             page = Page(record.public() for record in records if record is not None)
             page.after = found.after
             return page
 
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
         """Return the fields in conflict, by record id and field; of one record, or of all."""
-        with self.lock:
-            return conflicts(self.replica.store, record_id)
+        with self.current() as replica:
+            return conflicts(replica.store, record_id)
 
     def history(self, record_id: str, field: str | None = None) -> list[Entry]:
         """Return every event that touches a record, held and excluded ones too, in total order.
@@ -134,8 +145,7 @@ class NodeReader:
 
         Cost: O(n log n) for n values that events of the record wrote.
         """
-        with self.lock:
-            replica = self.replica
+        with self.current() as replica:
             roster = replica.ledger.roster
             told = history(
                 replica.store,
@@ -147,8 +157,8 @@ class NodeReader:
 
     def cursor(self) -> str:
         """Return the cursor after which ``watch`` yields only what changes from now on."""
-        with self.lock:
-            return str(cursor_now(self.replica.store))
+        with self.current() as replica:
+            return str(cursor_now(replica.store))
 
     def watch(
         self, cursor: str | None = None, *, form: str | None = None, wait_s: float | None = None
@@ -170,14 +180,13 @@ class NodeReader:
             InputError: The cursor is none.
         """
         known = Cursor.parse(cursor) if cursor is not None else None
-        with self.lock:
-            place, _ = resumed(self.replica.store, known)
+        with self.current() as replica:
+            place, _ = resumed(replica.store, known)
         return follow(place, lambda after: self._changes(after, form), wait_s)
 
     def _changes(self, after: Cursor, form: str | None) -> tuple[list[ViewChange], Cursor]:
-        with self.lock:
-            self.replica.advance_horizon(self.now_ms())
-            return changes_after(self.replica.store, after, form)
+        with self.current() as replica:
+            return changes_after(replica.store, after, form)
 
     def reduction(self, reducer: Reducer) -> NodeReduction:
         """Return a view of one's own: what ``reducer`` makes of the events of its kinds.
@@ -188,4 +197,4 @@ class NodeReader:
         Raises:
             InputError: It is no reducer.
         """
-        return NodeReduction(self.replica, self.lock, reducer)
+        return NodeReduction(self.replica.store, self.current, reducer)

@@ -10,19 +10,25 @@ from meshlog.replica import Replica
 from meshlog.views.reduction import Reduction
 
 if TYPE_CHECKING:
-    from threading import RLock
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from meshlog.ports import Store
     from meshlog.views.reducer import Reducer, State
 
 
 class NodeReduction:
     """What a reducer makes of a node's events; ``Node.reduction`` makes it."""
 
-    def __init__(self, replica: Replica, lock: RLock, reducer: Reducer) -> None:
-        """Serve one reducer over a replica that ``lock`` guards."""
-        self._replica = replica
-        self._lock = lock
-        self._reduction = Reduction(replica.store, reducer)
+    def __init__(
+        self,
+        store: Store,
+        current: Callable[[], AbstractContextManager[Replica]],
+        reducer: Reducer,
+    ) -> None:
+        """Serve one reducer over the replica in ``store``; ``NodeReader.current`` hands it out."""
+        self._current = current
+        self._reduction = Reduction(store, reducer)
 
     def state(self) -> State:
         """Return the state that the events held now make; a copy.
@@ -34,21 +40,21 @@ class NodeReduction:
 
         Cost: O(state + new events); where one comes late, O(what comes after it).
         """
-        with self._lock:
-            standings = self._replica.ledger.standings(self._replica.store)
-            return self._reduction.state(standings, _judgement(self._replica))
+        with self._current() as replica:
+            standings = replica.ledger.standings(replica.store)
+            return self._reduction.state(standings, _judgement(replica))
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return id, in hex, and reason of each event that the reducer could not read, in order.
 
         As of the last ``state``. Cost: O(events that the reducer takes).
         """
-        with self._lock:
+        with self._current():
             return [(event_id.hex(), why) for event_id, why in self._reduction.skipped()]
 
     def drop(self) -> None:
         """Forget what the store keeps for this reducer; ``state`` makes it again."""
-        with self._lock:
+        with self._current():
             self._reduction.drop()
 
 

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from meshlog.ports import Store
 from meshlog.replica.desk import Desk
-from meshlog.replica.ledger import horizon_for
+from meshlog.replica.ledger import Ledger, horizon_for
+from meshlog.views.live import LiveView
 
 
 def advance(desk: Desk, now_ms: int) -> None:
     """Count held events that the clock has reached; see ``Replica.advance_horizon``."""
-    store, before, target_ms = desk.store, desk.ledger, horizon_for(now_ms)
+    desk.ledger = advanced(desk.store, desk.view, desk.ledger, now_ms)
+
+
+def due(store: Store, ledger: Ledger, now_ms: int) -> list[str]:
+    """Return the records whose held events the clock has reached; reads only."""
+    target_ms = horizon_for(now_ms)
+    if target_ms <= ledger.horizon_ms:
+        return []
+    waiting = ledger.waiting(store)
+    fixed = (
+        waiting.due(target_ms)
+        if waiting.knows(target_ms)
+        else store.records_of(ledger.fixed_feeds())
+    )
+    return store.touched_between(ledger.horizon_ms, target_ms) + fixed
+
+
+def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledger:
+    """Return the ledger with a horizon as the clock allows it; the rows follow.
+
+    Writes only where something is due.
+    """
+    target_ms = horizon_for(now_ms)
     if target_ms <= before.horizon_ms:
-        return
-    released = store.touched_between(before.horizon_ms, target_ms)
-    waiting = before.waiting(store)
-    if waiting.knows(target_ms):
-        released += waiting.due(target_ms)
-    else:
-        released += store.records_of(before.fixed_feeds())
+        return before
+    released = due(store, before, now_ms)
     ledger = before.copy()
     ledger.reach(target_ms)
     if released:
         with store.transaction():
             standings = ledger.standings(store)
-            desk.view.refold(released, standings)
-            ledger.clock = max(ledger.clock, desk.view.latest(released, standings))
+            view.refold(released, standings)
+            ledger.clock = max(ledger.clock, view.latest(released, standings))
             ledger.save(store)
-    desk.ledger = ledger
+    return ledger
