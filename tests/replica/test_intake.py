@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshlog.core.compact.run import write_segment
 from meshlog.core.event import BODY_SIZE_MAX, Event, encode_body
 from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role, admit
@@ -29,6 +31,7 @@ from tests.replica.devices import (
     dump,
     forged,
     founder,
+    holds_alike,
     identity,
     invited,
     note,
@@ -432,6 +435,59 @@ def test_the_order_of_segments_does_not_matter():
     assert cats[0].ledger.root == cats[1].ledger.root == cats[2].ledger.root
     assert cats[0].ledger.roster == cats[1].ledger.roster == cats[2].ledger.roster
     assert {feed.kind for feed in cats[0].ledger.frontier} == set(FeedKind)
+
+
+def one_by_one(replica: Replica, *, compact: bool) -> list[bytes]:
+    """Return everything by feeds, a segment for each cut."""
+    replica.root()
+    found: list[bytes] = []
+    for feed, (head,) in sorted(replica.frontier().items()):
+        stamp, run = None, []
+        for event in replica.store.branch(head, feed, 0, head.seq):
+            run.append(event)
+            if event.signature:
+                found.append(write_segment(run, replica.ledger.codebook, stamp, compact=compact))
+                stamp, run = event.stamp, []
+    return found
+
+
+def chain_of_guests(base: Replica, length: int) -> Replica:
+    """Let members invite each other, pin forms, and write over what the one before wrote.
+
+    Returns:
+        The last, which holds everything.
+    """
+    host = base
+    for number in range(length):
+        guest = invited(host, f"guest {number}", Role.COORDINATOR)
+        assert set(verdicts(guest, *one_by_one(host, compact=False))) == {Verdict.ACCEPTED}
+        for form in ("well", "camp"):
+            fields = [[f"field {number}", "int", {}]]
+            guest.put_form({"form": f"{form} {number}", "fields": fields}, T0_MS)
+            guest.root()
+            put = {"record_id": form, "form": f"{form} {number}", "fields": {"status": number}}
+            guest.append("record.put", put, T0_MS)
+            guest.root()
+        host = guest
+    return host
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("order", ["feeds", "reversed", *range(8)])
+def test_a_batch_is_taken_whatever_its_order(order: str | int, compact: bool):
+    """Genesis, a chain of five invites, forms, data and what they replace: all in one batch."""
+    last = chain_of_guests(founder(), 5)
+    pieces = one_by_one(last, compact=compact)
+    bob = invited(last, "bob")
+    if order == "reversed":
+        pieces.reverse()
+    elif order != "feeds":
+        Random(order).shuffle(pieces)
+
+    assert set(verdicts(bob, *pieces)) == {Verdict.ACCEPTED}
+
+    assert verdicts(last, *one_by_one(bob, compact=False)).count(Verdict.ACCEPTED) == 1
+    assert holds_alike(last, bob)
 
 
 # ── The disk ──

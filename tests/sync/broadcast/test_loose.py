@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from meshlog.core.codec import Reader
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.identity import AuthorId
-from meshlog.sync.broadcast.loose import ASKED_MAX, LOOSE_BYTES_MAX, Loose, holes
+from meshlog.sync.broadcast.loose import ASKED_MAX, LOOSE_BYTES_MAX, READY_MAX, Loose, holes
 from meshlog.sync.broadcast.owing import Owing
 from meshlog.sync.broadcast.recall import skips_of
 from meshlog.sync.difference import Push, Span
@@ -28,6 +28,15 @@ def test_what_waits_is_taken_when_its_base_came():
     assert loose.take_ready({FEED: (Head(10, bytes(32)),)}) == [b"second"]
     assert loose.take_ready({FEED: (Head(20, bytes(32)),)}) == [b"third"]
     assert loose.feeds() == {OTHER}
+
+
+def test_openings_are_taken_before_what_they_open():
+    loose = Loose()
+    for number in range(READY_MAX):
+        loose.keep(Run(OTHER._replace(incarnation=number), 1, 9), b"data")
+    loose.keep(Run(FEED._replace(kind=FeedKind.CONTROL), 1, 1), b"opening")
+
+    assert loose.take_ready({})[0] == b"opening"
 
 
 def test_neighbouring_segments_are_one_span_and_the_same_is_kept_once():

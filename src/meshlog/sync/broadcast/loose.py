@@ -57,9 +57,13 @@ class Loose:
             self._pieces, self._size_bytes, self._asked = [], 0, 0
 
     def take_ready(self, frontier: Frontier) -> list[bytes]:
-        """Return the segments that may be linked now, and keep them no more."""
+        """Return the segments that may be linked now, and keep them no more.
+
+        Control feeds first: others may wait for what opens them.
+        """
         ready = [piece for piece in self._pieces if piece.run.first <= _reach(frontier, piece) + 1]
-        ready = sorted(ready, key=lambda piece: piece.run.first)[:READY_MAX]
+        ready.sort(key=lambda piece: (piece.run.feed.kind, piece.run.first))
+        ready = ready[:READY_MAX]
         if ready:
             self._asked = 0
             self._pieces = [piece for piece in self._pieces if piece not in ready]

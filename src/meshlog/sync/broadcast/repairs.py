@@ -103,6 +103,8 @@ class Repairs:
     ) -> None:
         """Owe what a neighbour lacks; what we wrote ourselves, or were asked for, is said first.
 
+        Where it lacks the genesis nothing goes before that: it could take nothing else.
+
         Args:
             pushes: Stretches that it lacks.
             credit: Packets that it takes now.
@@ -110,17 +112,21 @@ class Repairs:
             lack: Stands for what it said; the same is not served for ever.
             first: Whether it meant us.
         """
-        pushes = sorted(pushes, key=lambda push: push.tip.seq - push.after_seq)
+        genesis = self._holdings.genesis_feed()
+        pushes = sorted(
+            pushes, key=lambda push: (push.feed != genesis, push.tip.seq - push.after_seq)
+        )
         if not pushes or not self._may_serve(lack, now_ms):
             return
         first_ms = now_ms + self._turns.first(len(pushes))
         turn_ms = now_ms + self._turns.later(len(pushes))
+        is_newcomer = pushes[0].feed == genesis and not pushes[0].after_seq
         for push in pushes:
             if not self._is_new_lack(push):
                 continue
             said, until_ms = self._said.get(push.feed, (0, 0))
             is_said = now_ms < until_ms and said > push.after_seq
-            if first or push.feed.author == self._author:
+            if first or (push.feed.author == self._author and not is_newcomer):
                 self._owing.owe(push, max(first_ms, until_ms if is_said else 0))
             elif not is_said:
                 self._owing.owe(push, turn_ms)
