@@ -319,6 +319,13 @@ class RecordTable(Protocol):
         A row that changed twice is there once, with its later number. Cost: O(result).
         """
 
+    def left(self, form: str, after: int, limit: int) -> list[RecordChange]:
+        """Return up to ``limit`` records that left a form by a change numbered above ``after``.
+
+        Each is there once, as it is now, with the number of the change by which it last left,
+        lowest first; not where it has that form again. Cost: O(result + those).
+        """
+
     def last_change(self) -> int:
         """Return the number of the latest change; 0 before the first. Cost: one index look-up."""
 

@@ -40,6 +40,11 @@ def test_tells_of_deletes_forms_and_where_to_begin(base: Device) -> None:
 
     assert base.ok("watch", "--once", "--all") == "R-1  road  paved=true\nW-1  gone\n"
     assert base.ok("watch", "--once", "--form", "road") == "R-1  road  paved=true\n"
+    base.ok("put", "R-1", "--form", "track")
+    left = base.ok("watch", "--once", "--form", "road")
+    assert left == "R-1  track (no road any more)  paved=true\n"
+    [line] = base.ok("watch", "--once", "--form", "road", "--json").splitlines()
+    assert (json.loads(line)["left"], json.loads(line)["record"]["form"]) == (True, "track")
 
 
 def test_tells_as_it_happens_until_it_is_stopped(base: Device) -> None:

@@ -255,6 +255,30 @@ def test_tells_what_changed_after_a_number_each_row_once(store: Store):
     assert store.last_change() == changes[1].number
 
 
+def test_tells_which_records_left_a_form_by_the_change_by_which_they_did(store: Store):
+    with store.transaction():
+        for name in ("r1", "r2", "r3", "r4"):
+            store.put_record(row(name))
+    seen = store.last_change()
+    assert store.left("well", 0, 10) == []
+
+    with store.transaction():
+        store.put_record(row("r1", "tank"))
+        store.drop_record("r2")
+        store.put_record(row("r3", "tank"))
+        store.put_record(row("r3"))  # and back
+        store.put_record(row("r4")._replace(conflicts=9))
+        store.put_record(row("r1", "road"))
+
+    left = store.left("well", seen, 10)
+    assert [(name, now) for _, name, now in left] == [("r1", row("r1", "road")), ("r2", None)]
+    assert [number for number, _, _ in left] == [seen + 1, seen + 2]
+    assert store.left("well", seen, 1) == left[:1]
+    assert store.left("well", seen + 1, 10) == left[1:]
+    assert [name for _, name, _ in store.left("tank", seen, 10)] == ["r3", "r1"]
+    assert store.left("well", store.last_change(), 10) == []
+
+
 def test_a_change_that_was_rolled_back_gives_its_number_to_the_next(store: Store):
     with suppress(OutageError), store.transaction():
         store.put_record(row("r1"))

@@ -63,6 +63,27 @@ def test_tells_of_records_of_one_form_only():
     assert told(ann, form="road")[0] == [("r2", 2)]
 
 
+def test_tells_once_that_a_record_has_another_form_now():
+    ann = Node("ann", None)
+    ann.put_record("r1", {"a": 1}, "well")
+    ann.put_record("r2", {"a": 2}, "well")
+    _, cursor = told(ann, form="well")
+
+    ann.put_record("r1", {"a": 3}, "road")
+    [change] = ann.watch(cursor, form="well", wait_s=0)
+
+    assert (change.record_id, change.left) == ("r1", True)
+    assert change.record is not None
+    assert (change.record["form"], change.record["fields"]) == ("road", {"a": 3})
+    ann.set_field("r1", "a", 4)
+    assert list(ann.watch(change.cursor, form="well", wait_s=0)) == []
+    assert [(c.record_id, c.left) for c in ann.watch(cursor, form="road", wait_s=0)] == [
+        ("r1", False)
+    ]
+    ann.put_record("r1", {}, "well")
+    assert told(ann, cursor, "well")[0] == [("r1", 4)]
+
+
 def test_an_empty_cursor_is_none(tmp_path: Path):
     with pytest.raises(InputError, match="is no cursor"):
         Node("ann", None).watch("")

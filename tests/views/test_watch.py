@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import Event
 from meshlog.errors import InputError
+from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore
+from meshlog.views import watch
+from meshlog.views.fold import fold_record
 from meshlog.views.live import LiveView
+from meshlog.views.records import encode
 from meshlog.views.watch import Cursor, changes_after, cursor_now, resumed
 from tests.views.world import arrivals, rules, take
 
 FAR_MS = 2**47 - 1
+EMPTY = encode(fold_record("r", ()))
 
 
 @given(arrivals(), st.lists(st.booleans(), min_size=16, max_size=16))
@@ -41,6 +46,66 @@ def test_who_applies_the_changes_has_the_view_whenever_it_looks(
 
             assert copy == view.snapshot()
             assert changes_after(store, place) == ([], place)
+
+
+class List:
+    """A reader's own list of wells, kept by what it is told."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self.place, _ = resumed(store, None)
+        self.names: set[str] = set()
+        self.times_taken_off = 0
+
+    def look(self, deals_with: int = 99) -> bool:
+        """Read once, and keep the cursor of the last change that was dealt with."""
+        found, then = changes_after(self.store, self.place, "well")
+        is_still = then == self.place
+        for change in found[:deals_with]:
+            if change.record is None or change.left:
+                self.names.discard(change.record_id)
+                self.times_taken_off += 1
+            else:
+                self.names.add(change.record_id)
+            self.place = Cursor.parse(change.cursor)
+        if deals_with >= len(found):
+            self.place = then
+        return not is_still
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcd"),
+            st.sampled_from(["well", "road", None]),
+            st.none() | st.integers(0, 4),
+        ),
+        max_size=24,
+    )
+)
+def test_who_follows_a_form_has_its_records_wherever_it_was_cut_off(
+    steps: list[tuple[str, str | None, int | None]],
+):
+    forms: dict[str, str | None] = {}
+    times_left = 0
+    with closing(SqliteStore(":memory:")) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "CHUNK_CHANGES", 2)
+        wells = List(store)
+        for number, (name, form, deals_with) in enumerate(steps):
+            with store.transaction():
+                if form is None:
+                    store.drop_record(name)
+                else:
+                    store.put_record(RecordRow(name, form, True, number, EMPTY.state))
+            times_left += forms.get(name) == "well" != form
+            forms[name] = form
+            if deals_with is not None:
+                wells.look(deals_with)
+        while wells.look():
+            pass
+
+    assert wells.names == {name for name, form in forms.items() if form == "well"}
+    assert wells.times_taken_off <= times_left
 
 
 @pytest.mark.parametrize(

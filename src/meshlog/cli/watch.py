@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -54,7 +55,8 @@ def watch_command(
     """Show what changes in the records, as it changes.
 
     Each change is told once, in order. A record that changes several times before it is told
-    comes once, as it is then. Begins with what changes from now on; with a cursor, after it.
+    comes once, as it is then. Begins with what changes from now on; with a cursor, after it. With
+    --form, a record that takes another form is told once more, and that it left.
     """
     from meshlog.node.watching import follow
 
@@ -74,7 +76,7 @@ def watch_command(
             client.close()
     with suppress(KeyboardInterrupt):
         for change in follow(start, reader, 0 if once else None):
-            click.echo(_line(change) if as_json else _told(change))
+            click.echo(_line(change) if as_json else _told(change, form))
             if file is not None:
                 _keep(file, change.cursor)
 
@@ -115,11 +117,10 @@ class _Reader:
 
 
 def _line(change: ViewChange) -> str:
-    told = {"cursor": change.cursor, "record_id": change.record_id, "record": change.record}
-    return json.dumps(told, sort_keys=True, default=as_json)
+    return json.dumps(asdict(change), sort_keys=True, default=as_json)
 
 
-def _told(change: ViewChange) -> str:
+def _told(change: ViewChange, form: str | None) -> str:
     name = shown(change.record_id)
     if change.record is None:
         return printable(f"{name}  gone")
@@ -129,7 +130,8 @@ def _told(change: ViewChange) -> str:
         f"{shown(field)}={shown(value)}{' *' if field in conflicts else ''}"
         for field, value in record["fields"].items()
     )
-    line = f"{name}  {shown(record['form']) or '(no form)'}  {', '.join(fields)}"
+    left = f" (no {shown(form)} any more)" if change.left else ""
+    line = f"{name}  {shown(record['form']) or '(no form)'}{left}  {', '.join(fields)}"
     return printable(cut(line, console().width))
 
 

@@ -171,8 +171,8 @@ class NodeReader:
             cursor: That of the last change that was dealt with, kept wherever the reader likes,
                 across restarts, too; None begins with all that there is. One from before this
                 store was restored from a backup, or from another, begins anew.
-            form: Only records of this form, and those that nothing counted touches any more. One
-                that takes another form is not told of again.
+            form: Only records of this form. One that takes another form is told of once more,
+                ``left`` and as it is now; so is one that nothing counted touches any more.
             wait_s: Seconds to wait for the next change before the end; 0 reads what there is,
                 None waits for ever.
 

@@ -11,7 +11,7 @@ from meshlog.store.passphrase import SALT_MAGIC
 APPLICATION_ID = 0x6D65736C
 """``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Number of the last file in ``migrations/``; ``user_version`` of a store."""
 
 SQLITE_VERSION_MIN = (3, 37, 0)

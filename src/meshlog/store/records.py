@@ -35,6 +35,13 @@ _CHANGES = """
     WHERE changed > ? ORDER BY changed LIMIT ?
 """
 
+_LEFT = """
+    SELECT left_form.changed, record_id, record.form, visible, conflicts, state
+    FROM left_form JOIN record USING (record)
+    WHERE left_form.form = ?1 AND left_form.changed > ?2 AND record.form IS NOT ?1
+    ORDER BY left_form.changed LIMIT ?3
+"""
+
 
 class RecordRows:
     """RecordTable over a store's file. A record's name outlives its row: events refer to it."""
@@ -68,15 +75,20 @@ class RecordRows:
 
     def changes(self, after: int, limit: int) -> list[RecordChange]:
         """See RecordTable.changes."""
-        return [
-            RecordChange(changed, row[0], None if row[1] is None else _record_row(row))
-            for changed, *row in self._file.run(_CHANGES, (after, limit))
-        ]
+        return [_change(*row) for row in self._file.run(_CHANGES, (after, limit))]
+
+    def left(self, form: str, after: int, limit: int) -> list[RecordChange]:
+        """See RecordTable.left."""
+        return [_change(*row) for row in self._file.run(_LEFT, (form, after, limit))]
 
     def last_change(self) -> int:
         """See RecordTable.last_change."""
         row = self._file.first("SELECT coalesce(max(changed), 0) FROM record")
         return int(row[0]) if row else 0
+
+
+def _change(number: int, *row: Any) -> RecordChange:
+    return RecordChange(number, row[0], None if row[1] is None else _record_row(row))
 
 
 def _record_row(row: Sequence[Any]) -> RecordRow:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from meshlog.errors import InputError
-from meshlog.ports import Meta, RecordTable
+from meshlog.ports import Meta, RecordChange, RecordTable
 from meshlog.views.records import decode
 
 ERA_KEY = "changes"
@@ -57,6 +57,8 @@ class ViewChange:
     record: dict[str, Any] | None
     """As the view shows it now (see ``Record.public``); None where it is deleted, or where
     nothing that counts touches it any more."""
+    left: bool = False
+    """Whether it has another form now than the one that is watched: see it off."""
 
 
 class WatchedStore(RecordTable, Meta, Protocol):
@@ -86,23 +88,35 @@ def changes_after(
 ) -> tuple[list[ViewChange], Cursor]:
     """Return the next changes, lowest number first, and the cursor behind them.
 
-    A record that changed several times is there once, as it is now.
+    A record that changed several times is there once, as it is now. With a form, one that left
+    it, or has no row any more, is there for that, too.
 
     Args:
         store: Read only.
         cursor: Of this store's era: see ``resumed``.
-        form: Only records of this form, and those that have no row any more.
+        form: Only records of this form, and those that had it.
 
     Returns:
-        At most ``CHUNK_CHANGES``; none, and the same cursor, where nothing is new.
+        At most twice ``CHUNK_CHANGES``; none, and the same cursor, where nothing is new.
     """
-    found: list[ViewChange] = []
-    for number, record_id, row in store.changes(cursor.number, CHUNK_CHANGES):
-        cursor = cursor._replace(number=number)
-        if row is None or form is None or row.form == form:
-            record = decode(row).public() if row is not None and row.visible else None
-            found.append(ViewChange(str(cursor), record_id, record))
-    return found, cursor
+    changes = store.changes(cursor.number, CHUNK_CHANGES)
+    end = changes[-1].number if changes else cursor.number
+    if form is not None:
+        left = store.left(form, cursor.number, CHUNK_CHANGES)
+        if len(left) == CHUNK_CHANGES:
+            end = min(end, left[-1].number)
+        changes = [change for change in changes if change.row and change.row.form == form] + left
+        changes.sort(key=lambda change: change.number)
+    found = [_told(cursor, form, change) for change in changes if change.number <= end]
+    return found, cursor._replace(number=end)
+
+
+def _told(cursor: Cursor, form: str | None, change: RecordChange) -> ViewChange:
+    place, row = str(cursor._replace(number=change.number)), change.row
+    if row is None:
+        return ViewChange(place, change.record_id, None)
+    record = decode(row).public() if row.visible else None
+    return ViewChange(place, change.record_id, record, left=form not in (None, row.form))
 
 
 def _era(store: WatchedStore) -> bytes:
