@@ -108,6 +108,28 @@ def test_who_follows_a_form_has_its_records_wherever_it_was_cut_off(
     assert wells.times_taken_off <= times_left
 
 
+def test_more_that_left_than_are_read_at_once_are_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """They leave, and change again after that: their rows come later than the leaving."""
+    monkeypatch.setattr(watch, "CHUNK_CHANGES", 2)
+    with closing(SqliteStore(":memory:")) as store:
+        wells = List(store)
+        for number, form in enumerate(["well", "road", "road"]):
+            with store.transaction():
+                for name in "abcde":
+                    store.put_record(RecordRow(name, form, True, number, EMPTY.state))
+            if form == "well":
+                while wells.look():
+                    pass
+        assert len(wells.names) == 5
+
+        while wells.look():
+            pass
+
+    assert (wells.names, wells.times_taken_off) == (set(), 5)
+
+
 @pytest.mark.parametrize(
     "text", ["", "x", "12", "00000001", "00000001-", "00000001-x", "0001-3", "00000001--1",
              "00000001-03", "zz000001-3", "00000001-3-4"],
