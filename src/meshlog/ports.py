@@ -342,7 +342,7 @@ class ReductionRow(NamedTuple):
     position: int
     """Log position up to which entries are made."""
     judgement: bytes
-    """Digest of all that decides which entries count, horizon aside."""
+    """What decides which entries count, horizon aside: see ``views.reduction.Grounds``."""
     horizon_ms: int
     """Up to which entries count."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKind
+from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, ReducerError
 from meshlog.ports import LogEntry
 from meshlog.replica.ledger import Ledger
@@ -25,7 +26,7 @@ from tests.views.test_standing import arrive, stories
 from tests.views.world import ANN, BOB, CAT, Pen, arrivals, rules, take
 
 FAR_MS = 2**47 - 1
-NO_CHANGE = b"the same control events"
+NO_CHANGE: dict[AuthorId, bytes] = {}
 
 
 class Order:
@@ -71,6 +72,7 @@ def _checkpoints_everywhere():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHECKPOINT_EVENTS", 2)
         patch.setattr(module, "_CHUNK", 3)
+        patch.setattr(module, "FRESH_SIZE_MAX", 4_500)
         yield
 
 
@@ -111,10 +113,9 @@ def test_equals_the_fold_when_members_come_and_go_late(events: list[Event], seed
                     store.add([LogEntry(event, record_of(event))], 0)
                     ledger.advance([event], store)
             standings = ledger.standings(store)
-            held = [t for t in ledger.decrees.tips if store.get(t) is not None]
-            judgement = repr((ledger.roster_digest, ledger.quarantine, sorted(held))).encode()
+            authors = {feed.author for feed in ledger.frontier if feed.kind is FeedKind.DATA}
 
-            state = reduction.state(standings, judgement)
+            state = reduction.state(standings, standings.grounds(authors))
 
             assert state == expected(arrived[: start + batch], standings)
 

@@ -9,10 +9,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshlog.core.clockfix import Shift
 from meshlog.core.codec import encode_cbor
+from meshlog.core.decrees import fix_payload
 from meshlog.core.event import NO_PREV, Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
+from meshlog.core.identity import AuthorId
 from meshlog.ports import LogEntry
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.refold import stale_records
@@ -21,6 +24,7 @@ from meshlog.views.changes import record_of
 from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 from meshlog.views.materialize import shown
+from meshlog.views.standing import Standings
 from tests.views.members import Person, found, invited
 
 FAR_MS = 2**47 - 1
@@ -106,3 +110,43 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
                 assert encode_cbor(view.snapshot()) == encode_cbor(pure)
             assert view.check(ledger.standings(store)) == []
         assert Ledger.load(store, dataset).decrees == ledger.decrees  # type: ignore[arg-type]
+
+
+def test_grounds_differ_for_those_alone_of_whom_something_was_said():
+    base = found()
+    cora, wim, wes = (
+        invited(base, "cora", Role.COORDINATOR),
+        invited(base, "wim"),
+        invited(base, "wes"),
+    )
+    for person in (wim, wes):
+        person.set("r1", 1, 1)
+    people = [base, cora, wim, wes]
+    authors = {person.author: person for person in people}
+    wims = FeedKey(wim.author, FeedKind.DATA, wim.life)
+
+    def grounds(**quarantine: int) -> dict[AuthorId, bytes]:
+        with closing(SqliteStore(":memory:")) as store:
+            ledger = Ledger.load(store, base.dataset)
+            with store.transaction():
+                for event in arrive([e for p in people for e in p.said], Random(1)):
+                    store.add([LogEntry(event, record_of(event))], 0)
+                    ledger.advance([event], store)
+            rules = ledger.standings(store)
+            fenced = {wims: quarantine["seq"]} if quarantine else {}
+            told = (ledger.decrees, ledger.roster, rules.lineage, 0, fenced)
+            return Standings(*told).grounds(authors)
+
+    def changed(old: dict[AuthorId, bytes], new: dict[AuthorId, bytes]) -> list[Person]:
+        return [authors[author] for author in new if new[author] != old[author]]
+
+    plain = grounds()
+    assert changed(plain, grounds(seq=3)) == [wim]
+    assert changed(grounds(seq=4), grounds(seq=3)) == [wim]
+    base.decree("key.none", {}, 5)  # a kind that decides nothing
+    assert changed(plain, grounds()) == []
+    base.decree("clock.fix", fix_payload(wims, Shift(1, 1, 1_000)), 6)
+    fixed = grounds()
+    assert changed(plain, fixed) == [wim]
+    base.revoke(wes, 7, "soft", {}, [])
+    assert changed(fixed, grounds()) == [wes]

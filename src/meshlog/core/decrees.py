@@ -66,6 +66,17 @@ def place_of(event: Event) -> Place:
     return Place(event.feed, event.seq, event.id)
 
 
+def tips_of(named: Iterable[Cuts]) -> set[bytes]:
+    """Return the ids of the data events that cuts name."""
+    return {
+        head.id
+        for cuts in named
+        for feed, heads in cuts.items()
+        if feed.kind is FeedKind.DATA
+        for head in heads
+    }
+
+
 def is_within(place: Place, cuts: Cuts, ancestry: Ancestry, *, lenient: bool) -> bool:
     """Say whether an event lies on a branch up to one of its cuts.
 
@@ -364,13 +375,7 @@ class Decrees:
         """Ids of the data events that cuts name: their arrival decides about their branch."""
         named = [decree.cuts for said in self.removals.values() for decree in said]
         named += [decree.cuts for said in self.readmissions.values() for decree in said]
-        return frozenset(
-            head.id
-            for cuts in named
-            for feed, heads in cuts.items()
-            if feed.kind is FeedKind.DATA
-            for head in heads
-        )
+        return frozenset(tips_of(named))
 
     def about(self, author: AuthorId) -> tuple[object, ...]:
         """Return all that bears on an author's events: alike, alike standing."""

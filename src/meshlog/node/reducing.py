@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.feed import FeedKind
 from meshlog.replica import Replica
 from meshlog.views.reduction import Reduction
 
@@ -13,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from meshlog.core.identity import AuthorId
     from meshlog.ports import Store
+    from meshlog.replica.ledger import Ledger
     from meshlog.views.reducer import Reducer, State
 
 
@@ -29,6 +30,9 @@ class NodeReduction:
         """Serve one reducer over the replica in ``store``; ``NodeReader.current`` hands it out."""
         self._current = current
         self._reduction = Reduction(store, reducer)
+        self._grounds: dict[AuthorId, bytes] = {}
+        self._ledger: Ledger | None = None
+        """By which the grounds were worked out."""
 
     def state(self) -> State:
         """Return the state that the events held now make; a copy.
@@ -41,8 +45,12 @@ class NodeReduction:
         Cost: O(state + new events); where one comes late, O(what comes after it).
         """
         with self._current() as replica:
-            standings = replica.ledger.standings(replica.store)
-            return self._reduction.state(standings, _judgement(replica))
+            ledger = replica.ledger
+            standings = ledger.standings(replica.store)
+            if ledger is not self._ledger:
+                authors = {feed.author for feed in ledger.frontier if feed.kind is FeedKind.DATA}
+                self._grounds, self._ledger = standings.grounds(authors), ledger
+            return self._reduction.state(standings, self._grounds)
 
     def skipped(self) -> list[tuple[str, str]]:
         """Return id, in hex, and reason of each event that the reducer could not read, in order.
@@ -56,17 +64,3 @@ class NodeReduction:
         """Forget what the store keeps for this reducer; ``state`` makes it again."""
         with self._current():
             self._reduction.drop()
-
-
-def _judgement(replica: Replica) -> bytes:
-    """Return a digest of what decides which events count, horizon aside.
-
-    That is the control events, the quarantine, and which events are held that cuts end in.
-    """
-    ledger = replica.ledger
-    told = [
-        ledger.roster_digest,
-        [[feed.packed(), seq] for feed, seq in sorted(ledger.quarantine.items())],
-        sorted(tip for tip in ledger.decrees.tips if replica.store.get(tip) is not None),
-    ]
-    return hashlib.blake2b(encode_cbor(told), digest_size=16).digest()

@@ -8,14 +8,15 @@ state goes on from the last one before. docs/adr/0023-reducers.md says why.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from meshlog.core.codec import decode_cbor, encode_cbor, plain
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKind
-from meshlog.errors import InputError, ReducerError
+from meshlog.core.identity import AuthorId
+from meshlog.errors import InputError, MalformedError, ReducerError
 from meshlog.ports import ReductionEntry, ReductionRow, Store
 from meshlog.views.reducer import Reducer, SkipEvent, State, check_reducer
 from meshlog.views.standing import Standings
@@ -25,6 +26,13 @@ CHECKPOINT_EVENTS = 256
 
 STATE_SIZE_MAX = 16 * 1024 * 1024
 """Bytes of a state as it is kept: a choice."""
+
+FRESH_SIZE_MAX = 8 * 1024 * 1024
+"""Bytes of new events, as ``_weight`` takes them, that stay in memory from the look at their kind
+until they are applied; those past it are read again. A choice."""
+
+Grounds: TypeAlias = Mapping[AuthorId, bytes]
+"""Per author a digest of what decides how its events stand."""
 
 _CHUNK = 1_024
 _BEFORE_ALL = -1
@@ -61,13 +69,14 @@ class Reduction:
         """What the store kept when it was reached: where it is another now, somebody else with
         the same reducer went on, and took in events that the state in memory has not."""
 
-    def state(self, standings: Standings, judgement: bytes) -> State:
+    def state(self, standings: Standings, grounds: Grounds) -> State:
         """Apply what is new, and return a copy of the state. One transaction, if there is news.
 
         Args:
             standings: What counts, by all that is held now.
-            judgement: Digest of all that decides which events count, horizon aside. Where it is
-                another than the last time, every entry is judged again.
+            grounds: Of every author whose data are held, as ``Standings.grounds`` returns them.
+                Where those of one that had data the last time are others now, every entry is
+                judged again.
 
         Raises:
             ReducerError: The reducer raised. Nothing was done.
@@ -81,19 +90,19 @@ class Reduction:
             row = None
         if row is None or row != self._row:
             self._reached = None
-        if row is None or self._reached is None or self._has_news(row, standings, judgement):
+        if row is None or self._reached is None or self._has_news(row, standings, grounds):
             reached, self._reached = self._reached, None
             with self._store.transaction():
-                now = self._caught_up(row, reached, standings, judgement)
+                now = self._caught_up(row, reached, standings, grounds)
             self._reached = now
             self._row = self._store.get_reduction(self._reducer.name)
         return plain(self._reached.state)
 
-    def _has_news(self, row: ReductionRow, standings: Standings, judgement: bytes) -> bool:
+    def _has_news(self, row: ReductionRow, standings: Standings, grounds: Grounds) -> bool:
         return (
             row.position != self._store.event_count()
-            or row.judgement != judgement
             or standings.horizon_ms < row.horizon_ms
+            or _differ(row.judgement, grounds)
             or any(True for _ in self._released(row, standings))
         )
 
@@ -102,26 +111,27 @@ class Reduction:
         row: ReductionRow | None,
         reached: _Reached | None,
         standings: Standings,
-        judgement: bytes,
+        grounds: Grounds,
     ) -> _Reached:
         if row is None:
             self._store.drop_reduction(self._reducer.name)
-            row = ReductionRow(self._reducer.name, self._version, 0, judgement, -1)
+            row = ReductionRow(self._reducer.name, self._version, 0, _kept({}), -1)
             self._store.put_reduction(row)
         earliest = _NEVER
-        if row.judgement != judgement or standings.horizon_ms < row.horizon_ms:
+        if standings.horizon_ms < row.horizon_ms or _differ(row.judgement, grounds):
             earliest = self._judge_again(standings)
         else:
             earliest = self._release(row, standings)
-        earliest = min(earliest, self._take(row.position, standings))
+        fresh: dict[int, Event] = {}
+        earliest = min(earliest, self._take(row.position, standings, fresh))
         self._store.put_reduction(
             row._replace(
                 position=self._store.event_count(),
-                judgement=judgement,
+                judgement=_kept(grounds),
                 horizon_ms=standings.horizon_ms,
             )
         )
-        return self._replayed(self._before(earliest, reached), standings)
+        return self._replayed(self._before(earliest, reached), standings, fresh)
 
     def skipped(self) -> list[tuple[EventId, str]]:
         """Return id of each event that counts and that the reducer skipped, and why, in order."""
@@ -141,15 +151,24 @@ class Reduction:
 
     # ── The order of events ──
 
-    def _take(self, after_position: int, standings: Standings) -> int:
-        """Make entries of the events that arrived; return the least stamp that counts."""
-        earliest = _NEVER
+    def _take(self, after_position: int, standings: Standings, fresh: dict[int, Event]) -> int:
+        """Make entries of the events that arrived; return the least stamp that counts.
+
+        Args:
+            after_position: What stands up to there was taken before.
+            standings: What counts.
+            fresh: Gets the first of these events by position, as many as stay in memory.
+        """
+        earliest, room = _NEVER, FRESH_SIZE_MAX
         entries: list[ReductionEntry] = []
         for position, event, _ in self._store.scan(after_position):
             if event.feed.kind is FeedKind.DATA and event.kind in self._kinds:
                 entries.append(_judged(position, event, standings))
                 if entries[-1].counts:
                     earliest = min(earliest, entries[-1].stamp)
+                    room -= _weight(event)
+                    if room >= 0:
+                        fresh[position] = event
             if len(entries) >= _CHUNK:
                 self._store.put_entries(self._reducer.name, entries)
                 entries.clear()
@@ -228,17 +247,24 @@ class Reduction:
                 return _Reached(stamp, events, plain(decode_cbor(state)))
         return _Reached(_BEFORE_ALL, 0, plain(self._reducer.initial()))
 
-    def _replayed(self, reached: _Reached, standings: Standings) -> _Reached:
-        """Apply all entries behind a state, in total order, and keep checkpoints on the way."""
+    def _replayed(
+        self, reached: _Reached, standings: Standings, fresh: dict[int, Event]
+    ) -> _Reached:
+        """Apply all entries behind a state, in total order, and keep checkpoints on the way.
+
+        Args:
+            reached: The state.
+            standings: What counts.
+            fresh: Events that are in memory; those that are applied leave it.
+        """
         stamp, events, state = reached
         kept = self._store.checkpoints(self._reducer.name)
         last = kept[-1][1] if kept else 0
         for some in self._stamps(stamp):
             counted = [entry for entry in some if entry.counts]
-            arrivals = self._store.arrivals(entry.position for entry in counted)
-            placed = [
-                (standings.placed(a.event), e) for a, e in zip(arrivals, counted, strict=True)
-            ]
+            unread = [entry.position for entry in counted if entry.position not in fresh]
+            fresh.update({held.position: held.event for held in self._store.arrivals(unread)})
+            placed = [(standings.placed(fresh.pop(e.position)), e) for e in counted]
             for stamp, equal in groupby(placed, key=lambda pair: pair[1].stamp):
                 for event, entry in sorted(equal, key=lambda pair: pair[0].order):
                     state = self._applied(state, event, entry)
@@ -299,3 +325,23 @@ class Reduction:
 def _judged(position: int, event: Event, standings: Standings) -> ReductionEntry:
     stamp = standings.stamp(event).packed()
     return ReductionEntry(stamp, position, standings.counts(event), "")
+
+
+def _weight(event: Event) -> int:
+    """Return about how many bytes an event takes in memory."""
+    return len(event.body) + 1_024
+
+
+def _kept(grounds: Grounds) -> bytes:
+    return encode_cbor([[author, ground] for author, ground in sorted(grounds.items())])
+
+
+def _differ(kept: bytes, grounds: Grounds) -> bool:
+    """Say whether an author that had data then stands otherwise now.
+
+    The events of all others came since, and are judged as they are taken.
+    """
+    try:
+        return any(grounds.get(author) != ground for author, ground in decode_cbor(kept))
+    except (MalformedError, ValueError, TypeError):  # an older meshlog's
+        return True

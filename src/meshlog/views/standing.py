@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
 from meshlog.core.clockfix import effective
-from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of
+from meshlog.core.codec import encode_cbor
+from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of, tips_of
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
+from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster, label
 from meshlog.views.fold import Lineage
 
@@ -109,6 +113,35 @@ class Standings:
         """Return ``event`` as a fold takes it: with its effective stamp, and its own id."""
         stamp = self.stamp(event)
         return event if stamp == event.stamp else replace(event, stamp=stamp)
+
+    def grounds(self, authors: Iterable[AuthorId]) -> dict[AuthorId, bytes]:
+        """Return 8 bytes for each author, over all that decides how its data stand, horizon aside.
+
+        Alike, each event of it stands as before. Cost: O(authors + their decrees).
+        """
+        fenced: dict[AuthorId, list[list[object]]] = defaultdict(list)
+        for feed, seq in sorted(self._quarantine.items()):
+            fenced[feed.author].append([feed.packed(), seq])
+        return {author: self._grounds(author, fenced.get(author, [])) for author in authors}
+
+    def _grounds(self, author: AuthorId, fenced: list[list[object]]) -> bytes:
+        member = self._roster.members.get(author) if self._has_members else None
+        told: list[object] = [self._has_members, fenced]
+        if member is not None:
+            told.append([member.role, *member.feeds])
+        if any(self._decrees.about(author)):
+            removals = self._decrees.removals.get(author, ())
+            readmissions = self._decrees.readmissions.get(author, ())
+            fixes = self._decrees.fixes.get(author, {})
+            cuts = [*(d.cuts for d in removals), *(d.cuts for d in readmissions)]
+            told += [
+                author in self._decrees.lapsed,
+                [decree.place.id for decree in removals],
+                [decree.place.id for decree in readmissions],
+                [[feed.packed(), shifts] for feed, shifts in sorted(fixes.items())],
+                sorted(tip for tip in tips_of(cuts) if self.lineage.prev(tip) is not None),
+            ]
+        return hashlib.blake2b(encode_cbor(told), digest_size=8).digest()
 
     def is_reviewable(self, event: Event) -> bool:
         """Say whether ``event`` lies in a review queue: only soft revocations exclude it."""
