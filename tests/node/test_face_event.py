@@ -151,9 +151,10 @@ def test_a_body_that_others_wrote_differently_survives_json():
     assert FeedStore().ingest(again)
 
 
-def test_a_body_that_nobody_can_read_survives_json():
+@pytest.mark.parametrize("body", [b"\xff\xfe", b""])
+def test_a_body_that_nobody_can_read_survives_json(body: bytes):
     who = named("garbler")
-    core = CoreEvent.make(who.feed, 1, Stamp(1, 0), NO_PREV, b"\xff\xfe").signed(who.identity)
+    core = CoreEvent.make(who.feed, 1, Stamp(1, 0), NO_PREV, body).signed(who.identity)
     event = Event.of(core, "garbler", opening=who.opening)
 
     assert (event.kind, event.payload) == ("", {})
@@ -164,6 +165,17 @@ def test_a_body_that_nobody_can_read_survives_json():
     again = Event.from_wire(wire)
     assert again.is_authentic()
     assert FeedStore().ingest(again)
+
+
+@pytest.mark.parametrize(("wrote", "shows"), [(1, True), (1, 1.0), (True, 1), (0.0, -0.0)])
+def test_a_value_that_python_alone_calls_the_same_is_another(wrote: object, shows: object):
+    event = Event.from_parts("changer", 1, (1, 0), "k", {"a": [wrote]})
+    assert event.is_authentic()
+
+    event.payload["a"] = [shows]
+
+    assert not event.is_authentic()
+    assert not Event.from_wire(event.to_wire()).is_authentic()
 
 
 json_values = st.recursive(

@@ -9,6 +9,7 @@ from typing import Any, Self
 from meshlog.core.codec import plain
 from meshlog.core.event import (
     BODY_SIZE_MAX,
+    ID_SIZE,
     NO_PREV,
     OPEN_DATASET,
     DatasetId,
@@ -145,7 +146,7 @@ class Event:
             InputError: They describe none.
         """
         stamp, prev = check_place(self.seq, self.hlc, self.prev)
-        as_written = self.body and _shown(self.body) == (self.kind, self.payload)
+        as_written = _is_alike([*_shown(self.body)], [self.kind, self.payload])
         body = self.body if as_written else encode_body(self.kind, self.payload)
         feed = self.feed or feed_of(self.author)
         try:
@@ -214,8 +215,11 @@ class Event:
             raw, opening = (bytes.fromhex(wire.get(key, "")) for key in ("b", "o"))
             if len(raw) > BODY_SIZE_MAX or len(opening) > OPENING_SIZE_MAX:
                 raise MalformedError("event too large")
+            if len(dataset) != ID_SIZE:
+                raise MalformedError("not a dataset")
             kind, payload = wire["k"], plain(from_json(wire["p"]))
-            body = raw if raw and _said(raw) == (kind, payload) else encode_body(kind, payload)
+            as_written = _is_alike([*_said(raw)], [kind, payload])
+            body = raw if as_written else encode_body(kind, payload)
             stamp, prev = check_place(wire["s"], wire["h"], wire["v"])
             claimed, signature = bytes.fromhex(wire["i"]), bytes.fromhex(wire.get("g", ""))
             core = CoreEvent(feed, wire["s"], stamp, prev, body, EventId(claimed), signature)
@@ -259,6 +263,15 @@ def _said(body: bytes) -> tuple[str, dict[str, Any]]:
     """Return kind and payload of a body, as plain values; nothing where it is unreadable."""
     content = read_body(body)
     return (content.kind, plain(content.payload)) if content else ("", {})
+
+
+def _is_alike(one: object, other: object) -> bool:
+    """Say whether two plain values are one in a body: 1, 1.0 and True are not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_alike, one, other))
+    return type(one) is type(other) and (repr(one) == repr(other) if one == 0 else one == other)
 
 
 def _encoded(kind: str, payload: Mapping[str, Any]) -> bytes:
