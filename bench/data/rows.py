@@ -139,7 +139,7 @@ def surveyed(scale: Scale) -> Iterable[Cell]:
     rows = str(scale.rows or (SURVEY if SURVEY.exists() else CARRIED))
     told = [ours(do="survey", rows=rows) for _ in range(scale.times)]
     count, events = told[0]["rows"], told[0]["events"]
-    for key, what in (("import", "imported, durable"), ("sign", "cut and signed, to leave"),
+    for key, what in (("import", "imported, durable, signed"),
                       ("bootstrap", "taken in by a second device")):  # fmt: skip
         cpu, wall = (statistics.median(t[key][of] for t in told) for of in ("cpu_s", "wall_s"))
         yield Cell("survey", f"{count:,} rows of a survey, {what}", "",

@@ -34,8 +34,6 @@ def survey(folder: Path, *, rows: str) -> dict[str, Any]:
             forms=importer.ledger.forms,
             put_form=lambda definition: importer.put_form(definition, T0_MS),
         )
-    with measured() as signed:
-        importer.root()
     assert report.added, report
     assert not report.failed_count, report
     feed = importer.data_feed
@@ -53,7 +51,6 @@ def survey(folder: Path, *, rows: str) -> dict[str, Any]:
         "rows": report.added,
         "events": head.seq,
         "import": vars(brought),
-        "sign": vars(signed),
         "bootstrap": vars(taken),
         "disk_bytes": (folder / "second").stat().st_size,
     }

@@ -127,7 +127,6 @@ def talk(seed: int, count: int, folder: Path) -> Counter[str]:
         connection.settimeout(30)
         connection.connect(str(server.path))
         lines = LineReader(connection)
-        node.sign()
         for number in range(1, count + 1):
             do, line = owner.line()
             before = everything(node)

@@ -13,7 +13,7 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError, StoreError
-from meshlog.replica import intake, pen, replica
+from meshlog.replica import intake, pen, replica, serving
 from meshlog.replica.ledger import Ledger
 from meshlog.store import file, instance
 from meshlog.sync import difference
@@ -230,10 +230,9 @@ def a_revoked_device_loses_all_it_wrote(patch: Patch) -> None:
 
 @mutation()
 def cuts_are_never_signed(patch: Patch) -> None:
-    def sign_cuts(store: Any, ledger: Any, _identity: Any, feed: Any) -> None:
-        pen.note_cut(store, feed, pen.own_head(ledger, feed).seq)
-
-    patch.setattr(pen, "sign_cuts", sign_cuts)
+    serve = serving.segments
+    patch.setattr(pen, "_with_cuts", lambda events, _identity: events)
+    patch.setattr(serving, "segments", lambda *of, **how: serve(*of, **how | {"signer": None}))
 
 
 @mutation()

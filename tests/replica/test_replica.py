@@ -22,7 +22,7 @@ from meshlog.core.segment import (
 )
 from meshlog.errors import IdentityError, InputError, StoreError
 from meshlog.ports import PeerSeen
-from meshlog.replica import Replica, found, join, join_open
+from meshlog.replica import Replica, found, join, join_open, pen
 from meshlog.sim.card import CardGuard
 from meshlog.store import SqliteStore
 from meshlog.store.instance import Mark
@@ -183,10 +183,18 @@ def served(replica: Replica, feed: FeedKey) -> list[int]:
     return [len(decode_segment(data).entries) for data in pieces]
 
 
+def cuts(replica: Replica) -> list[int]:
+    """Return the seqs of a device's own data feed that are signed on its disk."""
+    feed = replica.data_feed
+    head = replica.ledger.frontier[feed][0]
+    return [event.seq for event in replica.store.branch(head, feed, 0, 10**6) if event.signature]
+
+
 def test_a_cut_falls_every_64_events():
     ann = open_replica("ann")
     ann.append_many([("x", {})] * 100, T0_MS)
 
+    assert cuts(ann) == [64, 100]
     assert served(ann, ann.data_feed) == [64, 36]
     assert CUT_EVENTS_MAX == 64
 
@@ -195,15 +203,63 @@ def test_a_cut_falls_every_16_kib():
     ann = open_replica("ann")
     ann.append_many([("x", {"a": ["z" * 60] * 98})] * 7, T0_MS)  # says little, at length
 
-    assert served(ann, ann.data_feed) == [3, 3, 1]
+    assert cuts(ann) == [3, 6, 7]
+    assert served(ann, ann.data_feed) == [2, 2, 2, 1], "its author can cut anywhere"
     assert CUT_SIZE_MAX == 16_384
 
 
-def test_a_cut_falls_where_the_next_event_would_not_fit_a_packet():
+def test_what_is_written_is_signed_in_the_same_transaction():
+    ann = open_replica("ann")
+    said: list[str] = []
+    ann.store._file._open.set_trace_callback(said.append)  # type: ignore[attr-defined]
+
+    note(ann, "one")
+    ann.root()
+
+    assert cuts(ann) == [1]
+    assert said.count("COMMIT") == 1
+
+
+def left_unsigned(ann: Replica, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write events as earlier versions did: they signed when somebody asked."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(pen, "_with_cuts", lambda events, _: events)
+        ann.append_many([("x", {})] * count, T0_MS)
+
+
+def test_what_an_earlier_version_left_unsigned_is_signed_at_the_next_opening(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    ann = open_replica("ann")
+    ann.append_many([("x", {})] * 10, T0_MS)
+    left_unsigned(ann, 1_500, monkeypatch)
+    assert cuts(ann) == [10]
+
+    again = Replica(ann.store, ann.identity, T0_MS, Random(1))
+
+    assert cuts(again) == [10, *range(74, 1_510, 64), 1_510]
+    assert sum(served(again, again.data_feed)) == 1_510
+
+
+def test_what_is_unsigned_where_the_disk_is_full_can_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with closing(SqliteStore(tmp_path / "ann.meshlog")) as store:
+        ann = open_replica("ann", store=store)
+        left_unsigned(ann, 10_000, monkeypatch)
+
+        again = with_full_disk(store, lambda: Replica(store, ann.identity, T0_MS, Random(1)))
+
+        assert "full" in again.trouble
+        assert cuts(again) == []
+        assert sum(served(again, again.data_feed)) == 10_000
+
+
+def test_an_author_cuts_its_feed_where_a_packet_is_full():
     """What a radio cannot send in one packet, it does not send."""
     ann = open_replica("ann")
     ann.append_many([("x", {"a": bytes(100)})] * 7, T0_MS)
-    ann.root()
+    assert cuts(ann) == [7]
     head = ann.ledger.frontier[ann.data_feed][0]
 
     pieces, reached = ann.segments(
@@ -310,21 +366,6 @@ def test_a_restored_backup_begins_a_new_life():
     assert backup.data_feed != life
     assert len(cat.ledger.frontier[life]) == 1
     assert holds_alike(backup, cat)
-
-
-def test_an_unsigned_end_is_signed_before_the_twin_is_let_in():
-    one, two = twins()
-    note(one, "unsigned", T0_MS + 1)
-    note(two, "by two", T0_MS + 2)
-    two.root()
-    head = two.ledger.frontier[two.data_feed][0]
-    pieces, _ = two.segments(two.data_feed, head, 0, 10**6)
-    feed = one.data_feed
-
-    one.ingest(pieces, T0_MS)
-
-    for tip in one.ledger.frontier[feed]:
-        assert one.segments(feed, tip, 0, 10**6)[1] == tip.seq
 
 
 # ── The disk ──

@@ -10,7 +10,6 @@ from meshlog.core.air import LoRa
 from meshlog.core.decrees import cut_list
 from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
-from meshlog.replica import pen
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.reach import everybody, islands
 from meshlog.sync.broadcast.stragglers import PACKETS_MAX
@@ -125,9 +124,7 @@ def revoke(world: RadioWorld, name: str) -> None:
     }
     payload = {"author": out.identity.author, "mode": "soft", "cuts": cut_list(heads)}
     with base._desk.change() as ledger:
-        pen.write(
-            base.store, ledger, base.control_feed, base.dataset, [(REVOKE, payload)], world.now_ms
-        )
+        base._desk.pen.write(ledger, base.control_feed, [(REVOKE, payload)], world.now_ms)
     world.restart("base")
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from meshlog.cli.command import Place, command, json_option, stampless, store_options
+from meshlog.cli.command import Place, command, json_option, store_options
 from meshlog.cli.output import count, hint, say, say_json, size
 from meshlog.cli.progress import progress
-from meshlog.cli.session import writing
 from meshlog.cli.stores import known_identity, reading
 from meshlog.errors import InputError
 from meshlog.store import load_identity, save_identity
@@ -46,8 +45,6 @@ def backup_command(
     beside = Path(f"{file}.identity")
     if private is not None and load_identity(beside) not in (None, private):
         raise InputError(f"{beside} is another identity: name another file")
-    with writing(stampless(place)) as writer:
-        writer.sign()
     with reading(place) as read:
         dataset = read.roster.dataset
     with progress("checking the copy, steps") as advance:

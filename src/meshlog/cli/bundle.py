@@ -74,8 +74,6 @@ def export_command(place: Place, file: Path, since: str | None, as_json: bool) -
     """
     now_ms = time.time_ns() // 1_000_000
     _check_not_other(file)
-    with writing(stampless(place)) as writer:
-        writer.sign()
     with reading(place) as read:
         point = _since(read, since, now_ms, known_identity(place))
         with (

@@ -121,7 +121,7 @@ def _show(report: FsckReport) -> None:
     held += [count(report.records, "record"), f"{report.conflicts:,} of them in conflict"]
     say(", ".join(held))
     if report.unsigned:
-        say(f"{count(report.unsigned, 'event')} of this device to be signed before leaving it")
+        say(f"{count(report.unsigned, 'event')} of this device to be signed when it next opens")
     if report.held:
         say(f"{count(report.held, 'event')} held: stamped in the future, to count then")
     if report.excluded:

@@ -65,9 +65,6 @@ class Writer(Protocol):
     def mend_clock(self) -> bool:
         """Go on in a new life where stamps are ahead of the clock; return whether they were."""
 
-    def sign(self) -> None:
-        """Sign what was written, so that it may leave this device."""
-
     def record(self, record_id: str) -> Record | None:
         """Return a record, hidden ones included; sees every ``emit`` that returned."""
 
@@ -159,10 +156,6 @@ class _Local:
         """See Writer.mend_clock."""
         return self._node.mend_clock()
 
-    def sign(self) -> None:
-        """See Writer.sign."""
-        self._node.sign()
-
     def rotate_key(self) -> int:
         """See Writer.rotate_key."""
         return self._node.rotate_key()
@@ -229,11 +222,6 @@ class _Remote:
         mended = self._client.mend_clock()
         self._look_again()
         return mended
-
-    def sign(self) -> None:
-        """See Writer.sign."""
-        self._client.sign()
-        self._look_again()
 
     def rotate_key(self) -> int:
         """See Writer.rotate_key."""

@@ -362,42 +362,6 @@ class Writer(Coder):
         return bytes(out) + (value & _WORD - 1).to_bytes(_REGISTER_BYTES, "big")[:size]
 
 
-class Meter(Writer):
-    """Tells about how long a message gets, without the costly half of the work: spelling.
-
-    What ``nested`` would take is estimated, rather above than below.
-    """
-
-    __slots__ = ("_spelled", "_spelled_bits")
-
-    def __init__(self) -> None:
-        """Begin with nothing measured."""
-        super().__init__()
-        self._spelled = 0
-        self._spelled_bits = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """About how long the message is."""
-        return super().size_bytes + (self._spelled_bits + 7) // 8
-
-    def nested(
-        self, contexts: Sequence[Context], size: int, value: int = 0, weights: Sequence[int] = ()
-    ) -> int:
-        """See Coder.nested."""
-        del contexts, size, weights
-        self._spelled += 1
-        self._spelled_bits += _METERED_BITS[value < _ASCII_END][self._spelled > _METERED_FIRST]
-        return value
-
-
-_ASCII_END = 0x80
-_METERED_FIRST = 128
-_METERED_BITS = ((9, 7), (6, 5))
-"""Bits of a spelled byte, past ASCII and in it, among the first 128 and after them: a third more
-than notes and records without a form take (bench/coding.py)."""
-
-
 def _carry(out: bytearray) -> None:
     """Add one to the number that ``out`` is; it is below one, so the carry ends in it."""
     place = len(out) - 1

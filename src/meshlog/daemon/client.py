@@ -88,10 +88,6 @@ class ControlClient:
         """Let the node go on with honest stamps; False where they are. See ``emit``."""
         return bool(self.ask("mend_clock")["mended"])
 
-    def sign(self) -> None:
-        """Let the node sign what it wrote, so that it may leave the device. See ``emit``."""
-        self.ask("sign")
-
     def rotate_key(self) -> int:
         """Give the dataset a new key; return its epoch. See ``emit`` for what it raises."""
         return int(self.ask("rotate_key")["epoch"])

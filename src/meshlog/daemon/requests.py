@@ -134,11 +134,6 @@ def _mend_clock(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"mended": node.mend_clock()}
 
 
-def _sign(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
-    node.sign()
-    return {}
-
-
 def _rotate_key(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": node.rotate_key()}
 
@@ -221,6 +216,5 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "ingest": _ingest,
     "fix_clock": _fix_clock,
     "mend_clock": _mend_clock,
-    "sign": _sign,
     "rotate_key": _rotate_key,
 }

@@ -13,7 +13,7 @@ from meshlog.core.event import Event as CoreEvent
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import observe
 from meshlog.core.identity import Identity
-from meshlog.errors import InputError, StoreError
+from meshlog.errors import InputError
 from meshlog.node.clock import HLC
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
@@ -167,8 +167,6 @@ class Node(NodeReader):
             items = list(items)
             cores = self.replica.append_many(items, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
-            if cores:
-                cores[-1] = cores[-1].signed(self.replica.identity)
             events = self.store.shown(cores)
         if self._loop is not None:
             self._loop.tell(Changed(self.replica.is_urgent(kind for kind, _ in items)))
@@ -276,17 +274,6 @@ class Node(NodeReader):
         if taken.events and self._loop is not None:
             self._loop.tell(Changed())
         return taken
-
-    def sign(self) -> None:
-        """Sign what was written and is not signed yet, so that it may leave this device.
-
-        Raises:
-            StoreError: The disk refused; nothing was signed.
-        """
-        with self.lock:
-            self.replica.root()
-            if self.replica.trouble:
-                raise StoreError(self.replica.trouble)
 
     def rotate_key(self) -> int:
         """Give the dataset a new key, sealed to every member that stands.

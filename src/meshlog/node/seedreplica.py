@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from meshlog.core.event import BODY_SIZE_MAX, Event
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp, observe
 from meshlog.errors import InputError
@@ -45,6 +43,5 @@ class SeedReplica(Replica):
             raise InputError(reason)
         with self._desk.change() as ledger:
             ledger.clock = max(ledger.clock, event.stamp)
-            unsigned = replace(event, signature=b"")  # we sign at cuts
-            told = pen.add(self.store, ledger, [unsigned], now_ms)
+            told = self._desk.pen.add(ledger, event, now_ms)
             self._desk.refold(ledger, told, [(event.id, event.feed)])

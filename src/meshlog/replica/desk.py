@@ -12,10 +12,9 @@ from typing import Any
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity
-from meshlog.errors import StoreError
 from meshlog.ports import Store
-from meshlog.replica import pen
 from meshlog.replica.ledger import Ledger
+from meshlog.replica.pen import Pen
 from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
 from meshlog.views.fold import Told
@@ -34,12 +33,12 @@ class Desk:
         self.store = store
         self.identity = identity
         self.seat = seat
+        self.pen = Pen(store, identity, seat.dataset)
         self.view = LiveView(store)
         self.ledger = Ledger.load(store, seat.dataset)
         """Of what is durable; replaced whole, never changed."""
         self.trouble = ""
         """What the disk refused last, in one sentence; empty where nothing."""
-        self._signed_root = b""
         if not self.view.is_current():
             with store.transaction():
                 self.view.rebuild(self.ledger.standings(store))
@@ -72,7 +71,7 @@ class Desk:
         ledger = self.ledger.copy()
         with self.store.transaction():
             yield ledger
-        self.ledger = ledger
+        self.ledger, self.trouble = ledger, ""
 
     def say(
         self, ledger: Ledger, items: Sequence[tuple[str, Mapping[str, Any]]], now_ms: int
@@ -83,7 +82,7 @@ class Desk:
             InputError: A payload cannot be carried or read.
         """
         feed = FeedKey(self.author, FeedKind.CONTROL, ledger.life or 0)
-        events, told = pen.write(self.store, ledger, feed, self.dataset, items, now_ms)
+        events, told = self.pen.write(ledger, feed, items, now_ms)
         self.refold(ledger, told)
         return events
 
@@ -110,28 +109,19 @@ class Desk:
             ledger.clock = max(ledger.clock, self.view.latest(records, standings))
             ledger.save(self.store)
 
-    # ── cuts ────────────────────────────────────────────────────────────────────────
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether a cut covers all that we wrote."""
-        return self._signed_root == self.ledger.root
-
     def sign(self) -> None:
-        """Sign what we wrote. Where the disk refuses, it stays here for now, unsigned."""
-        if self.is_signed:
-            return
-        try:
-            if any(pen.is_unsigned(self.store, self.ledger, feed) for feed in self.own_feeds):
-                with self.store.transaction():
-                    self.sign_tails(self.ledger)
-        except StoreError as error:
-            self.trouble = str(error)
-        else:
-            self._signed_root, self.trouble = self.ledger.root, ""
+        """Sign the ends of our feeds where an earlier version left them unsigned.
 
-    def sign_tails(self, ledger: Ledger) -> None:
-        """Sign the ends of our feeds, inside a transaction."""
-        for feed in self.own_feeds:
-            if pen.is_unsigned(self.store, ledger, feed):
-                pen.sign_cuts(self.store, ledger, self.identity, feed)
+        Raises:
+            StoreError: The disk refused; nothing was signed.
+        """
+        tails = [
+            events
+            for feed in self.own_feeds
+            for tip in self.ledger.frontier.get(feed, ())
+            if (events := self.pen.unsigned(feed, tip))
+        ]
+        if tails:
+            with self.store.transaction():
+                for events in tails:
+                    self.pen.sign(events)

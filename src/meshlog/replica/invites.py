@@ -7,8 +7,8 @@ import random
 from meshlog.core.decrees import Mode
 from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import AuthorId, Identity
-from meshlog.errors import InputError, StoreError
-from meshlog.replica import pen, rights
+from meshlog.errors import InputError
+from meshlog.replica import rights
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk
 from meshlog.replica.membership import Since, decree, in_turns, keep, revocation
@@ -44,14 +44,11 @@ def hand_over(desk: Desk, heir: Identity, now_ms: int, rng: random.Random) -> No
     if check_admission(admission, heir.author, desk.dataset, ledger.roster.founder) is None:
         raise InputError("too many grants lead to this device: join anew with an invite")
     desk.sign()  # all that we wrote: nobody can afterwards
-    if desk.trouble:
-        raise StoreError(desk.trouble)
     said = revocation(desk.store, ledger, us, Mode.SOFT, Since())
     keeps, *more = in_turns(said["keeps"])
     payload = {"to": heir.author, "cuts": said["cuts"], "keeps": keeps}
     with desk.change() as ledger:
         decree(desk, ledger, "member.rotate", payload, now_ms)
-        pen.sign_cuts(desk.store, ledger, desk.identity, desk.own_feeds[0])
         seats.hand_over(desk.store, heir, admission, [guest for turn in more for guest in turn])
 
 

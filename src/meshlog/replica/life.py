@@ -9,7 +9,6 @@ from typing import Any
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.keylog import key_id
 from meshlog.core.lives import SEAL_KIND, seal_payload
-from meshlog.replica import pen
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.views.watch import ERA_KEY, ERA_SIZE
@@ -22,8 +21,6 @@ def begin(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> None:
         StoreError: The disk refused; nothing changed.
     """
     with desk.change() as ledger:
-        if ledger.life is not None:  # a copy: what it wrote last may wait for a signature
-            desk.sign_tails(ledger)
         open_feeds(desk, ledger, key, now_ms, rng)
         desk.store.set_meta(ERA_KEY, (ledger.life or 0).to_bytes(ERA_SIZE, "big"))
         desk.refold(ledger)
@@ -50,14 +47,13 @@ def open_feeds(desk: Desk, ledger: Ledger, key: bytes, now_ms: int, rng: random.
     store.begin_life(life)
     store.set_meta("incarnation", life.to_bytes(4, "big"))
     if desk.seat.genesis and not ledger.roster.founder:
-        genesis = desk.seat.genesis_event().signed(desk.identity)
-        pen.add(store, ledger, [genesis], now_ms)
+        desk.pen.add(ledger, desk.seat.genesis_event(), now_ms)
     items: list[tuple[str, Mapping[str, Any]]] = [("feed.open", opening)]
     if last is not None and not is_sealed(desk, ledger):
         heads = (ledger.frontier.get(own, ()) for own in desk.own_feeds)
         items.append((SEAL_KIND, seal_payload(last, *heads)))
     feed = FeedKey(desk.author, FeedKind.CONTROL, life)
-    pen.write(store, ledger, feed, desk.dataset, items, now_ms)
+    desk.pen.write(ledger, feed, items, now_ms)
     ledger.life = life
 
 

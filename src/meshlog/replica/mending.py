@@ -15,7 +15,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.ports import Store
-from meshlog.replica import life, pen
+from meshlog.replica import life
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger, horizon_for
 
@@ -40,16 +40,9 @@ def _hold_again(desk: Desk, ledger: Ledger) -> None:
     ledger.save(desk.store)
 
 
-def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> bool:
-    """Go on in a new life with honest stamps; see ``Replica.mend_clock``.
-
-    Returns:
-        Whether a new life began: the old one must end signed.
-    """
+def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> None:
+    """Go on in a new life with honest stamps; see ``Replica.mend_clock``."""
     store = desk.store
-    desk.sign()
-    if not desk.is_signed:
-        return False
     with desk.change() as ledger:
         fixes = own_fixes(store, ledger, desk.author, now_ms)
         latest = store.latest_stamp(horizon_for(now_ms))
@@ -57,9 +50,8 @@ def mend(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> bool:
         life.open_feeds(desk, ledger, key, now_ms, rng)
         feed = FeedKey(desk.author, FeedKind.CONTROL, ledger.life or 0)
         items = [(FIX_KIND, fix_payload(*fix)) for fix in fixes]
-        pen.write(store, ledger, feed, desk.dataset, items, now_ms)
+        desk.pen.write(ledger, feed, items, now_ms)
         _hold_again(desk, ledger)
-    return True
 
 
 def was_ahead(

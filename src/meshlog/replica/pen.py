@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from meshlog.core.compact.run import RunWriter
 from meshlog.core.event import NO_PREV, DatasetId, Event, encode_body
-from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
-from meshlog.core.rangecoder import Meter
-from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_PACKET_MAX
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
 from meshlog.ports import LogEntry, Store
 from meshlog.replica.ledger import Ledger
@@ -21,59 +20,87 @@ from meshlog.views.fold import Told, told_by
 _READ_CHUNK = 1_024
 
 
-def write(
-    store: Store,
-    ledger: Ledger,
-    feed: FeedKey,
-    dataset: DatasetId,
-    items: Sequence[tuple[str, Mapping[str, Any]]],
-    now_ms: int,
-) -> tuple[list[Event], list[Told]]:
-    """Append events to one of our feeds inside the caller's transaction; ``ledger`` is a copy.
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """Appends to the feeds of one identity, inside the caller's transactions.
 
-    Returns:
-        The events, unsigned, and what they do to records.
-
-    Raises:
-        InputError: A kind or payload cannot be carried, or no view could read it; the caller
-            rolls back.
+    What is written together ends in a cut, so all of it may leave once it is durable.
     """
-    head = own_head(ledger, feed)
-    events: list[Event] = []
-    told: list[Told] = []
-    for kind, payload in items:
-        ledger.clock = tick(ledger.clock, now_ms)
-        event = Event.make(
-            feed, head.seq + 1, ledger.clock, head.id, encode_body(kind, payload), dataset
-        )
-        change = read_change(event)
-        if isinstance(change, Unreadable):
-            raise InputError(f"{kind}: {change.reason}")
-        if isinstance(change, Change):
-            told.append(Told(event, change))
-        events.append(event)
-        head = Head(event.seq, event.id)
-    _put(store, ledger, events, told, now_ms)
-    return events, told
 
+    store: Store
+    identity: Identity
+    dataset: DatasetId
 
-def add(store: Store, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Told]:
-    """Write our own events; return what they do to records."""
-    told = told_by(events)
-    _put(store, ledger, events, told, now_ms)
-    return told
+    def write(
+        self,
+        ledger: Ledger,
+        feed: FeedKey,
+        items: Sequence[tuple[str, Mapping[str, Any]]],
+        now_ms: int,
+    ) -> tuple[list[Event], list[Told]]:
+        """Append events to one of our feeds; ``ledger`` is a copy.
 
+        Returns:
+            The events, and what they do to records.
 
-def _put(
-    store: Store, ledger: Ledger, events: Sequence[Event], told: Sequence[Told], now_ms: int
-) -> None:
-    """Write events of which it is known what they do to records."""
-    touches = {item.event.id: item.change.record_id for item in told}
-    store.add([LogEntry(event, touches.get(event.id)) for event in events], now_ms)
-    if events:
-        ledger.advance(events, store)
-        ledger.believe(events, store)
-        ledger.save(store)
+        Raises:
+            InputError: A kind or payload cannot be carried, or no view could read it; the caller
+                rolls back.
+        """
+        head = own_head(ledger, feed)
+        events: list[Event] = []
+        told: list[Told] = []
+        for kind, payload in items:
+            ledger.clock = tick(ledger.clock, now_ms)
+            body = encode_body(kind, payload)
+            event = Event.make(feed, head.seq + 1, ledger.clock, head.id, body, self.dataset)
+            change = read_change(event)
+            if isinstance(change, Unreadable):
+                raise InputError(f"{kind}: {change.reason}")
+            if isinstance(change, Change):
+                told.append(Told(event, change))
+            events.append(event)
+            head = Head(event.seq, event.id)
+        return self._put(ledger, events, told, now_ms), told
+
+    def add(self, ledger: Ledger, event: Event, now_ms: int) -> list[Told]:
+        """Write an event of our own; return what it does to records."""
+        told = told_by([event])
+        self._put(ledger, [event], told, now_ms)
+        return told
+
+    def _put(
+        self, ledger: Ledger, events: Sequence[Event], told: Sequence[Told], now_ms: int
+    ) -> list[Event]:
+        """Sign and write events of which it is known what they do to records."""
+        signed = list(_with_cuts(events, self.identity))
+        touches = {item.event.id: item.change.record_id for item in told}
+        self.store.add([LogEntry(event, touches.get(event.id)) for event in signed], now_ms)
+        if signed:
+            ledger.advance(signed, self.store)
+            ledger.believe(signed, self.store)
+            ledger.save(self.store)
+        return signed
+
+    def unsigned(self, feed: FeedKey, head: Head) -> list[Event]:
+        """Return what no cut covers at the end of a branch of ours.
+
+        Earlier versions signed later than they wrote; a damaged file may have lost a signature.
+        """
+        found: list[Event] = []
+        reached = head.seq
+        while reached and not self.store.branch(head, feed, reached - 1, 1)[0].signature:
+            start = max(reached - _READ_CHUNK, 0)
+            events = self.store.branch(head, feed, start, reached - start)
+            reached = max((event.seq for event in events if event.signature), default=start)
+            found[:0] = events[reached - start :]
+        return found
+
+    def sign(self, events: Sequence[Event]) -> None:
+        """Sign events of ours that are written and follow each other."""
+        for event in _with_cuts(events, self.identity):
+            if event.signature:
+                self.store.sign(event)
 
 
 def own_head(ledger: Ledger, feed: FeedKey) -> Head:
@@ -82,60 +109,14 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
     return heads[-1] if heads else Head(0, NO_PREV)
 
 
-def sign_cuts(store: Store, ledger: Ledger, identity: Identity, feed: FeedKey) -> None:
-    """Sign our events that no cut covers yet, inside the caller's transaction.
-
-    A cut falls at the latest every 64 events or 16 KiB, where the next event would not fit the
-    radio packet, and on the head. Cost: one compact coding of each event, spelling aside.
-    """
-    head = own_head(ledger, feed)
-    signed = last_cut(store, feed)
-    latest = store.branch(head, feed, signed - 1, 1)[0] if 0 < signed < head.seq else None
-    run: RunWriter | None = None
+def _with_cuts(events: Sequence[Event], identity: Identity) -> Iterator[Event]:
+    """Yield events that follow each other, signed at the end and wherever a segment is full."""
     since_events = since_bytes = 0
-    while signed < head.seq:
-        events = store.branch(head, feed, signed, _READ_CHUNK)
-        for event in events:
-            base = latest.stamp if latest else None
-            if run is None:
-                run = RunWriter(event, ledger.codebook, base, Meter())
-                since_events = since_bytes = 0
-            run.add(event)
-            if since_events and run.size_bytes > SEGMENT_PACKET_MAX:
-                assert latest is not None, "the run has an event before this one"
-                store.sign(latest.signed(identity))
-                run = RunWriter(event, ledger.codebook, base, Meter())
-                since_events = since_bytes = 0
-                run.add(event)
-            since_events += 1
-            since_bytes += len(event.body)
-            latest = event
-            if (
-                since_events >= CUT_EVENTS_MAX
-                or since_bytes >= CUT_SIZE_MAX
-                or event.seq == head.seq
-            ):
-                store.sign(event.signed(identity))
-                run = None
-        signed = events[-1].seq
-    note_cut(store, feed, head.seq)
-
-
-def is_unsigned(store: Store, ledger: Ledger, feed: FeedKey) -> bool:
-    """Say whether the end of one of our feeds waits for a signature."""
-    return last_cut(store, feed) < own_head(ledger, feed).seq
-
-
-def last_cut(store: Store, feed: FeedKey) -> int:
-    """Return the seq of our last cut in a feed; 0 before the first."""
-    value = store.get_meta(_cut_key(feed))
-    return int.from_bytes(value, "big") if value else 0
-
-
-def note_cut(store: Store, feed: FeedKey, seq: int) -> None:
-    """Remember up to where one of our feeds is signed, inside the caller's transaction."""
-    store.set_meta(_cut_key(feed), seq.to_bytes(4, "big"))
-
-
-def _cut_key(feed: FeedKey) -> str:
-    return f"cut:{'data' if feed.kind is FeedKind.DATA else 'control'}:{feed.incarnation:08x}"
+    for event in events:
+        since_events += 1
+        since_bytes += len(event.body)
+        if since_events == CUT_EVENTS_MAX or since_bytes >= CUT_SIZE_MAX or event is events[-1]:
+            yield event.signed(identity)
+            since_events = since_bytes = 0
+        else:
+            yield event

@@ -21,7 +21,7 @@ from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import Peer, Store
-from meshlog.replica import horizon, invites, life, membership, mending, pen, rights, serving, twins
+from meshlog.replica import horizon, invites, life, membership, mending, rights, serving, twins
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk
 from meshlog.replica.intake import begin_batch, take_in, too_busy
@@ -81,6 +81,10 @@ class Replica:
         self._rng = rng
         self._desk = desk = Desk(store, identity, seat)
         self.view = desk.view
+        try:
+            desk.sign()
+        except StoreError as error:  # then at the next opening; what leaves is signed as it does
+            desk.trouble = str(error)
         self._keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
         self._keeper.follow(desk)
         self._host = Host()
@@ -143,7 +147,7 @@ class Replica:
         self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         with desk.change() as ledger:
-            events, told = pen.write(self.store, ledger, feed, self.dataset, named, now_ms)
+            events, told = desk.pen.write(ledger, feed, named, now_ms)
             desk.refold(ledger, told, [(event.id, event.feed) for event in events])
         return events
 
@@ -295,8 +299,7 @@ class Replica:
         if ledger.clock.wall_ms <= now_ms + SKEW_MS_MAX:
             mending.take_back_horizon(self._desk, now_ms)
             return False
-        if not mending.mend(self._desk, self.ring.current, now_ms, self._rng):
-            return False
+        mending.mend(self._desk, self.ring.current, now_ms, self._rng)
         self.news.append(
             f"this device's clock was {span(ledger.clock.wall_ms - now_ms)} ahead: it goes on as a"
             " new life, and what it wrote meanwhile counts as written now at the latest"
@@ -362,9 +365,6 @@ class Replica:
         A peer shows us either where this device was cloned, or restored without our noticing.
         """
         desk = self._desk
-        desk.sign()  # what we wrote: a twin's branch must not keep ours from leaving
-        if not desk.is_signed:
-            return self._too_busy(segments)
         batch, own_feeds = begin_batch(segments), desk.own_feeds
         own = [desk.ledger.frontier.get(feed, ()) for feed in own_feeds]
         try:
@@ -380,7 +380,6 @@ class Replica:
         except StoreError as error:
             desk.trouble = str(error)
             return self._too_busy(segments)
-        desk.trouble = ""
         if batch.events:
             self.news.extend(twins.news(desk))
         self._keeper.follow(self._desk)
@@ -406,8 +405,7 @@ class Replica:
         return self.ring.is_current(peer) if known is None else known
 
     def root(self) -> bytes:
-        """See Holdings.root. Where the disk refuses a signature, its events stay here for now."""
-        self._desk.sign()
+        """See Holdings.root."""
         return self.ledger.root
 
     def roster_digest(self) -> bytes:
@@ -462,6 +460,7 @@ class Replica:
             budget_bytes,
             compact=compact,
             size_max=size_max,
+            signer=self.identity if feed.author == self.identity.author else None,
         )
 
     # ── reading ─────────────────────────────────────────────────────────────────────

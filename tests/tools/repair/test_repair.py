@@ -31,7 +31,7 @@ def quiet(_done: int, _total: int) -> None:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Identity]:
-    """A store of base's: what it and ann wrote, the latest not signed yet; closed."""
+    """A store of base's: what it and ann wrote, closed."""
     path = tmp_path_factory.mktemp("template") / "base.db"
     base = Device("base", 1, path)
     ann = Device("ann", 2, at=base)
@@ -43,7 +43,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Identity]:
             ann.write("field.set", record_id=f"W-{number}", field="depth", value=-number)
             ann.give(base)
     base.write("note.add", record_id="W-0", text="x" * 9_000)
-    base.write("note.add", record_id="W-0", text="the last word, unsigned")
+    base.write("note.add", record_id="W-0", text="the last word")
     base.store.close()
     return path, base.replica.identity
 
@@ -134,7 +134,7 @@ def test_one_flipped_bit_anywhere_costs_at_most_two_events_and_they_come_back(
     whole = template[0].read_bytes()
     before = ids(template[0])
     backup = Path(shutil.copyfile(template[0], tmp_path / "backup.db"))
-    mend(backup, template[1])  # signs what its device had not: the others can have it
+    mend(backup, template[1])
     unrepaired = 0
     for number, bit in enumerate(flips(len(whole), 60, seed)):
         path = tmp_path / f"{number}.db"

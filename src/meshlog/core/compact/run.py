@@ -171,18 +171,15 @@ def decode_compact(data: bytes, book: Codebook) -> Segment | None:
 class RunWriter:
     """Writes a run event by event, so that it can be cut where it would grow too long."""
 
-    def __init__(
-        self, first: Event, book: Codebook, base: Stamp | None, coder: Writer | None = None
-    ) -> None:
+    def __init__(self, first: Event, book: Codebook, base: Stamp | None) -> None:
         """Write what stands before the events. See ``encode_compact``.
 
         Args:
             first: The first event of the run; ``add`` takes it, too.
             book: What the control events held say.
             base: The stamp before the run, if any.
-            coder: A ``Meter`` where only the size counts, and about.
         """
-        self._coder = coder or Writer()
+        self._coder = Writer()
         self._count = 0
         relative = base is not None and first.seq > 1
         self._base = base if relative else None

@@ -163,25 +163,11 @@ class FeedCheck:
             return
         if feed.author == self._own:
             self.unsigned += tip.seq - tip.signed_seq
-            self._check_last_cut(feed, tip)
         elif feed not in self._strangers:
             self.problems.add(
                 f"{self._name(feed)}: no signature covers what follows its event {tip.signed_seq}."
                 f" {REFETCH}"
             )
-
-    def _check_last_cut(self, feed: FeedKey, tip: _Tip) -> None:
-        """What our store says that we signed, we must hold; else nobody would ever get it."""
-        kind = "data" if feed.kind is FeedKind.DATA else "control"
-        value = meta_or_none(self.store, f"cut:{kind}:{feed.incarnation:08x}")
-        said = int.from_bytes(value, "big") if value else 0
-        if said > tip.signed_seq and len(self._tips[feed]) == 1 and self._keys_known(feed):
-            self.problems.add(
-                f"{self._name(feed)}: event {said} was signed, its signature is missing. {RESTORE}"
-            )
-
-    def _keys_known(self, feed: FeedKey) -> bool:
-        return feed.author in self.roster.members
 
     def _wrong(self, event: Event, what: str) -> None:
         name = f"event {event.id.hex()[:8]} (number {event.seq} of {self._name(event.feed)})"

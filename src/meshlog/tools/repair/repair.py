@@ -20,7 +20,7 @@ from pathlib import Path
 from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
-from meshlog.replica import Replica, pen, seat
+from meshlog.replica import Replica, seat
 from meshlog.store import SqliteStore
 from meshlog.store.file import sync_folder
 from meshlog.store.instance import NOTE_SUFFIX, SUFFIX
@@ -227,13 +227,9 @@ def _end_life(store: SqliteStore, salvage: Salvage, identity: Identity) -> None:
         default=None,
     )
     life = named[0] if named else (latest.feed.incarnation if latest else 0)
-    held = store.heads()
     own = latest.stamp.packed().to_bytes(8, "big") if latest else b""
     known = store.get_meta("clock") or b""
     with store.transaction():
-        for feed in salvage.own_heads:
-            if feed in held:
-                pen.note_cut(store, feed, held[feed][-1].seq)
         store.set_meta("clock", max(known, own))
         store.set_meta("incarnation", life.to_bytes(4, "big"))
 
