@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from meshlog.core.event import (
     encode_body,
     event_id,
     read_body,
+    write_body,
 )
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
@@ -95,3 +98,32 @@ def test_a_body_may_be_full_of_numbers():
 
     assert content is not None
     assert content.payload == {"x": (1,) * 60_000}
+
+
+def test_an_event_is_the_same_signed_or_not():
+    who = Identity(bytes(range(64)))
+    event = Event.from_parts(who.author, 1, (1, 0), "note.add", {"text": "x"})
+    signed, other = event.signed(who), event._replace(seq=2)
+
+    assert signed.signature
+    assert (signed == event, signed != event, len({signed, event})) == (True, False, 1)
+    assert (other == event, other != event) == (False, True)
+    assert event != tuple(event)
+
+
+def test_what_is_written_is_what_is_read():
+    """A program's own kinds of text and numbers become plain ones, as they will come back."""
+
+    class Colour(str, Enum):  # noqa: UP042 - str() of one is not its text
+        RED = "red"
+
+    payload = {"a": Colour.RED, "b": HTTPStatus.OK, Colour.RED: [1.5, (b"x", None, True)]}
+    body, content = write_body("k", payload)
+    read = read_body(body)
+
+    assert read is not None
+    assert (content.kind, read.kind) == ("k", "k")
+    assert content.payload == {"a": "red", "b": 200, "red": [1.5, [b"x", None, True]]}
+    assert [type(value) for value in content.payload.values()] == [str, int, list]
+    assert {type(key) for key in content.payload} == {str}
+    assert encode_body("k", read.payload) == body

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
 
@@ -167,7 +167,7 @@ class Mallory:
         signer = self.who if rng.random() < 0.8 else self.pick(self.stranger, Identity(bytes(64)))
         events[-1] = events[-1].signed(signer)
         if rng.random() < 0.1:
-            events[-1] = replace(events[-1], signature=rng.randbytes(64))
+            events[-1] = events[-1]._replace(signature=rng.randbytes(64))
         return events
 
     def place(self, *, believed: bool | None = None) -> tuple[FeedKey, int, bytes, Stamp]:

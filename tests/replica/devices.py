@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -175,7 +175,7 @@ def segs(*runs: Sequence[Event]) -> list[bytes]:
 
 def forged(run: Sequence[Event], signer: Identity) -> list[Event]:
     """Return a run whose cut somebody else signed."""
-    return [*run[:-1], replace(run[-1], signature=b"").signed(signer)]
+    return [*run[:-1], run[-1]._replace(signature=b"").signed(signer)]
 
 
 # ── The pump ──

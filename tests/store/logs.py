@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind
@@ -41,7 +40,7 @@ def chain(key: FeedKey, length: int, after: Event | None = None, word: str = "")
 
 
 def signed(event: Event, byte: int = 1) -> Event:
-    return replace(event, signature=bytes([byte]) * 64)
+    return event._replace(signature=bytes([byte]) * 64)
 
 
 def add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
             entries.append(LogEntry(parent, data.draw(st.sampled_from(RECORDS))))
         if data.draw(st.booleans()):
             entries[-1] = entries[-1]._replace(
-                event=replace(entries[-1].event, signature=b"s" * 64)
+                event=entries[-1].event._replace(signature=b"s" * 64)
             )
         return entries
 
@@ -127,7 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
                     model.log += [(event, record, arrived_ms) for event, record in entries]
                 if data.draw(st.booleans()):
                     index = data.draw(st.integers(0, len(model.log) - 1))
-                    event = replace(model.log[index][0], signature=b"t" * 64)
+                    event = model.log[index][0]._replace(signature=b"t" * 64)
                     self.store.sign(event)
                     model.sign(index, event)
                 record_id = data.draw(st.sampled_from(RECORDS[1:]))

@@ -43,6 +43,32 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def read_varint(data: bytes, at: int, limit: int = VARINT_MAX) -> tuple[int, int]:
+    """Return the varint at a place in hostile bytes, and the place behind it.
+
+    Args:
+        data: What it stands in.
+        at: Where it begins, at most the end.
+        limit: The most that it may be.
+
+    Raises:
+        MalformedError: Cut short, past its limit, or not the shortest form.
+    """
+    value = shift = 0
+    for byte in data[at : at + _VARINT_BYTES_MAX]:
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            if byte == 0 and shift:
+                raise MalformedError("varint not shortest")
+            if value > limit:
+                raise MalformedError("number past its limit")
+            return value, at
+        shift += 7
+    is_whole = shift == 7 * _VARINT_BYTES_MAX
+    raise MalformedError("varint too long" if is_whole else "truncated")
+
+
 class Reader:
     """Cursor over hostile bytes; every method raises MalformedError past the end."""
 
@@ -83,22 +109,8 @@ class Reader:
 
     def varint(self, limit: int = VARINT_MAX) -> int:
         """Return a LEB128 integer of at most ``limit``; the shortest form only."""
-        data, at = self._data, self._at
-        value = shift = 0
-        for position in range(at, min(at + _VARINT_BYTES_MAX, len(data))):
-            byte = data[position]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                if byte == 0 and position > at:
-                    raise MalformedError("varint not shortest")
-                if value > limit:
-                    raise MalformedError("number past its limit")
-                self._at = position + 1
-                return value
-            shift += 7
-        raise MalformedError(
-            "truncated" if at + _VARINT_BYTES_MAX > len(data) else "varint too long"
-        )
+        value, self._at = read_varint(self._data, self._at, limit)
+        return value
 
     def block(self, limit: int) -> bytes:
         """Return a byte string that its varint length precedes, at most ``limit`` bytes."""
@@ -294,23 +306,25 @@ def decode_kept(data: bytes) -> Any:
 
 
 def plain(value: object, depth: int = 0) -> Any:
-    """Return a mutable copy made of dict, list and scalars: what ``json.dumps`` takes.
+    """Return a mutable copy made of dict, list and scalars, no subclasses of them.
 
     Raises:
         InputError: A type, a number or a depth that a body cannot carry.
     """
-    if value is None or isinstance(value, bool | bytes):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             raise InputError("integer past 64 bits")
-        return value
+        return int.__int__(value)
     if isinstance(value, float):
         if not isfinite(value):
             raise InputError("number is not finite")
-        return value
+        return float.__float__(value)
+    if isinstance(value, bytes):
+        return bytes.__bytes__(value)
     if depth >= DEPTH_MAX:
         raise InputError(f"nested deeper than {DEPTH_MAX}")
     if isinstance(value, dict | Mapping):
@@ -326,7 +340,7 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise InputError("text holds a lone surrogate") from None
-    return value
+    return str.__str__(value)
 
 
 def _key(value: object) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.codec import decode_cbor, encode_cbor
+from meshlog.core.codec import decode_cbor, encode_checked, plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
@@ -22,6 +22,9 @@ DatasetId = NewType("DatasetId", EventId)
 EVENT_DOMAIN = b"meshlog.event.1\x00"
 CUT_DOMAIN = b"meshlog.cut.1\x00"
 ID_SIZE = 32
+_PLACE = Struct(">IQ")
+"""Seq, and the stamp packed: 48 bits of milliseconds, 16 of the counter."""
+
 NO_PREV = bytes(ID_SIZE)
 """What the first event of a feed names as its predecessor."""
 
@@ -52,7 +55,12 @@ class Content(NamedTuple):
 
 
 def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
-    """Return the body bytes of an event.
+    """Return the body bytes of an event; see ``write_body``."""
+    return write_body(kind, payload)[0]
+
+
+def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
+    """Return the body bytes of an event, and what decoding them gives, in a copy not immutable.
 
     Raises:
         InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
@@ -62,7 +70,8 @@ def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
         raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
     if not isinstance(payload, Mapping):
         raise InputError("a payload is a mapping with text keys")
-    body = encode_cbor([kind, payload])
+    said = plain([kind, payload])
+    body = encode_checked(said)
     if len(body) > BODY_SIZE_MAX:
         raise InputError(
             f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
@@ -71,7 +80,7 @@ def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
         raise InputError(
             f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
         )
-    return body
+    return body, Content(*said)
 
 
 def read_body(body: bytes) -> Content | None:
@@ -111,16 +120,19 @@ def event_id(
     dataset: bytes, key: FeedKey, seq: int, stamp: Stamp, prev: bytes, body: bytes
 ) -> EventId:
     """Return BLAKE2b-256(domain ‖ dataset ‖ 65-byte header ‖ body)."""
-    header = (
-        key.packed()
-        + seq.to_bytes(4, "big")
-        + stamp.wall_ms.to_bytes(6, "big")
-        + stamp.counter.to_bytes(2, "big")
-        + prev
-    )
-    return EventId(
-        hashlib.blake2b(EVENT_DOMAIN + dataset + header + body, digest_size=ID_SIZE).digest()
-    )
+    return id_in_feed(feed_prefix(dataset, key), seq, stamp, prev, body)
+
+
+def feed_prefix(dataset: bytes, key: FeedKey) -> bytes:
+    """Return what the ids of all events of a feed hash first."""
+    return EVENT_DOMAIN + dataset + key.packed()
+
+
+def id_in_feed(prefix: bytes, seq: int, stamp: Stamp, prev: bytes, body: bytes) -> EventId:
+    """Return the id of an event of the feed that ``prefix`` is made for; see ``event_id``."""
+    wall_ms, counter = stamp
+    place = _PLACE.pack(seq, wall_ms << 16 | counter)
+    return EventId(blake2b(prefix + place + prev + body, digest_size=ID_SIZE).digest())
 
 
 OPEN_GENESIS_BODY = encode_body("dataset.genesis", {"name": "open", "open": True})
@@ -137,12 +149,11 @@ OPEN_DATASET = DatasetId(
 """The dataset of the seed's constructor and flags: a fixed genesis, every author a member."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One entry of one feed; ``id`` is the hash of all that identifies it.
 
     ``signature`` is present where a cut ends: there it authenticates this event and every
-    one before it on its branch.
+    one before it on its branch. Events are equal whether signed or not.
     """
 
     feed: FeedKey
@@ -154,7 +165,19 @@ class Event:
     body: bytes
     """Deterministic CBOR of [kind, payload]; opaque to feeds and sync."""
     id: EventId
-    signature: bytes = field(default=b"", compare=False)
+    signature: bytes = b""
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether the parts are the same, signature aside."""
+        return isinstance(other, Event) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        """See ``__eq__``."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Go with ``__eq__``: the id commits to the other parts."""
+        return hash(self.id)
 
     @classmethod
     def make(
@@ -235,7 +258,7 @@ class Event:
 
     def signed(self, identity: Identity) -> Self:
         """Return this event as a cut: signed by ``identity``, which must be its author."""
-        return replace(self, signature=identity.sign(CUT_DOMAIN + self.id))
+        return self._replace(signature=identity.sign(CUT_DOMAIN + self.id))
 
     def recompute_id(self, dataset: DatasetId = OPEN_DATASET) -> EventId:
         """Return the id that the parts hash to in ``dataset``."""

@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from meshlog.core.codec import Reader, block, varint
-from meshlog.core.event import BODY_SIZE_MAX, CUT_DOMAIN, NO_DATASET, SEQ_MAX, DatasetId, Event
+from meshlog.core.codec import Reader, block, read_varint, varint
+from meshlog.core.event import (
+    BODY_SIZE_MAX,
+    CUT_DOMAIN,
+    NO_DATASET,
+    SEQ_MAX,
+    DatasetId,
+    Event,
+    feed_prefix,
+    id_in_feed,
+)
 from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId, verify
@@ -96,20 +105,33 @@ def decode_segment(data: bytes) -> Segment:
     count = reader.varint(SEGMENT_EVENTS_MAX)
     if not count >= 1 or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
         raise MalformedError("seq out of range")
-    entries = []
-    wall_ms, counter = 0, -1
-    for _ in range(count):
-        packed = reader.varint(WALL_MS_MAX << 1 | 1)
-        delta_ms, odd = packed >> 1, packed & 1
-        expected = counter + 1 if delta_ms == 0 else 0
-        counter = reader.varint(COUNTER_MAX) if odd else expected
-        wall_ms += delta_ms
-        if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX or (odd and counter == expected):
-            raise MalformedError("stamp out of range")
-        entries.append((Stamp(wall_ms, counter), reader.block(BODY_SIZE_MAX)))
+    entries, end = _read_entries(data, reader.position, count)
+    reader.skip(end - reader.position)
     signature = reader.take(SIGNATURE_SIZE)
     reader.end()
     return Segment(feed, first_seq, base_hint, tuple(entries), signature)
+
+
+def _read_entries(data: bytes, at: int, count: int) -> tuple[list[tuple[Stamp, bytes]], int]:
+    """Return stamp and body of so many events from a place on, and the place behind them."""
+    entries = []
+    wall_ms, counter = 0, -1
+    for _ in range(count):
+        packed, at = read_varint(data, at, WALL_MS_MAX << 1 | 1)
+        delta_ms, odd = packed >> 1, packed & 1
+        expected = 0 if delta_ms else counter + 1
+        counter = expected
+        if odd:
+            counter, at = read_varint(data, at, COUNTER_MAX)
+        wall_ms += delta_ms
+        if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX or (odd and counter == expected):
+            raise MalformedError("stamp out of range")
+        size, at = read_varint(data, at, BODY_SIZE_MAX)
+        if size > len(data) - at:
+            raise MalformedError("truncated")
+        entries.append((Stamp(wall_ms, counter), data[at : at + size]))
+        at += size
+    return entries, at
 
 
 def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
@@ -156,16 +178,18 @@ def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event
     The last one carries the signature, still unverified. A relative segment has to be placed
     before. Cost: one hash per event.
     """
+    feed, seq, prev = segment.feed, segment.first_seq, base
+    prefix = feed_prefix(dataset, feed)
     events: list[Event] = []
-    prev = base
-    for offset, (stamp, body) in enumerate(segment.entries):
-        event = Event.make(segment.feed, segment.first_seq + offset, stamp, prev, body, dataset)
-        if offset == 0 and event.seq == 1 and event.feed.kind is FeedKind.CONTROL:
-            genesis = Event.make(segment.feed, 1, stamp, prev, body, NO_DATASET)
-            event = genesis if genesis.id == dataset else event
-        events.append(event)
-        prev = event.id
-    events[-1] = replace(events[-1], signature=segment.signature)
+    for stamp, body in segment.entries:
+        event_id = id_in_feed(prefix, seq, stamp, prev, body)
+        if seq == 1 and feed.kind is FeedKind.CONTROL:
+            genesis = id_in_feed(feed_prefix(NO_DATASET, feed), seq, stamp, prev, body)
+            event_id = genesis if genesis == dataset else event_id
+        events.append(Event(feed, seq, stamp, prev, body, event_id))
+        prev = event_id
+        seq += 1
+    events[-1] = events[-1]._replace(signature=segment.signature)
     return events
 
 

@@ -24,7 +24,8 @@ def due(store: Store, ledger: Ledger, now_ms: int) -> list[str]:
         if waiting.knows(target_ms)
         else store.records_of(ledger.fixed_feeds())
     )
-    return store.touched_between(ledger.horizon_ms, target_ms) + fixed
+    held = ledger.may_hold(store)
+    return (store.touched_between(ledger.horizon_ms, target_ms) if held else []) + fixed
 
 
 def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledger:

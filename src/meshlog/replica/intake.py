@@ -136,12 +136,13 @@ def _is_known(feed: FeedKey, roster: Roster) -> bool:
 
 def _in_order(batch: Batch, ledger: Ledger) -> list[int]:
     """Return which to judge now, in which order, by the beginning of each."""
+    waiting = [at for at, verdict in enumerate(batch.verdicts) if verdict is Verdict.GAP]
+    if len(waiting) == 1:
+        return waiting
     order = []
-    for index, data in enumerate(batch.coded):
-        if batch.verdicts[index] is not Verdict.GAP:
-            continue
+    for index in waiting:
         try:
-            place = read_place(data, ledger.codebook)
+            place = read_place(batch.coded[index], ledger.codebook)
         except MalformedError:
             batch.verdicts[index] = Verdict.MALFORMED
             continue
@@ -219,10 +220,7 @@ def _bases(segment: Segment, store: Store, ledger: Ledger) -> Sequence[tuple[byt
     """Return the held events that the segment may follow: id and stamp."""
     if segment.first_seq == 1:
         return [(NO_PREV, BEFORE_ALL)] if NO_PREV.startswith(segment.base_hint) else []
-    seq = segment.first_seq - 1
-    if not any(head.seq >= seq for head in ledger.frontier.get(segment.feed, ())):
-        return []
-    bases = [(event.id, event.stamp) for event in store.at(segment.feed, seq)]
+    bases = ledger.events_at(segment.feed, segment.first_seq - 1, store)
     return [(prev, stamp) for prev, stamp in bases if prev.startswith(segment.base_hint)][
         :BASES_MAX
     ]

@@ -5,7 +5,7 @@ It changes only after a commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from meshlog.core.compact.names import Codebook
@@ -34,6 +34,8 @@ from meshlog.views.standing import Standings
 
 _CONTROL = FeedKind.CONTROL
 _READ_CHUNK = 1_024
+STAMPS_MAX = 4_096
+"""Heads whose stamps are remembered: about a megabyte."""
 
 
 @dataclass(slots=True)
@@ -57,12 +59,18 @@ class Ledger:
     """Every rotation of the dataset's key."""
     life: int | None = None
     """The incarnation that this device writes in; None before its first."""
+    _saved: Mapping[str, int] = field(default_factory=dict)
+    """Clock and horizon as the store has them."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
     _codebook: Codebook | None = None
     _decrees: Decrees | None = None
     _waiting: Waiting | None = None
+    _may_hold: bool | None = None
+    """See ``may_hold``; None where it is to be looked up."""
+    _stamps: dict[bytes, Stamp] = field(default_factory=dict)
+    """Of some heads, by id. Copies share it: an id commits to its stamp."""
 
     @classmethod
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
@@ -85,8 +93,12 @@ class Ledger:
         )
 
     def copy(self) -> Ledger:
-        """Return a copy whose changes do not show here."""
-        return replace(self, frontier=dict(self.frontier), forks=dict(self.forks))
+        """Return a copy whose changes do not show here. Cost: O(feeds)."""
+        twin = object.__new__(Ledger)
+        for name in Ledger.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.frontier, twin.forks = dict(self.frontier), dict(self.forks)
+        return twin
 
     def advance(self, events: Sequence[Event], store: Store) -> None:
         """Take in events of one branch that were written to ``store``, in order."""
@@ -97,6 +109,7 @@ class Ledger:
         if before and len(heads) == len(before):
             self.forks[last.feed] = min(self.forks.get(last.feed, first.seq), first.seq - 1)
         self.frontier[last.feed] = tuple(sorted([*heads, Head(last.seq, last.id)]))
+        self._note_stamp(first.prev, last)
         if last.feed.kind is _CONTROL:
             self.decree_log = self.decree_log.put(events)
             self._decrees = None
@@ -112,19 +125,47 @@ class Ledger:
         if self._waiting is not None and self._is_fixed(last.feed):
             self._waiting = self._waiting.joined(events, self.standings(store))
 
-    def believe(self, events: Iterable[Event], store: Store) -> None:
+    def _note_stamp(self, prev: bytes, last: Event) -> None:
+        """Remember the stamp of a head that took the place of another."""
+        self._stamps.pop(prev, None)
+        if len(self._stamps) >= STAMPS_MAX:
+            self._stamps.clear()
+        self._stamps[last.id] = last.stamp
+        if last.stamp.wall_ms > self.horizon_ms:
+            self._may_hold = True
+
+    def events_at(self, feed: FeedKey, seq: int, store: Store) -> list[tuple[bytes, Stamp]]:
+        """Return id and stamp of the events at one place of a feed. O(1) at most feeds' ends."""
+        heads = self.frontier.get(feed, ())
+        if not heads or heads[-1].seq < seq:
+            return []
+        stamp = self._stamps.get(heads[0].id)
+        if len(heads) == 1 and heads[0].seq == seq and stamp is not None:
+            return [(heads[0].id, stamp)]
+        return [(event.id, event.stamp) for event in store.at(feed, seq)]
+
+    def may_hold(self, store: Store) -> bool:
+        """Say whether an event may be stamped beyond the horizon. Cost: a look-up, once."""
+        if self._may_hold is None:
+            self._may_hold = bool(store.touched_between(self.horizon_ms, WALL_MS_MAX))
+        return self._may_hold
+
+    def believe(self, events: Sequence[Event], store: Store) -> None:
         """Let the clock follow what the view counts: what a person saw is before what it writes.
 
-        Far-future stamps, which are held, move nothing.
+        Far-future stamps, which are held, move nothing. Along a branch stamps rise, fixed or not:
+        the last that counts is the greatest.
+
+        Args:
+            events: Of one branch, in order.
+            store: Holds them.
         """
-        standings = None
-        for event in events:
-            stamp = event.stamp
-            if self._is_fixed(event.feed):
-                standings = standings or self.standings(store)
-                stamp = standings.stamp(event)
+        standings = self.standings(store) if self._is_fixed(events[0].feed) else None
+        for event in reversed(events):
+            stamp = standings.stamp(event) if standings else event.stamp
             if stamp.wall_ms <= self.horizon_ms:
                 self.clock = max(self.clock, stamp)
+                return
 
     def _is_fixed(self, feed: FeedKey) -> bool:
         """Say whether a clock fix bears on a feed.
@@ -164,7 +205,8 @@ class Ledger:
 
     def set_back(self, clock: Stamp, now_ms: int) -> None:
         """Go on with an honest clock and horizon: those kept so far were ahead."""
-        self.clock, self.horizon_ms, self._waiting = clock, horizon_for(now_ms), None
+        self.clock, self.horizon_ms = clock, horizon_for(now_ms)
+        self._waiting = self._may_hold = None
 
     @property
     def root(self) -> bytes:
@@ -227,9 +269,11 @@ class Ledger:
         )
 
     def save(self, store: Store) -> None:
-        """Write clock and horizon, inside the caller's transaction."""
-        store.set_meta("clock", self.clock.packed().to_bytes(8, "big"))
-        store.set_meta("horizon", self.horizon_ms.to_bytes(8, "big"))
+        """Write clock and horizon where they moved, inside the caller's transaction."""
+        for key, value in (("clock", self.clock.packed()), ("horizon", self.horizon_ms)):
+            if self._saved.get(key) != value:
+                store.set_meta(key, value.to_bytes(8, "big"))
+        self._saved = {"clock": self.clock.packed(), "horizon": self.horizon_ms}
 
 
 def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshlog.core.event import NO_PREV, DatasetId, Event, encode_body
+from meshlog.core.event import NO_PREV, DatasetId, Event, write_body
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
@@ -52,9 +52,9 @@ class Pen:
         told: list[Told] = []
         for kind, payload in items:
             ledger.clock = tick(ledger.clock, now_ms)
-            body = encode_body(kind, payload)
+            body, content = write_body(kind, payload)
             event = Event.make(feed, head.seq + 1, ledger.clock, head.id, body, self.dataset)
-            change = read_change(event)
+            change = read_change(event, content)
             if isinstance(change, Unreadable):
                 raise InputError(f"{kind}: {change.reason}")
             if isinstance(change, Change):

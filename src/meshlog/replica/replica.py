@@ -365,7 +365,7 @@ class Replica:
         A peer shows us either where this device was cloned, or restored without our noticing.
         """
         desk = self._desk
-        batch, own_feeds = begin_batch(segments), desk.own_feeds
+        batch, own_feeds, before = begin_batch(segments), desk.own_feeds, desk.ledger
         own = [desk.ledger.frontier.get(feed, ()) for feed in own_feeds]
         try:
             with desk.change() as ledger:
@@ -380,7 +380,7 @@ class Replica:
         except StoreError as error:
             desk.trouble = str(error)
             return self._too_busy(segments)
-        if batch.events:
+        if twins.may_differ(before, desk.ledger):
             self.news.extend(twins.news(desk))
         self._keeper.follow(self._desk)
         self.refused.update(

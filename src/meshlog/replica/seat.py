@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from meshlog.core.codec import Reader
 from meshlog.core.event import (
@@ -58,13 +59,18 @@ class Seat:
     def role(self) -> Role:
         """What this device was let in as."""
         if self.admission:
-            return Grant.read(Reader(self.admission)).role
+            return _granted(self.admission)
         return Role.FOUNDER if self.genesis else Role.WRITER
 
     def genesis_event(self) -> Event:
         """Return the founder's first event, whose id names the dataset."""
         key = FeedKey(self.author, FeedKind.CONTROL, 0)
         return Event.make(key, 1, tick(ZERO, self.genesis_ms), NO_PREV, self.genesis, NO_DATASET)
+
+
+@lru_cache(maxsize=16)
+def _granted(admission: bytes) -> Role:
+    return Grant.read(Reader(admission)).role
 
 
 def found(

@@ -21,6 +21,11 @@ _NAME_SIZE = 8
 _KEY = "twins"
 
 
+def may_differ(before: Ledger, after: Ledger) -> bool:
+    """Say whether other identities may live twice since a change. Cost: O(1)."""
+    return bool(after.forks) or before.roster is not after.roster or before.seals is not after.seals
+
+
 def news(desk: Desk) -> list[str]:
     """Return what our owner must hear of identities that live twice: each once, ever."""
     found = unreported(desk.ledger, desk.store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -112,7 +111,7 @@ class Standings:
     def placed(self, event: Event) -> Event:
         """Return ``event`` as a fold takes it: with its effective stamp, and its own id."""
         stamp = self.stamp(event)
-        return event if stamp == event.stamp else replace(event, stamp=stamp)
+        return event if stamp == event.stamp else event._replace(stamp=stamp)
 
     def grounds(self, authors: Iterable[AuthorId]) -> dict[AuthorId, bytes]:
         """Return 8 bytes for each author, over all that decides how its data stand, horizon aside.

@@ -7,7 +7,7 @@ disproved by 32 bytes. Rows that say where an event stands are hints and nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, DatasetId, Event
@@ -205,7 +205,7 @@ class Salvage:
             if len(self.unsigned_places) < LOST_KEPT_MAX:
                 self.unsigned_places.append(_named(last.feed, run[0].seq, last.seq))
         for signature in signatures:
-            yield encode_segment([*run[:-1], replace(last, signature=signature)])
+            yield encode_segment([*run[:-1], last._replace(signature=signature)])
 
     def _signatures(self, event: Event, position: int) -> list[bytes]:
         """Return a signature that holds at a position; of somebody unknown, what rows say."""
