@@ -256,13 +256,21 @@ class Recorder:
 
     def bytes_since(self, since_s: float, without: Iterable[int] = ()) -> int:
         """Return the bytes that came in since a monotonic time, those of some contexts left out."""
+        return sum(len(packet) for _, _, packet in self._since(since_s, without))
+
+    def told_since(self, since_s: float, without: Iterable[int] = ()) -> str:
+        """Return the same packet by packet: when it came, from which end, its bytes and header."""
+        return "\n".join(
+            f"{at_s - since_s:.2f} s {side} {len(packet)} B {header(packet)}"
+            for at_s, side, packet in self._since(since_s, without)
+        )
+
+    def _since(self, since_s: float, without: Iterable[int]) -> Iterator[tuple[float, Side, bytes]]:
         ignored = set(without)
-        sizes = []
-        for at_s, _, packet in self.packets:
+        for at_s, side, packet in self.packets:
             head = header(packet)
             if at_s >= since_s and (head is None or head.context not in ignored):
-                sizes.append(len(packet))
-        return sum(sizes)
+                yield at_s, side, packet
 
 
 def try_status(node: Running) -> dict[str, Any]:
