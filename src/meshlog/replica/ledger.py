@@ -131,7 +131,7 @@ class Ledger:
         if len(self._stamps) >= STAMPS_MAX:
             self._stamps.clear()
         self._stamps[last.id] = last.stamp
-        if last.stamp.wall_ms > self.horizon_ms:
+        if last.stamp.wall_ms > self.horizon_ms and last.feed.kind is not _CONTROL:
             self._may_hold = True
 
     def events_at(self, feed: FeedKey, seq: int, store: Store) -> list[tuple[bytes, Stamp]]:
@@ -145,7 +145,7 @@ class Ledger:
         return [(event.id, event.stamp) for event in store.at(feed, seq)]
 
     def may_hold(self, store: Store) -> bool:
-        """Say whether an event may be stamped beyond the horizon. Cost: a look-up, once."""
+        """Say whether a data event may be stamped beyond the horizon. Cost: a look-up, once."""
         if self._may_hold is None:
             self._may_hold = bool(store.touched_between(self.horizon_ms, WALL_MS_MAX))
         return self._may_hold
