@@ -42,6 +42,8 @@ def write_store(folder: Path) -> tuple[DatasetId, Identity]:
         for number in range(60):
             base.write("record.put", record_id=f"w{number % 20}", form="well",
                        fields={"a": number, "b": "x" * (number * 7)})  # fmt: skip
+        for number in range(8):
+            base.write("record.put", record_id=f"w{number}", form="road", fields={})
         base.write("record.delete", record_id="w3")
         base.write("note.add", record_id="w4", text="y" * 9_000)
         twin.now_ms += 10
@@ -70,7 +72,9 @@ def write_store(folder: Path) -> tuple[DatasetId, Identity]:
 def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of every table: all that the file says."""
     with closing(sqlite3.connect(path)) as connection:
-        tables = ("meta", "feed", "record", "event", "run", "head", "cut", "sqlite_schema")
+        tables = (
+            "meta", "feed", "record", "left_form", "event", "run", "head", "cut", "sqlite_schema",
+        )  # fmt: skip
         return {
             table: connection.execute(
                 f"SELECT {'sql' if table == 'sqlite_schema' else '*'} FROM {table} ORDER BY 1"
