@@ -21,6 +21,9 @@ DEPTH_MAX = 16
 VARINT_MAX = 2**63 - 1
 """Largest varint; fits SQLite's signed 64-bit integer."""
 
+VARINT_BYTE_MAX = 0x7F
+"""Largest varint of one byte, which is that byte."""
+
 _VARINT_BYTES_MAX = 9
 _PIECE_SIZE = 16_384
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
