@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from io import BytesIO
 from math import isfinite
+from types import NoneType
 from typing import Any, NoReturn, cast
 
 import cbor2
@@ -308,33 +310,43 @@ def decode_kept(data: bytes) -> Any:
         raise MalformedError("not plain CBOR") from error
 
 
-def plain(value: object, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Return a mutable copy made of dict, list and scalars, no subclasses of them.
 
     Raises:
         InputError: A type, a number or a depth that a body cannot carry.
     """
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
+    kind = _kind_of(type(value))  # type: ignore[arg-type] # a type is hashable
+    if kind is str:
         return _text(value)
-    if isinstance(value, int):
+    if kind is bool or kind is NoneType:
+        return value
+    if kind is int:
         if not _INT_MIN <= value <= _INT_MAX:
             raise InputError("integer past 64 bits")
         return int.__int__(value)
-    if isinstance(value, float):
+    if kind is float:
         if not isfinite(value):
             raise InputError("number is not finite")
         return float.__float__(value)
-    if isinstance(value, bytes):
+    if kind is bytes:
         return bytes.__bytes__(value)
     if depth >= DEPTH_MAX:
         raise InputError(f"nested deeper than {DEPTH_MAX}")
-    if isinstance(value, dict | Mapping):
+    if kind is Mapping:
         return {_key(key): plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple:
         return [plain(item, depth + 1) for item in value]
     raise InputError(f"a body cannot carry {type(value).__name__}")
+
+
+@lru_cache(maxsize=256)
+def _kind_of(type_: type) -> type | None:
+    """Return which of the types that a body carries one is, or derives from."""
+    return next((kind for kind in _KINDS if issubclass(type_, kind)), None)
+
+
+_KINDS = (NoneType, bool, str, int, float, bytes, Mapping, list, tuple)
 
 
 def _text(value: str) -> str:
@@ -343,7 +355,7 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise InputError("text holds a lone surrogate") from None
-    return str.__str__(value)
+    return value if type(value) is str else str.__str__(value)
 
 
 def _key(value: object) -> str:
