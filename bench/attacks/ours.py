@@ -37,7 +37,7 @@ class Stumbles(logging.Handler):
 
 
 def _wrong(replica: Replica) -> list[str]:
-    return replica.view.check(replica.ledger.standings(replica.store))
+    return replica.view.check()
 
 
 def main() -> None:

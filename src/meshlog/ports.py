@@ -195,14 +195,6 @@ class Transport(Protocol):
 # ── The store: one file holds a replica ──────────────────────────────────────────────
 
 
-class LogEntry(NamedTuple):
-    """An event on its way into the log, and the record that it touches."""
-
-    event: Event
-    record_id: str | None
-    """None where the event touches no record (control events, unknown kinds, unreadable)."""
-
-
 class Arrival(NamedTuple):
     """An event as the log holds it."""
 
@@ -216,8 +208,8 @@ class Arrival(NamedTuple):
 class EventLog(Protocol):
     """Every event held, append-only. Reads see what the open transaction wrote."""
 
-    def add(self, entries: Sequence[LogEntry], arrived_ms: int) -> None:
-        """Write events whose prev is held or comes earlier in ``entries``; none held yet."""
+    def add(self, events: Sequence[Event], arrived_ms: int) -> None:
+        """Write events whose prev is held or comes earlier in ``events``; none held yet."""
 
     def sign(self, event: Event) -> None:
         """Keep ``event.signature`` for the held event with its id."""
@@ -262,8 +254,14 @@ class LogIndex(Protocol):
         0 where its first events differ already. Cost: O(the feed's length / 64).
         """
 
-    def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
-        """Return the events that touch a record and whose stamp is not past ``horizon_ms``."""
+    def touching(self, record_id: str, after_position: int = 0) -> list[Arrival]:
+        """Return the data events after a position whose body names a record, as they arrived.
+
+        All that touch it are among them, and some that no view can read.
+        """
+
+    def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:
+        """Yield the data events after a position whose body names a record, and its id."""
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""
@@ -298,20 +296,38 @@ class RecordChange(NamedTuple):
     """As it is now; None where it was dropped."""
 
 
+class KeptRow(NamedTuple):
+    """What the store keeps of a record."""
+
+    row: RecordRow | None
+    """None where nothing that counted touched it."""
+    position: int | None
+    """Up to where the log is in the row; None where it is to be made anew."""
+
+
 class RecordTable(Protocol):
-    """The live view's rows, written in the same transaction as the events."""
+    """The live view's rows: what the log made of each record, up to a position."""
 
-    def put_record(self, row: RecordRow) -> None:
-        """Insert or replace the row of ``row.record_id``; an equal one is no change."""
+    def put_records(self, rows: Sequence[tuple[str, RecordRow | None]], position: int) -> None:
+        """Keep rows by record id, as the log up to ``position`` makes them; None drops one.
 
-    def get_record(self, record_id: str) -> RecordRow | None:
-        """Return a row, or None."""
+        One that is equal to what was kept is no change.
+        """
 
-    def records(self, form: str | None = None) -> Iterator[RecordRow]:
+    def get_record(self, record_id: str) -> KeptRow | None:
+        """Return what is kept of a record, or None."""
+
+    def get_records(self, record_ids: Iterable[str]) -> dict[str, KeptRow]:
+        """Return what is kept of each of these records."""
+
+    def records(self) -> Iterator[RecordRow]:
         """Yield all rows in order of the record id's UTF-8 bytes, hidden ones included."""
 
-    def drop_record(self, record_id: str) -> None:
-        """Drop the row of a record, if there is one: nothing that counts touches it any more."""
+    def mark_stale(self, record_ids: Iterable[str] | None) -> None:
+        """Note that these records, or all that have a row, are to be made anew."""
+
+    def stale_records(self, limit: int | None = None) -> list[str]:
+        """Return ids of records that are to be made anew; at most ``limit``."""
 
     def changes(self, after: int, limit: int) -> list[RecordChange]:
         """Return up to ``limit`` last changes with a number above ``after``, lowest first.

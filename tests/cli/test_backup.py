@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.cli.processes import Device
 from tests.cli.test_bad_input import is_one_line_error
+from tests.store.logs import tamper
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,7 @@ def test_a_store_that_does_not_hold_gets_no_backup(tmp_path: Path) -> None:
     device.ok("init", "Survey", "--name", "base")
     device.ok("put", "W-1", "--form", "well", "depth_m=30")
     device.ok("status")
-    with sqlite3.connect(device.data) as connection:
-        connection.execute("UPDATE event SET body = CAST(body || x'00' AS BLOB) WHERE position = 3")
-    connection.close()
+    tamper(device.data, 3, body=lambda body: body + b"\0")
 
     result = device("backup", tmp_path / "backup.db")
 

@@ -53,19 +53,21 @@ def test_what_is_due_counts_in_every_command_that_reads(
     assert "its clock is ahead" not in shown.out
 
 
-def test_who_cannot_write_says_so_and_shows_the_rest(
+def test_who_cannot_write_shows_it_and_says_that_it_is_not_told(
     waiting: Device, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "BUSY_WAIT_S", 0.05)
     data = waiting.home / "ann.db"
     place = Place(data, waiting.home / "ann.db.identity", named=True, identity_named=False)
     with closing(SqliteStore(data)), stores.reading(place) as read:  # no node, and not ours
-        assert read.view.snapshot() == {}
-    with stores.reading(place) as read:
         assert read.view.snapshot().keys() == {"W-1"}
+    with closing(SqliteStore(data)), stores.reading_changes(place) as read:
+        assert read.store.last_change() == 0
+    with stores.reading_changes(place) as read:
+        assert read.store.last_change() == 1
 
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("writes whose time has come are not shown yet:")
+    assert line.startswith("what changed last is not told yet:")
 
 
 def test_a_running_node_counts_it_before_a_command_reads_beside_it(waiting: Device) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from meshlog.core.feed import FeedKind, Head
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import LogEntry, RecordRow, Store
-from meshlog.store import SqliteStore
-from tests.store.logs import ANN, BOB, T0_MS, add, chain, child, feed, signed
+from meshlog.ports import KeptRow, RecordRow, Store
+from meshlog.store import SqliteStore, index
+from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, feed, signed
 
 
 @pytest.fixture(params=["memory", "file", "encrypted"])
@@ -48,7 +48,9 @@ def test_an_empty_store_holds_nothing(store: Store):
     assert store.branch(Head(3, bytes(32)), ANN, 0, 10) == []
     assert list(store.scan()) == []
     assert list(store.records()) == []
-    assert store.touching("r1", T0_MS) == []
+    assert store.touching("r1") == []
+    assert list(store.touches()) == []
+    assert store.stale_records() == []
     assert store.touched_between(0, T0_MS) == []
 
 
@@ -68,8 +70,8 @@ def test_gives_back_every_part_of_an_event(store: Store):
 
 @pytest.mark.parametrize("wall_ms", [0, 1, T0_MS, 2**47 - 1])
 def test_keeps_extreme_stamps(store: Store, wall_ms: int):
-    event = child(None, ANN, wall_ms=wall_ms)
-    add(store, [event], "r1", arrived_ms=T0_MS)
+    event = child(None, ANN, about("r1"), wall_ms=wall_ms)
+    add(store, [event])
 
     arrival = store.get(event.id)
 
@@ -133,7 +135,7 @@ def test_heads_come_in_order_of_the_feeds_names(store: Store):
         add(store, chain(key, 1))
         assert list(store.heads()) == sorted(store.heads())
     with suppress(OutageError), store.transaction():
-        store.add([LogEntry(chain(feed("aa"), 1)[0], None)], T0_MS)
+        store.add(chain(feed("aa"), 1), T0_MS)
         assert next(iter(store.heads())) == feed("aa")
         raise OutageError
     add(store, chain(feed("dan"), 1))
@@ -204,12 +206,13 @@ def test_an_event_whose_prev_is_no_head_makes_a_fork_within_one_batch(store: Sto
 
 def test_knows_which_records_a_feed_touches(store: Store):
     """Across runs, forks and arrivals; each once, and nobody else's."""
-    ann, bob = chain(ANN, 150), chain(BOB, 3)
+    ann, bob = chain(ANN, 70, records=["r0", "r1", "r2"]), chain(BOB, 3, records=["of bob"])
+    late = chain(ANN, 80, ann[-1], records=["late"])
     with store.transaction():
-        store.add([LogEntry(e, f"r{n % 3}") for n, e in enumerate(ann[:70])], T0_MS)
-        store.add([LogEntry(e, "of bob") for e in bob], T0_MS)
-        store.add([LogEntry(e, "late") for e in ann[70:]], T0_MS)
-        store.add([LogEntry(child(ann[5], ANN, b"twin"), "twin")], T0_MS)
+        store.add(ann, T0_MS)
+        store.add(bob, T0_MS)
+        store.add(late, T0_MS)
+        store.add([child(ann[5], ANN, about("twin"))], T0_MS)
 
         assert store.records_of([ANN]) == ["late", "r0", "r1", "r2", "twin"]
 
@@ -218,34 +221,39 @@ def test_knows_which_records_a_feed_touches(store: Store):
     assert store.records_of([feed("nobody")]) == store.records_of([]) == []
 
 
+def put(store: Store, *rows: RecordRow, position: int = 1) -> None:
+    store.put_records([(row.record_id, row) for row in rows], position)
+
+
+def drop(store: Store, *names: str, position: int = 1) -> None:
+    store.put_records([(name, None) for name in names], position)
+
+
 def test_a_dropped_row_is_gone_and_its_record_can_come_back(store: Store):
     with store.transaction():
-        store.put_record(row("r1"))
-        store.drop_record("r1")
-        store.drop_record("never there")
+        put(store, row("r1"))
+        drop(store, "r1", "never there", position=7)
 
-    assert store.get_record("r1") is None
+    assert store.get_record("r1") == store.get_record("never there") == KeptRow(None, 7)
     assert list(store.records()) == []
 
     with store.transaction():
-        store.put_record(row("r1", "tank"))
+        put(store, row("r1", "tank"), position=8)
 
-    assert store.get_record("r1") == row("r1", "tank")
+    assert store.get_record("r1") == KeptRow(row("r1", "tank"), 8)
 
 
 def test_tells_what_changed_after_a_number_each_row_once(store: Store):
     with store.transaction():
-        store.put_record(row("r1"))
-        store.put_record(row("r2"))
-        store.put_record(row("r3"))
+        put(store, row("r1"), row("r2"), row("r3"))
     seen = store.last_change()
 
     with store.transaction():
-        store.put_record(row("r3"))  # as it was
-        store.put_record(row("r1", "tank"))
-        store.drop_record("r2")
-        store.drop_record("r2")
-        store.put_record(row("r1", "road"))
+        put(store, row("r3"), position=9)  # as it was
+        put(store, row("r1", "tank"))
+        drop(store, "r2", "never there")
+        drop(store, "r2")
+        put(store, row("r1", "road"))
 
     changes = store.changes(seen, 10)
     assert [(name, now) for _, name, now in changes] == [("r2", None), ("r1", row("r1", "road"))]
@@ -253,22 +261,23 @@ def test_tells_what_changed_after_a_number_each_row_once(store: Store):
     assert store.changes(seen, 1) == changes[:1]
     assert store.changes(changes[0].number, 10) == changes[1:]
     assert store.last_change() == changes[1].number
+    assert store.get_record("r3") == KeptRow(row("r3"), 9)
 
 
 def test_tells_which_records_left_a_form_by_the_change_by_which_they_did(store: Store):
     with store.transaction():
         for name in ("r1", "r2", "r3", "r4"):
-            store.put_record(row(name))
+            put(store, row(name))
     seen = store.last_change()
     assert store.left("well", 0, 10) == []
 
     with store.transaction():
-        store.put_record(row("r1", "tank"))
-        store.drop_record("r2")
-        store.put_record(row("r3", "tank"))
-        store.put_record(row("r3"))  # and back
-        store.put_record(row("r4")._replace(conflicts=9))
-        store.put_record(row("r1", "road"))
+        put(store, row("r1", "tank"))
+        drop(store, "r2")
+        put(store, row("r3", "tank"))
+        put(store, row("r3"))  # and back
+        put(store, row("r4")._replace(conflicts=9))
+        put(store, row("r1", "road"))
 
     left = store.left("well", seen, 10)
     assert [(name, now) for _, name, now in left] == [("r1", row("r1", "road")), ("r2", None)]
@@ -281,36 +290,81 @@ def test_tells_which_records_left_a_form_by_the_change_by_which_they_did(store: 
 
 def test_a_change_that_was_rolled_back_gives_its_number_to_the_next(store: Store):
     with suppress(OutageError), store.transaction():
-        store.put_record(row("r1"))
+        put(store, row("r1"))
         raise OutageError
     assert (store.changes(0, 10), store.last_change()) == ([], 0)
 
     with store.transaction():
-        store.put_record(row("r2"))
+        put(store, row("r2"))
 
     assert store.changes(0, 10) == [(1, "r2", row("r2"))]
 
 
-def test_knows_which_events_touch_a_record(store: Store):
-    events = chain(ANN, 3)
+def test_knows_which_records_are_to_be_made_anew(store: Store):
     with store.transaction():
-        entries = [LogEntry(events[0], "r1"), LogEntry(events[1], None), LogEntry(events[2], "r1")]
-        store.add(entries, T0_MS)
+        put(store, row("r1"), row("r2"))
+        store.mark_stale(["r2", "new"])
 
-    assert store.touching("r1", T0_MS + 2) == [events[0], events[2]]
-    assert store.touching("r1", T0_MS + 1) == [events[0]]
-    assert store.touching("r1", 2**60) == [events[0], events[2]]
-    assert store.touching("r1", -5) == []
-    assert store.touching("r2", T0_MS) == []
+    assert store.get_records(["r1", "r2", "new", "nobody"]) == {
+        "r1": KeptRow(row("r1"), 1),
+        "r2": KeptRow(row("r2"), None),
+        "new": KeptRow(None, None),
+    }
+    assert sorted(store.stale_records()) == ["new", "r2"]
+    assert len(store.stale_records(1)) == 1
+    changed = store.last_change()
+
+    with store.transaction():
+        put(store, row("r2"), position=5)
+        drop(store, "new", position=5)
+    assert store.stale_records() == []
+    assert store.last_change() == changed  # neither is another than it was
+
+    with store.transaction():
+        store.mark_stale(None)
+    assert sorted(store.stale_records()) == ["new", "r1", "r2"]
+
+
+def test_knows_which_events_touch_a_record(store: Store):
+    first = child(None, ANN, about("r1"))
+    second = child(first, ANN)
+    third = child(second, ANN, about("r1"))
+    control = child(None, feed("ann", FeedKind.CONTROL), about("r1"))
+    add(store, [first, second, third, control])
+
+    assert [arrival.event for arrival in store.touching("r1")] == [first, third]
+    assert [arrival.position for arrival in store.touching("r1", 1)] == [3]
+    assert store.touching("r1", 3) == store.touching("r2") == []
+    assert [(name, arrival.position) for name, arrival in store.touches()] == [("r1", 1), ("r1", 3)]
+    assert [(name, arrival.position) for name, arrival in store.touches(1)] == [("r1", 3)]
+
+
+def test_finds_events_past_what_its_indices_have(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """In lots of eight: some in the tables, some in memory, also after a failure."""
+    monkeypatch.setattr(index, "LOT_EVENTS", 8)
+    ann = chain(ANN, 30, records=["r0", "r1", "r2"])
+    for start in range(0, 30, 5):
+        with suppress(OutageError), store.transaction():
+            store.add(ann[start : start + 5], T0_MS)
+            assert store.get(ann[start + 4].id) is not None
+            raise OutageError
+        assert store.get(ann[start + 4].id) is None
+        add(store, ann[start : start + 5])
+
+        held = ann[: start + 5]
+        assert [arrival.event for arrival in store.touching("r1")] == held[1::3]
+        assert [store.get(event.id) is not None for event in ann] == [
+            event in held for event in ann
+        ]
 
 
 @pytest.mark.parametrize("delay_ms", [-(10**9), -1, 0, 1, 10**9])
 def test_finds_what_a_moving_horizon_uncovers_however_late_or_early_it_came(
     store: Store, delay_ms: int
 ):
-    first, second = chain(ANN, 2)
-    add(store, [first], "r1", arrived_ms=first.stamp.wall_ms + delay_ms)
-    add(store, [second], "r2", arrived_ms=second.stamp.wall_ms + delay_ms)
+    first, second = chain(ANN, 2, records=["r1", "r2"])
+    add(store, [first], arrived_ms=first.stamp.wall_ms + delay_ms)
+    add(store, [second], arrived_ms=second.stamp.wall_ms + delay_ms)
 
     assert store.touched_between(T0_MS - 1, T0_MS) == ["r1"]
     assert store.touched_between(T0_MS, T0_MS + 1) == ["r2"]
@@ -319,16 +373,17 @@ def test_finds_what_a_moving_horizon_uncovers_however_late_or_early_it_came(
 
 
 def test_a_row_is_replaced_and_read(store: Store):
+    new = RecordRow("r1", "household", False, 3, b"new")
     with store.transaction():
-        store.put_record(row("r1", state=b"old"))
-        store.put_record(RecordRow("r1", "household", False, 3, b"new"))
+        put(store, row("r1", state=b"old"))
+        put(store, new, position=2)
 
-    assert store.get_record("r1") == RecordRow("r1", "household", False, 3, b"new")
+    assert store.get_record("r1") == KeptRow(new, 2)
     assert store.get_record("r2") is None
 
 
 def test_an_event_alone_makes_no_row(store: Store):
-    add(store, chain(ANN, 1), "r1")
+    add(store, chain(ANN, 1, records=["r1"]))
 
     assert store.get_record("r1") is None
     assert list(store.records()) == []
@@ -348,12 +403,10 @@ def test_rows_come_in_order_of_their_bytes(store: Store):
     ]
     with store.transaction():
         for record_id in reversed(ids):
-            store.put_record(row(record_id, "well" if record_id < "r" else "road"))
+            put(store, row(record_id, "well" if record_id < "r" else "road"))
 
     in_order = sorted(ids, key=str.encode)
     assert [found.record_id for found in store.records()] == in_order
-    assert [found.record_id for found in store.records("well")] == [i for i in in_order if i < "r"]
-    assert list(store.records("nothing")) == []
 
 
 # ── Meta ──
@@ -372,18 +425,20 @@ def test_small_values_are_kept_and_replaced(store: Store):
 
 
 def test_an_open_transaction_is_seen_and_a_failed_one_never_was(store: Store):
-    ann, bob = chain(ANN, 4), chain(BOB, 2)
-    add(store, ann[:2], "r1")
+    ann = chain(ANN, 2, records=["r1"])
+    ann += chain(ANN, 2, ann[-1], records=["r2"])
+    bob = chain(BOB, 2, records=["r2"])
+    add(store, ann[:2])
     before = store.heads()
 
     def write_and_look() -> None:
         with store.transaction():
-            store.add([LogEntry(event, "r2") for event in [*ann[2:], *bob]], T0_MS)
-            store.put_record(row("r2"))
+            store.add([*ann[2:], *bob], T0_MS)
+            put(store, row("r2"))
             store.set_meta("clock", b"1")
             assert store.event_count() == 6
             assert [head.seq for head in store.heads()[BOB]] == [2]
-            assert len(store.touching("r2", 2**60)) == 4
+            assert len(store.touching("r2")) == 4
             assert store.branch(Head(4, ann[3].id), ANN, 1, 9) == ann[1:]
             raise OutageError
 
@@ -393,15 +448,15 @@ def test_an_open_transaction_is_seen_and_a_failed_one_never_was(store: Store):
     assert store.heads() == before
     assert store.event_count() == 2
     assert store.get(ann[2].id) is None
-    assert (store.touching("r2", 2**60), store.get_record("r2"), store.get_meta("clock")) == (
+    assert (store.touching("r2"), store.get_record("r2"), store.get_meta("clock")) == (
         [],
         None,
         None,
     )
-    add(store, bob, "r3")
-    add(store, ann[2:], "r2")
+    add(store, bob)
+    add(store, ann[2:])
     assert store.branch(store.heads()[ANN][0], ANN, 0, 9) == ann
-    assert store.touched_between(0, 2**60) == ["r1", "r2", "r3"]
+    assert store.touched_between(0, 2**60) == ["r1", "r2"]
 
 
 def test_a_snapshot_of_heads_is_the_callers_own(store: Store):

@@ -313,6 +313,6 @@ def test_a_deep_folder_is_passed_by(tmp_path: Path) -> None:
 def test_lets_the_node_count_what_is_due(node: Node, client: ControlClient) -> None:
     before_ms = node.replica.ledger.horizon_ms
 
-    client.advance()
+    client.settle()
 
     assert node.replica.ledger.horizon_ms > before_ms

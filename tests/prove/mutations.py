@@ -182,18 +182,21 @@ def earlier_write_wins(patch: Patch) -> None:
         return replace(record, fields=fields)
 
     patch.setattr(fold, "fold_told", reversed_fields)
+    patch.setattr(live, "fold_told", reversed_fields)
     patch.setattr(fold, "_superseded", lambda _ranked, _before: set())
 
 
 @mutation()
 def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
-    real = live.LiveView.applied
+    real = live._Look.grown
+    first: dict[Any, str] = {}
 
-    def applied(self: Any, new: Any, stale: Any, standings: Any) -> None:
-        real(self, [told for told in new if told.change.record_id == new[0].change.record_id],
-             stale, standings)  # fmt: skip
+    def grown(self: Any, record_id: str, kept: Any, came: Any) -> Any:
+        if first.setdefault(self, record_id) == record_id:
+            return real(self, record_id, kept, came)
+        return kept.row if kept else None
 
-    patch.setattr(live.LiveView, "applied", applied)
+    patch.setattr(live._Look, "grown", grown)
 
 
 @mutation()

@@ -23,7 +23,7 @@ KILLS = scaled(50, 500)
 
 WRITER = """
 import random, sys
-from meshlog.ports import LogEntry, RecordRow
+from meshlog.ports import RecordRow
 from meshlog.store import SqliteStore
 from tests.store.logs import ANN, T0_MS, child, signed
 
@@ -36,11 +36,12 @@ while True:
     entries = []
     for _ in range(luck.randint(1, max(4_000 // size, 3))):
         last = child(last, ANN, luck.randbytes(luck.randint(size // 2, size)))
-        entries.append(LogEntry(last, f"r{last.seq % 50}"))
+        entries.append(last)
     with store.transaction():
         store.add(entries, T0_MS)
         store.sign(signed(last))
-        store.put_record(RecordRow(f"r{last.seq % 50}", "well", True, 0, last.id))
+        row = RecordRow(f"r{last.seq % 50}", "well", True, 0, last.id)
+        store.put_records([(row.record_id, row)], last.seq)
         store.set_meta("latest", last.id)
     sys.stdout.write(f"{last.seq} {last.id.hex()}\\n")
     sys.stdout.flush()
@@ -90,7 +91,8 @@ def test_nothing_acknowledged_is_lost_by_kill_9(
             assert all(event.is_authentic() for event in branch)
             row = store.get_record(f"r{head.seq % 50}")
             assert row is not None
-            assert row.state == head.id
+            assert row.row is not None
+            assert (row.position, row.row.state) == (head.seq, head.id)
             known = head.seq
             if kill % 10 == 9:
                 assert store._file.run("PRAGMA integrity_check") == [("ok",)]

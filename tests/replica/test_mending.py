@@ -159,7 +159,7 @@ def test_a_persons_word_is_enough_and_what_others_stamped_ahead_is_held_again():
     standings = ann.ledger.standings(ann.store)
     stands = {standings.of(arrival.event) for arrival in ann.store.scan()}
     assert Standing.HELD in stands
-    assert ann.view.check(standings) == []
+    assert ann.view.check() == []
     set_field(ann, "now", T0_MS)
     assert value(ann) == "now"
 

@@ -104,7 +104,7 @@ def cut_and_count(folder: Path, seed: int, synchronous: str) -> tuple[int, int]:
         acknowledged = 0
         with closing(store), suppress(StoreError):
             for event in events:
-                add(store, [event], "r1")
+                add(store, [event])
                 acknowledged += 1
         assert disk.is_off
         disk.power_on()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
 
-from meshlog.core.event import NO_PREV, Event
+from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
-from meshlog.ports import LogEntry, Store
+from meshlog.ports import Store
+from meshlog.store.runs import crc_of_run, places_of, unpack_run
 
 T0_MS = 1_750_000_000_000
 
@@ -30,11 +34,27 @@ def child(
     return Event.make(key, parent.seq + 1, stamp, parent.id, body)
 
 
-def chain(key: FeedKey, length: int, after: Event | None = None, word: str = "") -> list[Event]:
-    """Return ``length`` events in a row; another ``word`` makes another branch."""
+def about(record_id: str, text: str = "") -> bytes:
+    """Return a body that touches a record."""
+    return encode_body("note.add", {"record_id": record_id, "text": text})
+
+
+def chain(
+    key: FeedKey,
+    length: int,
+    after: Event | None = None,
+    word: str = "",
+    records: Sequence[str] = (),
+) -> list[Event]:
+    """Return ``length`` events in a row; another ``word`` makes another branch.
+
+    They touch ``records`` in turn, or none.
+    """
     events: list[Event] = []
     for number in range(length):
-        after = child(after, key, f"{word}{number}".encode())
+        text = f"{word}{number}"
+        body = about(records[number % len(records)], text) if records else text.encode()
+        after = child(after, key, body)
         events.append(after)
     return events
 
@@ -43,9 +63,37 @@ def signed(event: Event, byte: int = 1) -> Event:
     return event._replace(signature=bytes([byte]) * 64)
 
 
-def add(
-    store: Store, events: Iterable[Event], record_id: str | None = None, arrived_ms: int = T0_MS
+def tamper(
+    path: Path,
+    position: int,
+    *,
+    body: Callable[[bytes], bytes] = bytes,
+    event_id: Callable[[bytes], bytes] = bytes,
+    stamp: Callable[[int], int] = int,
 ) -> None:
+    """Change an event behind the store's back; the checksum of its run is made to fit."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        at, feed_number, seq, base, *columns = connection.execute(
+            "SELECT position, feed, seq, base, places, ids, bodies FROM run"
+            " WHERE position <= ? ORDER BY position DESC LIMIT 1",
+            (position,),
+        ).fetchone()
+        run = unpack_run(at, ANN, seq, bytes(32), *columns)
+        index = position - at
+        stamps, ids = list(run.stamps), [run.id_at(n) for n in range(len(run))]
+        bodies = [run.body_at(n) for n in range(len(run))]
+        stamps[index] = stamp(stamps[index])
+        ids[index] = event_id(ids[index])
+        bodies[index] = body(bodies[index])
+        places = places_of(stamps, list(map(len, bodies)), run.arrivals_ms)
+        crc = crc_of_run(at, feed_number, seq, base, places)
+        connection.execute(
+            "UPDATE run SET crc = ?, places = ?, ids = ?, bodies = ? WHERE position = ?",
+            (crc, places, b"".join(ids), b"".join(bodies), at),
+        )
+
+
+def add(store: Store, events: Iterable[Event], arrived_ms: int = T0_MS) -> None:
     """Add events in a transaction of their own."""
     with store.transaction():
-        store.add([LogEntry(event, record_id) for event in events], arrived_ms)
+        store.add(list(events), arrived_ms)

@@ -25,15 +25,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_everything_is_there_after_reopening(path: Path):
-    ann, bob = chain(ANN, 100), chain(BOB, 3)
+    ann, bob = chain(ANN, 100, records=["r1"]), chain(BOB, 3, records=["r2"])
     twin = chain(ANN, 2, ann[9], "twin")
     with closing(SqliteStore(path)) as store:
-        add(store, [*ann[:99], signed(ann[99])], "r1", arrived_ms=T0_MS + 10**6)
-        add(store, bob, "r2", arrived_ms=0)
+        add(store, [*ann[:99], signed(ann[99])], arrived_ms=T0_MS + 10**6)
+        add(store, bob, arrived_ms=0)
         add(store, twin)
         with store.transaction():
             store.set_meta("clock", b"7")
-            store.put_record(RecordRow("r1", "well", True, 0, b"state"))
+            store.put_records([("r1", RecordRow("r1", "well", True, 0, b"state"))], 1)
         before = (store.heads(), list(store.scan()), list(store.records()))
 
     with closing(SqliteStore(path)) as store:
@@ -198,12 +198,12 @@ def test_a_failed_opening_leaves_no_lock_behind(path: Path):
 
 
 def test_a_reader_sees_one_moment_beside_the_writer(path: Path):
-    ann, bob = chain(ANN, 3), chain(BOB, 1)
+    ann, bob = chain(ANN, 3, records=["r1", "r1", "r2"]), chain(BOB, 1, records=["r3"])
     with closing(SqliteStore(path)) as writer:
-        add(writer, ann[:2], "r1")
+        add(writer, ann[:2])
         with closing(SqliteStore(path, read_only=True)) as reader:
-            add(writer, [ann[2]], "r2")
-            add(writer, bob, "r3")
+            add(writer, [ann[2]])
+            add(writer, bob)
 
             assert [head.seq for head in reader.heads()[ANN]] == [2]
             assert [arrival.event for arrival in reader.scan()] == ann[:2]

@@ -13,7 +13,7 @@ import pytest
 
 from meshlog.core.event import Event
 from meshlog.errors import StoreError
-from meshlog.ports import LogEntry, RecordRow
+from meshlog.ports import RecordRow
 from meshlog.store import SqliteStore
 from tests.store.logs import ANN, BOB, T0_MS, add, chain, child
 
@@ -33,20 +33,20 @@ def limit_pages(store: SqliteStore, more: int) -> None:
 
 @pytest.mark.parametrize("more", range(0, 40, 3))
 def test_a_full_disk_changes_nothing_and_is_survived(tmp_path: Path, more: int):
-    ann, bob = chain(ANN, 3), chain(BOB, 1)
+    ann, bob = chain(ANN, 3), chain(BOB, 1, records=["r2"])
     with closing(SqliteStore(tmp_path / "ann.meshlog")) as store:
-        add(store, ann, "r1")
+        add(store, ann)
         before = (store.heads(), list(store.scan()), store.event_count())
         limit_pages(store, more)
         grown = [*bob, *large_events(20, ann[-1])]
 
         with pytest.raises(StoreError, match="the disk is full: nothing was written"):
-            add(store, grown, "r2")
+            add(store, grown)
 
         assert (store.heads(), list(store.scan()), store.event_count()) == before
-        assert store.touching("r2", 2**60) == []
+        assert store.touching("r2") == []
         limit_pages(store, 1000)
-        add(store, grown, "r2")
+        add(store, grown)
         assert store.event_count() == 24
         assert store._file.run("PRAGMA integrity_check") == [("ok",)]
 
@@ -67,10 +67,13 @@ def test_a_failed_write_cannot_be_overlooked(tmp_path: Path):
         (first,) = chain(ANN, 1)
         add(store, [first])
         limit_pages(store, 0)
-        entries = [LogEntry(event, None) for event in large_events(5, first)]
+        events = large_events(5, first)
         large_row = RecordRow("r1", "well", visible=True, conflicts=0, state=bytes(50_000))
 
-        for write in (lambda: store.add(entries, T0_MS), lambda: store.put_record(large_row)):
+        for write in (
+            lambda: store.add(events, T0_MS),
+            lambda: store.put_records([("r1", large_row)], 1),
+        ):
             with pytest.raises(StoreError, match="full"):
                 overlook(store, write)
 

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import Stamp
-from meshlog.ports import LogEntry, RecordRow
-from meshlog.store import SqliteStore, append, events
-from tests.store.logs import T0_MS, feed
+from meshlog.ports import KeptRow, RecordRow
+from meshlog.store import SqliteStore, events, index, runs
+from tests.store.logs import T0_MS, about, feed
 
 FEEDS = [feed("ann"), feed("ann", FeedKind.CONTROL), feed("bob")]
 RECORDS = [None, "r1", "r2", "r3"]
@@ -80,20 +80,21 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Short runs (RUN_EVENTS_MAX = 4), so that every boundary is met."""
+    """Short runs and small lots, so that every boundary is met."""
 
     @initialize(in_file=st.booleans())
     def make(self, in_file: bool) -> None:
         self.folder = Path(tempfile.mkdtemp()) if in_file else None
         self.path = self.folder / "store" if self.folder else ":memory:"
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(append, "RUN_EVENTS_MAX", 4)
+        self.patch.setattr(runs, "RUN_EVENTS_MAX", 4)
         self.patch.setattr(events, "RUN_EVENTS_MAX", 4)
+        self.patch.setattr(index, "LOT_EVENTS", 16)
         self.store = SqliteStore(self.path)
         self.model = Model()
         self.number = 0
 
-    def draw_chain(self, data: st.DataObject, model: Model) -> list[LogEntry]:
+    def draw_chain(self, data: st.DataObject, model: Model) -> list[tuple[Event, str | None]]:
         key = data.draw(st.sampled_from(FEEDS))
         held = [event for event, _, _ in model.log if event.feed == key]
         tips = {head.id for head in model.heads().get(key, ())}
@@ -106,12 +107,13 @@ class StoreMachine(RuleBasedStateMachine):
             ahead_ms = data.draw(st.sampled_from([0, 1, 5, 100_000]))
             stamp = Stamp.unpacked(max(earliest, (T0_MS + ahead_ms) << 16))
             seq, prev = (parent.seq + 1, parent.id) if parent else (1, NO_PREV)
-            parent = Event.make(key, seq, stamp, prev, b"%d" % self.number)
-            entries.append(LogEntry(parent, data.draw(st.sampled_from(RECORDS))))
+            record = data.draw(st.sampled_from(RECORDS))
+            body = about(record, str(self.number)) if record else b"%d" % self.number
+            parent = Event.make(key, seq, stamp, prev, body)
+            entries.append((parent, record if key.kind is FeedKind.DATA else None))
         if data.draw(st.booleans()):
-            entries[-1] = entries[-1]._replace(
-                event=entries[-1].event._replace(signature=b"s" * 64)
-            )
+            last, record = entries[-1]
+            entries[-1] = (last._replace(signature=b"s" * 64), record)
         return entries
 
     @rule(data=st.data(), fails=st.integers(0, 4), arrived_ms=st.integers(T0_MS - 9, T0_MS + 9))
@@ -122,7 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
             with self.store.transaction():
                 for _ in range(data.draw(st.integers(1, 3))):
                     entries = self.draw_chain(data, model)
-                    self.store.add(entries, arrived_ms)
+                    self.store.add([event for event, _ in entries], arrived_ms)
                     model.log += [(event, record, arrived_ms) for event, record in entries]
                 if data.draw(st.booleans()):
                     index = data.draw(st.integers(0, len(model.log) - 1))
@@ -132,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
                 record_id = data.draw(st.sampled_from(RECORDS[1:]))
                 assert record_id is not None
                 row = RecordRow(record_id, "well", data.draw(st.booleans()), 1, b"%d" % self.number)
-                self.store.put_record(row)
+                self.store.put_records([(record_id, row)], self.number)
                 model.put(row)
                 self.compare(model)
                 if fails == 0:
@@ -144,7 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(record_id=st.sampled_from(RECORDS[1:]))
     def drop(self, record_id: str) -> None:
         with self.store.transaction():
-            self.store.drop_record(record_id)
+            self.store.put_records([(record_id, None)], self.number)
         self.model.drop(record_id)
 
     @rule()
@@ -189,8 +191,9 @@ class StoreMachine(RuleBasedStateMachine):
         for record in RECORDS[1:]:
             assert record is not None
             touching = [event for event, touched, _ in model.log if touched == record]
-            assert store.touching(record, 2**47) == touching
-            assert store.get_record(record) == model.rows.get(record)
+            assert [arrival.event for arrival in store.touching(record)] == touching
+            kept = store.get_record(record) or KeptRow(None, None)
+            assert kept.row == model.rows.get(record)
         assert list(store.records()) == [model.rows[record_id] for record_id in sorted(model.rows)]
         changes = store.changes(0, 9)
         assert [(name, row) for _, name, row in changes] == list(model.changes.items())

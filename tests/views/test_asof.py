@@ -12,11 +12,8 @@ from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.core.hlc import Stamp
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.asof import record_as_of, records_as_of
-from meshlog.views.live import LiveView
 from meshlog.views.materialize import shown
-from tests.views.world import ANN, BOB, Pen, arrivals, rules, take
-
-FAR_MS = 2**47 - 1
+from tests.views.world import ANN, BOB, FAR_MS, Pen, apply, arrivals, looking, rules, take
 
 
 @given(arrivals(), st.integers(0, 40), st.integers(0, 40))
@@ -38,8 +35,7 @@ def test_the_counter_decides_within_a_millisecond():
     ann, bob = Pen(ANN), Pen(BOB)
     first, second = ann.set(5, "x"), bob.set(6, "y")
     with closing(SqliteStore(":memory:")) as store:
-        with store.transaction():
-            LiveView(store).applied(take(store, first, second), (), rules(store, FAR_MS))
+        apply(store, first, second)
         standings = rules(store, FAR_MS)
 
         then = record_as_of(store, "r1", Stamp(5, 0xFFFF), standings)
@@ -47,5 +43,5 @@ def test_the_counter_decides_within_a_millisecond():
         assert then is not None
         assert then.public()["fields"] == {"a": "x"}
         assert record_as_of(store, "r1", Stamp(4, 0xFFFF), standings) is None
-        assert record_as_of(store, "r1", Stamp(6, 0), standings) == LiveView(store).get("r1")
+        assert record_as_of(store, "r1", Stamp(6, 0), standings) == looking(store).get("r1")
         assert record_as_of(store, "never", Stamp(6, 0), standings) is None

@@ -59,7 +59,7 @@ def is_right(replica: Replica) -> None:
         shown(held, replica.dataset, ledger.horizon_ms)
     )
     standings = ledger.standings(replica.store)
-    assert replica.view.check(standings) == []
+    assert replica.view.check() == []
     for event in held:
         if event.feed.kind is FeedKind.DATA and standings.counts(event):
             assert ledger.clock >= standings.stamp(event), "what a person sees, the clock has seen"

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from meshlog.core.codec import encode_cbor
 from meshlog.core.event import Event
+from meshlog.ports import Arrival, KeptRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.fold import HeldEvents, fold_record, told_by
 from meshlog.views.incremental import grown
-from meshlog.views.live import ROWS_KEY, LiveView
+from meshlog.views.live import ROWS_KEY
 from meshlog.views.records import encode, feed_ref
 from meshlog.views.rowstate import RowState, pack, unpack
 from tests.replica.devices import T0_MS, open_replica
-from tests.views.world import ANN, BOB, CAT, Pen, after, arrivals, ref, rules, take
+from tests.views.world import ANN, BOB, CAT, Pen, after, apply, arrivals, looking, ref, settle
 
 FAR_MS = 2**47 - 1
 
@@ -53,25 +54,27 @@ def test_a_row_grows_to_what_the_fold_makes_or_says_that_it_cannot(events: list[
 
 
 @given(arrivals(has_forks=False), st.integers(1, 5))
-def test_a_batch_is_one_write_of_each_row(events: list[Event], batch: int):
+def test_what_is_settled_at_once_is_one_write_of_each_row(events: list[Event], batch: int):
     with closing(SqliteStore(":memory:")) as store:
-        view = LiveView(store)
+        view = looking(store)
         for start in range(0, len(events), batch):
             some = events[start : start + batch]
             before = store.last_change()
-            with store.transaction():
-                told = take(store, *some)
-                view.applied(told, (), rules(store, FAR_MS))
+            apply(store, *some)
+            settle(store, view)
 
-            assert store.last_change() - before <= len({t.change.record_id for t in told})
-            assert view.check(rules(store, FAR_MS)) == []
+            touched = {told.change.record_id for told in told_by(some)}
+            assert len(store.changes(before, 99)) <= len(touched)
+            assert view.check() == []
 
 
 class Unread(SqliteStore):
-    """A store whose events nobody may read back by record."""
+    """A store whose events nobody may read back from the first."""
 
-    def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
-        pytest.fail(f"the events of {record_id} were read again")
+    def touching(self, record_id: str, after_position: int = 0) -> list[Arrival]:
+        if after_position == 0 and self.event_count() > 1:
+            pytest.fail(f"the events of {record_id} were read again")
+        return super().touching(record_id, after_position)
 
 
 def test_new_events_are_applied_without_a_look_at_those_before():
@@ -96,10 +99,10 @@ def test_new_events_are_applied_without_a_look_at_those_before():
     ]
     with closing(Unread(":memory:")) as store:
         for made in events:
-            with store.transaction():
-                LiveView(store).applied(take(store, made), (), rules(store, FAR_MS))
+            apply(store, made)
+            settle(store, looking(store))
 
-        assert store.get_record("r1") == encode(fold_record("r1", events))
+        assert store.get_record("r1") == KeptRow(encode(fold_record("r1", events)), len(events))
 
 
 # Where only the fold can tell
@@ -167,28 +170,31 @@ def test_a_late_photo_that_is_there_already():
 def test_a_row_that_is_damaged_is_folded_anew():
     ann = Pen(ANN)
     with closing(SqliteStore(":memory:")) as store:
-        view = LiveView(store)
-        for made in (ann.set(1, "x"), ann.set(2, "y")):
-            with store.transaction():
-                view.applied(take(store, made), (), rules(store, FAR_MS))
-                row = store.get_record("r1")
-                assert row is not None
-                if made.seq == 1:
-                    store.put_record(row._replace(state=row.state[:-1]))
+        view = looking(store)
+        apply(store, ann.set(1, "x"))
+        settle(store, view)
+        kept = store.get_record("r1")
+        assert kept is not None
+        assert kept.row is not None
+        with store.transaction():
+            store.put_records([("r1", kept.row._replace(state=kept.row.state[:-1]))], 1)
+        apply(store, ann.set(2, "y"))
+        settle(store, view)
 
-        assert view.check(rules(store, FAR_MS)) == []
+        assert view.check() == []
 
 
 def test_rows_of_an_older_form_are_folded_anew_when_the_replica_opens():
     base = open_replica("base")
     base.append("record.put", {"record_id": "r1", "fields": {"a": 1}}, T0_MS)
-    row = base.store.get_record("r1")
-    assert row is not None
+    base.settle()
+    [row] = base.view.rows()
     with base.store.transaction():
-        base.store.put_record(row._replace(state=encode_cbor(["as", "before"])))
+        old = row._replace(state=encode_cbor(["as", "before"]))
+        base.store.put_records([("r1", old)], base.event_count())
         base.store.set_meta(ROWS_KEY, b"")
 
     again = open_replica("base", store=base.store)  # type: ignore[arg-type]
 
-    assert again.store.get_record("r1") == row
+    assert list(again.view.rows()) == [row]
     assert again.view.is_current()

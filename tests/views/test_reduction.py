@@ -14,11 +14,9 @@ from meshlog.core.event import Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, ReducerError
-from meshlog.ports import LogEntry
 from meshlog.replica.ledger import Ledger
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views import reduction as module
-from meshlog.views.changes import record_of
 from meshlog.views.reducer import SkipEvent
 from meshlog.views.reduction import Reduction
 from meshlog.views.standing import Standings
@@ -110,7 +108,7 @@ def test_equals_the_fold_when_members_come_and_go_late(events: list[Event], seed
             some = arrived[start : start + batch]
             with store.transaction():
                 for event in some:
-                    store.add([LogEntry(event, record_of(event))], 0)
+                    store.add([event], 0)
                     ledger.advance([event], store)
             standings = ledger.standings(store)
             authors = {feed.author for feed in ledger.frontier if feed.kind is FeedKind.DATA}

@@ -16,16 +16,14 @@ from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.identity import AuthorId
-from meshlog.ports import LogEntry
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.refold import stale_records
 from meshlog.store.sqlite import SqliteStore
-from meshlog.views.changes import record_of
-from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 from meshlog.views.materialize import shown
 from meshlog.views.standing import Standings
 from tests.views.members import Person, found, invited
+from tests.views.world import settle
 
 FAR_MS = 2**47 - 1
 NAMES = ("base", "cora", "carl", "wim", "wes")
@@ -83,15 +81,15 @@ def arrive(events: list[Event], rng: Random) -> list[Event]:
     return out
 
 
-@given(stories(), st.integers(0, 2**32), st.integers(1, 5))
+@given(stories(), st.integers(0, 2**32), st.integers(1, 5), st.integers(0, 7))
 def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
-    events: list[Event], seed: int, batch: int
+    events: list[Event], seed: int, batch: int, settled: int
 ):
     dataset = next(e.id for e in events if e.kind == "dataset.genesis")
     events = list({event.id: event for event in events}.values())  # a story may say it twice
     arrived = arrive(events, Random(seed))
     with closing(SqliteStore(":memory:")) as store:
-        view = LiveView(store)
+        view = LiveView(store, lambda: ledger.standings(store))
         ledger = Ledger.load(store, dataset)  # type: ignore[arg-type]
         ledger.horizon_ms = FAR_MS
         for start in range(0, len(arrived), batch):
@@ -99,16 +97,17 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
             after = ledger.copy()
             with store.transaction():
                 for event in some:
-                    store.add([LogEntry(event, record_of(event))], 0)
+                    store.add([event], 0)
                     after.advance([event], store)
-                new = [(e.id, e.feed) for e in some if e.feed.kind is FeedKind.DATA]
-                stale = stale_records(store, ledger, after, new)
-                view.applied(told_by(some), stale, after.standings(store))
+                new = [e for e in some if e.feed.kind is FeedKind.DATA]
+                view.mark(stale_records(store, ledger, after, new))
             ledger = after
+            if settled:
+                settle(store, view, settled)
             if ledger.roster.founder:
                 pure = shown(arrived[: start + batch], dataset, FAR_MS)  # type: ignore[arg-type]
                 assert encode_cbor(view.snapshot()) == encode_cbor(pure)
-            assert view.check(ledger.standings(store)) == []
+            assert view.check() == []
         assert Ledger.load(store, dataset).decrees == ledger.decrees  # type: ignore[arg-type]
 
 
@@ -130,7 +129,7 @@ def test_grounds_differ_for_those_alone_of_whom_something_was_said():
             ledger = Ledger.load(store, base.dataset)
             with store.transaction():
                 for event in arrive([e for p in people for e in p.said], Random(1)):
-                    store.add([LogEntry(event, record_of(event))], 0)
+                    store.add([event], 0)
                     ledger.advance([event], store)
             rules = ledger.standings(store)
             fenced = {wims: quarantine["seq"]} if quarantine else {}

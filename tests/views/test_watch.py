@@ -15,12 +15,10 @@ from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views import watch
 from meshlog.views.fold import fold_record
-from meshlog.views.live import LiveView
 from meshlog.views.records import encode
 from meshlog.views.watch import Cursor, changes_after, cursor_now, resumed
-from tests.views.world import arrivals, rules, take
+from tests.views.world import apply, arrivals, looking, settle
 
-FAR_MS = 2**47 - 1
 EMPTY = encode(fold_record("r", ()))
 
 
@@ -30,13 +28,13 @@ def test_who_applies_the_changes_has_the_view_whenever_it_looks(
 ):
     copy: dict[str, Any] = {}
     with closing(SqliteStore(":memory:")) as store:
-        view = LiveView(store)
+        view = looking(store)
         place, _ = resumed(store, None)
         for event, look in zip(events, looks, strict=False):
-            with store.transaction():
-                view.applied(take(store, event), (), rules(store, FAR_MS))
+            apply(store, event)
             if not look:
                 continue
+            settle(store, view)
             found, place = changes_after(store, place)
             for change in found:
                 if change.record is None:
@@ -93,10 +91,8 @@ def test_who_follows_a_form_has_its_records_wherever_it_was_cut_off(
         wells = List(store)
         for number, (name, form, deals_with) in enumerate(steps):
             with store.transaction():
-                if form is None:
-                    store.drop_record(name)
-                else:
-                    store.put_record(RecordRow(name, form, True, number, EMPTY.state))
+                row = form and RecordRow(name, form, True, number, EMPTY.state)
+                store.put_records([(name, row or None)], number)
             times_left += forms.get(name) == "well" != form
             forms[name] = form
             if deals_with is not None:
@@ -117,8 +113,8 @@ def test_more_that_left_than_are_read_at_once_are_told_all_the_same(
         wells = List(store)
         for number, form in enumerate(["well", "road", "road"]):
             with store.transaction():
-                for name in "abcde":
-                    store.put_record(RecordRow(name, form, True, number, EMPTY.state))
+                rows = [RecordRow(name, form, True, number, EMPTY.state) for name in "abcde"]
+                store.put_records([(row.record_id, row) for row in rows], number)
             if form == "well":
                 while wells.look():
                     pass

@@ -12,16 +12,18 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster
-from meshlog.ports import LogEntry, Store
-from meshlog.views.changes import Ref, record_of
+from meshlog.ports import Store
+from meshlog.store.sqlite import SqliteStore
+from meshlog.views.changes import Ref
 from meshlog.views.fold import Told, told_by
-from meshlog.views.live import StoreLineage
+from meshlog.views.live import LiveView, StoreLineage
 from meshlog.views.standing import Standings
 
 ANN, BOB, CAT = (
     FeedKey(AuthorId(bytes([letter]) * 16), FeedKind.DATA, letter) for letter in (0xAA, 0xBB, 0xCC)
 )
 FEEDS = (ANN, BOB, CAT)
+FAR_MS = 2**47 - 1
 RECORDS = ("r1", "r2")
 FIELDS = ("a", "b")
 
@@ -168,5 +170,25 @@ def rules(store: Store, horizon_ms: int) -> Standings:
 
 def take(store: Store, *events: Event) -> list[Told]:
     """Add events to an open transaction and return what they do to records."""
-    store.add([LogEntry(event, record_of(event)) for event in events], arrived_ms=0)
+    store.add(events, arrived_ms=0)
     return told_by(events)
+
+
+def looking(store: SqliteStore, horizon_ms: int = FAR_MS) -> LiveView:
+    """Return the view that this horizon allows."""
+    return LiveView(store, lambda: rules(store, horizon_ms))
+
+
+def apply(store: SqliteStore, *events: Event) -> None:
+    """Add events in a transaction of their own."""
+    with store.transaction():
+        take(store, *events)
+
+
+def settle(store: SqliteStore, view: LiveView, events: int | None = None) -> None:
+    """Bring the rows up to date, or some of them."""
+    is_left = True
+    while is_left:
+        with store.transaction():
+            is_left = view.settle(events) if events else view.settle()
+        is_left = is_left and events is None

@@ -24,7 +24,6 @@ from meshlog.cli.values import checked
 from meshlog.core.codec import encode_cbor, plain
 from meshlog.errors import InputError
 from meshlog.tools.rows.cells import value_of
-from meshlog.views.live import conflicts
 from meshlog.views.records import Conflict, Write
 
 
@@ -54,7 +53,7 @@ def show_command(place: Place, record: str | None, as_json: bool) -> None:
     with reading(place) as read:
         if record is not None:
             find(read, record)
-        found = conflicts(read.store, record)
+        found = read.view.conflicts(record)
         if as_json:
             say_json([_conflict(read, one) for one in found])
         elif found:

@@ -82,7 +82,9 @@ def query_command(
         with QueryFile(query_path(place.data)) as file:
             if fresh:
                 file.clear()
-            file.catch_up(read.store, lambda author: label(read.roster, author))
+            file.catch_up(
+                read.store, lambda author: label(read.roster, author), read.view.unsettled()
+            )
             if sql is not None:
                 _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)
                 return

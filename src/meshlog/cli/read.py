@@ -70,7 +70,9 @@ def view_command(
                 _show_record(read, found)
             return
         if until is None:
-            records = [decode(row) for row in read.store.records(form) if row.visible]
+            records = [
+                decode(row) for row in read.view.rows() if row.visible and form in (None, row.form)
+            ]
         else:
             then = records_as_of(read.store, until, read.standings)
             records = [one for one in then if form is None or one.form == form]
@@ -111,7 +113,7 @@ def find(read: Reading, record_id: str) -> Record:
     found = read.view.get(record_id)
     if found is not None:
         return found
-    known = (row.record_id for row in read.store.records() if row.visible)
+    known = (row.record_id for row in read.view.rows() if row.visible)
     near = difflib.get_close_matches(record_id, known, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `meshlog view`"
     raise InputError(f"there is no record {record_id!r} on this device: {hint}")

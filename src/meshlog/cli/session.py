@@ -231,12 +231,12 @@ class _Remote:
 
     def forms(self) -> FormBook:
         """See Writer.forms."""
-        store = self._now()
-        return Ledger.load(store, dataset_of(store, self._path)).forms
+        return self._ledger(self._now()).forms
 
     def record(self, record_id: str) -> Record | None:
         """See Writer.record."""
-        return LiveView(self._now()).get(record_id)
+        store = self._now()
+        return LiveView(store, lambda: self._ledger(store).standings(store)).get(record_id)
 
     def arrivals(self) -> Iterator[Arrival]:
         """See Writer.arrivals."""
@@ -246,6 +246,9 @@ class _Remote:
         """Hang up and stop reading."""
         self._client.close()
         self._look_again()
+
+    def _ledger(self, store: SqliteStore) -> Ledger:
+        return Ledger.load(store, dataset_of(store, self._path))
 
     def _now(self) -> SqliteStore:
         if self._store is None:

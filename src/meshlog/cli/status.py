@@ -50,7 +50,7 @@ def status_command(place: Place, as_json: bool) -> None:
 def stored_status(read: Reading) -> dict[str, Any]:
     """Return what a store without a node tells; the keys are those of ``Node.status``."""
     roster = read.roster
-    rows = [row for row in read.store.records() if row.visible]
+    rows = [row for row in read.view.rows() if row.visible]
     return {
         "dataset": roster.dataset.hex(),
         "dataset_name": roster.name or ("open" if roster.is_open else ""),

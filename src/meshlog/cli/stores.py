@@ -39,11 +39,13 @@ class Reading:
 
     store: SqliteStore
     ledger: Ledger
+    due: frozenset[str]
+    """Records of which more counts than when the store was written last."""
 
     @property
     def view(self) -> LiveView:
         """The records."""
-        return LiveView(self.store)
+        return LiveView(self.store, lambda: self.standings, self.due)
 
     @property
     def standings(self) -> Standings:
@@ -66,36 +68,48 @@ def reading(place: Place) -> Iterator[Reading]:
     check_usual(place)
     now_ms = time.time_ns() // 1_000_000
     with closing(SqliteStore(place.data, read_only=True)) as store:
-        ledger = _ledger(store, place.data)
-        if not due(store, ledger, now_ms):
-            ledger.reach(max(ledger.horizon_ms, horizon_for(now_ms)))
-            yield Reading(store, ledger)
+        ledger = Ledger.load(store, dataset_of(store, place.data))
+        read = Reading(store, ledger, frozenset(due(store, ledger, now_ms)))
+        ledger.reach(max(ledger.horizon_ms, horizon_for(now_ms)))
+        if not read.view.is_current():
+            raise StoreError(
+                f"{place.data} was last written by an older meshlog: start its node anew, or run"
+                " `meshlog fsck --rebuild`"
+            )
+        yield read
+
+
+@contextmanager
+def reading_changes(place: Place) -> Iterator[Reading]:
+    """Open a store for reading what changed in it: see ``reading``.
+
+    Changes are numbered when rows are settled, so whoever can write does it first.
+    """
+    with reading(place) as read:
+        if not read.due and read.view.is_settled():
+            yield read
             return
     try:
-        _let_advance(place.data, now_ms)
+        _let_settle(place.data)
     except (StoreError, InputError) as error:
-        hint(f"writes whose time has come are not shown yet: {error}")
-    with closing(SqliteStore(place.data, read_only=True)) as store:
-        yield Reading(store, _ledger(store, place.data))
+        hint(f"what changed last is not told yet: {error}")
+    with reading(place) as read:
+        yield read
 
 
-def _ledger(store: SqliteStore, path: Path) -> Ledger:
-    dataset = dataset_of(store, path)
-    if not LiveView(store).is_current():
-        raise StoreError(
-            f"{path} was last written by an older meshlog: start its node anew, or run"
-            " `meshlog fsck --rebuild`"
-        )
-    return Ledger.load(store, dataset)
-
-
-def _let_advance(path: Path, now_ms: int) -> None:
-    """Let whoever writes count what the clock has reached: the node, or we by ourselves."""
+def _let_settle(path: Path) -> None:
+    """Let the node settle the rows, or do it by ourselves."""
+    now_ms = time.time_ns() // 1_000_000
     with closing(store_or_node(path)) as found:
         if isinstance(found, ControlClient):
-            found.advance()
-        else:
-            advanced(found, LiveView(found), _ledger(found, path), now_ms)
+            found.settle()
+            return
+        ledger = Ledger.load(found, dataset_of(found, path))
+        view = LiveView(found, lambda: ledger.standings(found))
+        ledger = advanced(found, view, ledger, now_ms)
+        while not view.is_settled():
+            with found.transaction():
+                view.settle()
 
 
 def check_usual(place: Place) -> None:

@@ -161,7 +161,7 @@ def export_command(place: Place, file: Path | None, form: str | None, format_: s
         )
     write = export_csv if format_ == "csv" else export_jsonl
     with reading(place) as read:
-        rows = list(read.store.records(form))
+        rows = [row for row in read.view.rows() if form in (None, row.form)]
         if form is not None and not rows:
             raise InputError(f"there are no records of form {form!r}: see `meshlog view`")
         with _written(file) as out:

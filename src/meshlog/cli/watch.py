@@ -13,7 +13,7 @@ import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
 from meshlog.cli.output import as_json, console, cut, hint, printable, shown
-from meshlog.cli.stores import reading
+from meshlog.cli.stores import reading_changes
 from meshlog.daemon.client import connect
 from meshlog.errors import InputError
 from meshlog.tools.wholefile import check_target, temporary_beside
@@ -92,7 +92,7 @@ class _Reader:
 
     def start(self, known: Cursor | None, from_start: bool) -> tuple[Cursor, bool]:
         """Return where to begin, and whether the cursor is one of this store."""
-        with reading(self._place) as read:
+        with reading_changes(self._place) as read:
             if known is None and not from_start:
                 return cursor_now(read.store), True
             return resumed(read.store, known)
@@ -103,7 +103,7 @@ class _Reader:
         if seen == self._seen and time.monotonic() < self._looked_s + LOOK_AGAIN_S:
             return [], place
         self._looked_s = time.monotonic()
-        with reading(self._place) as read:
+        with reading_changes(self._place) as read:
             found, then = changes_after(read.store, place, self._form)
         if then == place:
             self._seen = seen

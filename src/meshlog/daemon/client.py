@@ -62,9 +62,9 @@ class ControlClient:
         clock: dict[str, Any] = self.ask("clock")["clock"]
         return clock
 
-    def advance(self) -> None:
-        """Let the node count what the clock has reached. See ``emit`` for what it raises."""
-        self.ask("advance")
+    def settle(self) -> None:
+        """Let the node bring the view's rows up to date. See ``emit`` for what it raises."""
+        self.ask("settle")
 
     def invite(self, role: str, expires_s: int, uses: int) -> str:
         """Return the text of a new invite. See ``emit`` for what it raises."""

@@ -73,10 +73,11 @@ def _clock(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"clock": node.clock_status()}
 
 
-def _advance(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
-    """Count what the clock has reached, for who reads the store beside this node."""
-    with node.current():
-        return {}
+def _settle(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring the view's rows up to date, for who reads them beside this node."""
+    with node.current() as replica:
+        replica.settle()
+    return {}
 
 
 def _poke(node: Node, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +208,7 @@ _DEEDS: Mapping[str, Callable[[Node, Mapping[str, Any]], dict[str, Any]]] = {
     "emit": _emit,
     "status": _status,
     "clock": _clock,
-    "advance": _advance,
+    "settle": _settle,
     "poke": _poke,
     "view": _view,
     "invite": _invite,

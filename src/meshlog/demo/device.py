@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from meshlog.core.event import DatasetId, EventId
 from meshlog.core.feed import FeedKind
 from meshlog.daemon.address import control_paths
 from meshlog.daemon.client import connect
 from meshlog.demo.interrupts import interrupts
 from meshlog.demo.reticulum_config import Udp, write_config
 from meshlog.errors import MeshlogError
+from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
+from meshlog.views.live import LiveView
 
 STOP_WAIT_S = 10.0
 """What a node has to shut down before it is killed. A choice; usually it takes 0.3 s."""
@@ -153,13 +156,15 @@ class Device:
         store = SqliteStore(self.store, read_only=True)
         try:
             author = store.get_meta("author")
+            ledger = Ledger.load(store, DatasetId(EventId(store.get_meta("dataset") or b"")))
+            view = LiveView(store, lambda: ledger.standings(store))
             own = others = 0
             for feed, heads in store.heads().items():
                 if feed.kind is FeedKind.DATA:
                     events = sum(head.seq for head in heads)
                     own += events * (feed.author == author)
                     others += events * (feed.author != author)
-            return Holding(own, others, sum(row.visible for row in store.records()))
+            return Holding(own, others, sum(row.visible for row in view.rows()))
         finally:
             store.close()
 

@@ -18,6 +18,10 @@ INBOX_MAX = 4_096
 """Inputs that may wait; a full inbox drops what the transport reports, and sync repairs it."""
 
 _NAP_MS_MAX = 60_000
+
+SETTLE_EVENTS = 512
+"""Events brought into the view's rows between two inputs, while nothing else is to do: some 20 ms.
+A choice."""
 _JOIN_S = 5.0
 _REST_MS = 5_000
 """How long a loop rests whose store refuses, before it tries again."""
@@ -46,6 +50,8 @@ class LinkLoop:
         self._inbox: queue.Queue[Input | None] = queue.Queue(INBOX_MAX)
         self._wake_ms: int | None = None
         self._hint = b""
+        self._is_behind = False
+        """Whether rows of the view wait for an idle moment."""
         self._thread = threading.Thread(target=self._run, name="meshlog-node", daemon=True)
         self._stopping = threading.Event()
 
@@ -90,6 +96,7 @@ class LinkLoop:
                     self._hint = self._replica.announce_hint()
                     log_news(self._replica)
                 self._carry_out(effects)
+                self._settle()
             except MeshlogError as error:
                 _log.error("%s", error, extra={"event": "store.trouble"})
                 self._wake_ms = self._now_ms() + _REST_MS
@@ -99,8 +106,15 @@ class LinkLoop:
                 )
                 self._wake_ms = self._now_ms() + _REST_MS
 
+    def _settle(self) -> None:
+        """Bring rows of the view up to date while nothing else is to do."""
+        if self._inbox.empty():
+            with self._lock:
+                stops = self._stopping.is_set()
+                self._is_behind = not stops and self._replica.settle_some(SETTLE_EVENTS)
+
     def _wait(self) -> Input:
-        nap_ms = _NAP_MS_MAX
+        nap_ms = 0 if self._is_behind else _NAP_MS_MAX
         if self._wake_ms is not None:
             nap_ms = min(max(self._wake_ms - self._now_ms(), 0), nap_ms)
         try:

@@ -29,7 +29,12 @@ class Finder:
         if self._file is None:
             self._file = QueryFile(self._path)
         roster = self._replica.ledger.roster
-        self._file.catch_up(self._replica.store, lambda author: label(roster, author))
+        self._replica.settle()
+        self._file.catch_up(
+            self._replica.store,
+            lambda author: label(roster, author),
+            self._replica.view.unsettled(),
+        )
         return self._file.find(query)
 
     def close(self) -> None:

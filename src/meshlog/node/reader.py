@@ -17,7 +17,6 @@ from meshlog.node.watching import follow
 from meshlog.query.search import Query
 from meshlog.views.asof import records_as_of
 from meshlog.views.history import Entry, history
-from meshlog.views.live import conflicts
 from meshlog.views.records import Conflict, Record
 from meshlog.views.reducer import Reducer
 from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, resumed
@@ -78,6 +77,7 @@ class NodeReader:
         """
         with self.current() as replica:
             if as_of is None:
+                replica.settle()
                 return replica.view.snapshot()
             standings = replica.ledger.standings(replica.store)
             records = records_as_of(replica.store, check_stamp(as_of), standings)
@@ -131,7 +131,7 @@ class NodeReader:
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
         """Return the fields in conflict, by record id and field; of one record, or of all."""
         with self.current() as replica:
-            return conflicts(replica.store, record_id)
+            return replica.view.conflicts(record_id)
 
     def history(self, record_id: str, field: str | None = None) -> list[Entry]:
         """Return every event that touches a record, held and excluded ones too, in total order.
@@ -158,6 +158,7 @@ class NodeReader:
     def cursor(self) -> str:
         """Return the cursor after which ``watch`` yields only what changes from now on."""
         with self.current() as replica:
+            replica.settle()
             return str(cursor_now(replica.store))
 
     def watch(
@@ -186,6 +187,7 @@ class NodeReader:
 
     def _changes(self, after: Cursor, form: str | None) -> tuple[list[ViewChange], Cursor]:
         with self.current() as replica:
+            replica.settle()
             return changes_after(replica.store, after, form)
 
     def reduction(self, reducer: Reducer) -> NodeReduction:

@@ -43,5 +43,5 @@ class SeedReplica(Replica):
             raise InputError(reason)
         with self._desk.change() as ledger:
             ledger.clock = max(ledger.clock, event.stamp)
-            told = self._desk.pen.add(ledger, event, now_ms)
-            self._desk.refold(ledger, told, [(event.id, event.feed)])
+            self._desk.pen.add(ledger, event, now_ms)
+            self._desk.follow(ledger, [event])

@@ -27,7 +27,8 @@ def node_status(replica: Replica, links: Links | None, now_ms: int) -> dict[str,
     segments), clock (see ``clock_status``). Cost: O(records).
     """
     ledger = replica.ledger
-    rows = [row for row in replica.store.records() if row.visible]
+    replica.settle()
+    rows = [row for row in replica.view.rows() if row.visible]
     held = replica.store.touched_between(ledger.horizon_ms, 2**47 - 1)
     return {
         "dataset": replica.dataset.hex(),

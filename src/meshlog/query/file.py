@@ -6,18 +6,19 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, StoreError
+from meshlog.ports import RecordRow
 from meshlog.query.formviews import drop_form_views, make_form_views
 from meshlog.query.projection import PLACES_MAX, places_of, values_of, words_of
 from meshlog.query.search import Found, Query, count, find
 from meshlog.store.passphrase import is_encrypted
-from meshlog.views.records import Record, decode
+from meshlog.views.records import decode
 from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
@@ -35,6 +36,7 @@ SELECT_TIME_S = 60.0
 
 
 Label = Callable[[AuthorId], str]
+Unsettled = Iterable[tuple[str, RecordRow | None]]
 
 
 def query_path(store: str | Path) -> str:
@@ -72,17 +74,18 @@ class QueryFile:
         """Close it. Idempotent."""
         self._connection.close()
 
-    def catch_up(self, store: WatchedStore, label: Label) -> int:
+    def catch_up(self, store: WatchedStore, label: Label, unsettled: Unsettled = ()) -> int:
         """Bring the file up to date with the view; return how many records were written.
 
         Args:
             store: Read only.
             label: Names authors.
+            unsettled: Id and row, None for none, of records whose rows in the store are behind.
 
         Cost: O(records that changed since the last time).
         """
         with self._guarded():
-            return _caught_up(self._connection, store, label)
+            return _caught_up(self._connection, store, label, unsettled)
 
     def clear(self) -> None:
         """Forget everything: the next ``catch_up`` makes it anew."""
@@ -220,7 +223,9 @@ def _statements() -> Iterator[str]:
             whole = ""
 
 
-def _caught_up(connection: sqlite3.Connection, store: WatchedStore, label: Label) -> int:
+def _caught_up(
+    connection: sqlite3.Connection, store: WatchedStore, label: Label, unsettled: Unsettled
+) -> int:
     """See ``QueryFile.catch_up``. A transaction per chunk: what is done stays done."""
     written = 0
     while True:
@@ -231,10 +236,12 @@ def _caught_up(connection: sqlite3.Connection, store: WatchedStore, label: Label
                 _empty(connection)
             changes = store.changes(cursor.number, CHUNK_CHANGES)
             for number, record_id, row in changes:
-                record = decode(row) if row is not None and row.visible else None
-                _write(connection, number, record_id, record, label)
+                _write(connection, record_id, row, label)
                 cursor = cursor._replace(number=number)
             if len(changes) < CHUNK_CHANGES:
+                for record_id, row in unsettled:
+                    _write(connection, record_id, row, label)
+                    written += 1
                 make_form_views(connection)
             if changes or not kept or not is_known:
                 connection.execute(
@@ -271,13 +278,10 @@ _MAYBE_GONE = """
 
 
 def _write(
-    connection: sqlite3.Connection,
-    number: int,
-    record_id: str,
-    record: Record | None,
-    label: Label,
+    connection: sqlite3.Connection, record_id: str, row: RecordRow | None, label: Label
 ) -> None:
     """Write what is found of a record."""
+    record = decode(row) if row is not None and row.visible else None
     run, many = connection.execute, connection.executemany
     sql = "SELECT record, places, form FROM record WHERE record_id = ?"
     old = run(sql, (record_id,)).fetchone()
@@ -296,9 +300,9 @@ def _write(
     if record is None:
         return
     places = places_of(record)
-    key = old[0] if old is not None else number
-    row = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
-    run("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", row)
+    (key,) = run("SELECT coalesce(?, max(record) + 1, 1) FROM record", (old and old[0],)).fetchone()
+    values = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
+    run("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", values)
     many("INSERT INTO value VALUES (?, ?, ?, ?, ?, ?, ?)",
          [(key, *value) for value in values_of(record, label)])  # fmt: skip
     many("INSERT INTO note VALUES (?, ?, ?, ?, ?)",

@@ -12,12 +12,13 @@ from typing import Any
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity
+from meshlog.errors import StoreError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.pen import Pen
 from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
-from meshlog.views.fold import Told
+from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 
 
@@ -34,14 +35,14 @@ class Desk:
         self.identity = identity
         self.seat = seat
         self.pen = Pen(store, identity, seat.dataset)
-        self.view = LiveView(store)
+        self.view = LiveView(store, lambda: self.ledger.standings(store))
         self.ledger = Ledger.load(store, seat.dataset)
         """Of what is durable; replaced whole, never changed."""
         self.trouble = ""
         """What the disk refused last, in one sentence; empty where nothing."""
         if not self.view.is_current():
             with store.transaction():
-                self.view.rebuild(self.ledger.standings(store))
+                self.view.rebuild()
 
     @property
     def author(self) -> AuthorId:
@@ -82,32 +83,44 @@ class Desk:
             InputError: A payload cannot be carried or read.
         """
         feed = FeedKey(self.author, FeedKind.CONTROL, ledger.life or 0)
-        events, told = self.pen.write(ledger, feed, items, now_ms)
-        self.refold(ledger, told)
+        events = self.pen.write(ledger, feed, items, now_ms)
+        self.follow(ledger)
         return events
 
-    def refold(
-        self,
-        ledger: Ledger,
-        told: Sequence[Told] = (),
-        arrived: Iterable[tuple[bytes, FeedKey]] = (),
-        stale: Iterable[str] = (),
+    def follow(
+        self, ledger: Ledger, arrived: Iterable[Event] = (), stale: Iterable[str] = ()
     ) -> None:
-        """Bring the view up to date with what ``ledger`` has and ours has not yet.
+        """Bring the view to what ``ledger`` has and ours has not yet, inside ``change``.
 
         Args:
             ledger: A copy of ours, changed; its events are in the store.
-            told: What the new events do to records.
-            arrived: Id and feed of the new data events.
+            arrived: The new data events.
             stale: Records that changed for another reason.
         """
+        arrived = list(arrived)
         stale = [*stale, *stale_records(self.store, self.ledger, ledger, arrived)]
-        standings = ledger.standings(self.store)
-        self.view.applied(told, stale, standings)
+        self.view.mark(stale)
         if ledger.decrees.fixes != self.ledger.decrees.fixes:
-            records = [*(item.change.record_id for item in told), *stale]
-            ledger.clock = max(ledger.clock, self.view.latest(records, standings))
+            records = [*(item.change.record_id for item in told_by(arrived)), *stale]
+            latest = self.view.latest(records, ledger.standings(self.store))
+            ledger.clock = max(ledger.clock, latest)
             ledger.save(self.store)
+
+    def settle(self, events: int) -> bool:
+        """Bring some rows of the view up to date; return whether more is left.
+
+        Where the disk refuses, they are made whenever somebody looks.
+        """
+        if self.view.is_settled():
+            return False
+        try:
+            with self.store.transaction():
+                is_left = self.view.settle(events)
+        except StoreError as error:
+            self.trouble = str(error)
+            return False
+        self.trouble = ""
+        return is_left
 
     def sign(self) -> None:
         """Sign the ends of our feeds where an earlier version left them unsigned.

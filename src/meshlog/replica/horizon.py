@@ -41,8 +41,8 @@ def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledge
     ledger.reach(target_ms)
     if released:
         with store.transaction():
-            standings = ledger.standings(store)
-            view.refold(released, standings)
-            ledger.clock = max(ledger.clock, view.latest(released, standings))
+            view.mark(released)
+            latest = view.latest(released, ledger.standings(store))
+            ledger.clock = max(ledger.clock, latest)
             ledger.save(store)
     return ledger

@@ -19,11 +19,10 @@ from meshlog.core.identity import author_id
 from meshlog.core.roster import Roster, read_opening, role_of
 from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps_rise
 from meshlog.errors import MalformedError
-from meshlog.ports import LogEntry, Store
+from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.messages import Run
-from meshlog.views.fold import Told, told_by
 
 BEFORE_ALL = Stamp(-1, 0)
 PASSES = 4
@@ -50,10 +49,8 @@ class Batch:
     runs: list[Run | None]
     """What each covers; None where that failed, or waits for a feed or a form that is named."""
     gaps: set[FeedKey] = field(default_factory=set)
-    told: list[Told] = field(default_factory=list)
-    """The events that were written and touch a record, and what they do to it."""
-    arrived: list[tuple[bytes, FeedKey]] = field(default_factory=list)
-    """Id and feed of the data events that were written."""
+    arrived: list[Event] = field(default_factory=list)
+    """The data events that were written."""
     events: int = 0
     _waiting: dict[int, Segment] = field(default_factory=dict)
     _waiting_size_bytes: int = 0
@@ -239,12 +236,9 @@ def _not_held(events: list[Event], store: Store, ledger: Ledger) -> list[Event]:
 
 
 def _write(batch: Batch, new: list[Event], store: Store, ledger: Ledger, now_ms: int) -> None:
-    told = told_by(new)
-    touches = {item.event.id: item.change.record_id for item in told}
-    store.add([LogEntry(event, touches.get(event.id)) for event in new], now_ms)
+    store.add(new, now_ms)
     ledger.advance(new, store)
     ledger.believe(new, store)
     batch.events += len(new)
     if new[0].feed.kind is FeedKind.DATA:
-        batch.arrived += [(event.id, event.feed) for event in new]
-    batch.told += told
+        batch.arrived += new

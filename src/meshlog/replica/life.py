@@ -23,7 +23,7 @@ def begin(desk: Desk, key: bytes, now_ms: int, rng: random.Random) -> None:
     with desk.change() as ledger:
         open_feeds(desk, ledger, key, now_ms, rng)
         desk.store.set_meta(ERA_KEY, (ledger.life or 0).to_bytes(ERA_SIZE, "big"))
-        desk.refold(ledger)
+        desk.follow(ledger)
 
 
 def open_feeds(desk: Desk, ledger: Ledger, key: bytes, now_ms: int, rng: random.Random) -> None:

@@ -36,7 +36,7 @@ def take_back_horizon(desk: Desk, now_ms: int) -> None:
 def _hold_again(desk: Desk, ledger: Ledger) -> None:
     """Bring the view to a horizon that was set back, inside ``change``."""
     stale = desk.store.touched_between(ledger.horizon_ms, desk.ledger.horizon_ms)
-    desk.refold(ledger, stale=stale + desk.store.records_of(ledger.fixed_feeds()))
+    desk.follow(ledger, stale=stale + desk.store.records_of(ledger.fixed_feeds()))
     ledger.save(desk.store)
 
 

@@ -12,10 +12,9 @@ from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
-from meshlog.ports import LogEntry, Store
+from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.changes import Change, Unreadable, read_change
-from meshlog.views.fold import Told, told_by
+from meshlog.views.changes import Unreadable, read_change
 
 _READ_CHUNK = 1_024
 
@@ -37,11 +36,11 @@ class Pen:
         feed: FeedKey,
         items: Sequence[tuple[str, Mapping[str, Any]]],
         now_ms: int,
-    ) -> tuple[list[Event], list[Told]]:
+    ) -> list[Event]:
         """Append events to one of our feeds; ``ledger`` is a copy.
 
         Returns:
-            The events, and what they do to records.
+            The events.
 
         Raises:
             InputError: A kind or payload cannot be carried, or no view could read it; the caller
@@ -49,7 +48,6 @@ class Pen:
         """
         head = own_head(ledger, feed)
         events: list[Event] = []
-        told: list[Told] = []
         for kind, payload in items:
             ledger.clock = tick(ledger.clock, now_ms)
             body, content = write_body(kind, payload)
@@ -57,25 +55,18 @@ class Pen:
             change = read_change(event, content)
             if isinstance(change, Unreadable):
                 raise InputError(f"{kind}: {change.reason}")
-            if isinstance(change, Change):
-                told.append(Told(event, change))
             events.append(event)
             head = Head(event.seq, event.id)
-        return self._put(ledger, events, told, now_ms), told
+        return self._put(ledger, events, now_ms)
 
-    def add(self, ledger: Ledger, event: Event, now_ms: int) -> list[Told]:
-        """Write an event of our own; return what it does to records."""
-        told = told_by([event])
-        self._put(ledger, [event], told, now_ms)
-        return told
+    def add(self, ledger: Ledger, event: Event, now_ms: int) -> None:
+        """Sign and write an event of our own."""
+        self._put(ledger, [event], now_ms)
 
-    def _put(
-        self, ledger: Ledger, events: Sequence[Event], told: Sequence[Told], now_ms: int
-    ) -> list[Event]:
-        """Sign and write events of which it is known what they do to records."""
+    def _put(self, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Event]:
+        """Sign and write events."""
         signed = list(_with_cuts(events, self.identity))
-        touches = {item.event.id: item.change.record_id for item in told}
-        self.store.add([LogEntry(event, touches.get(event.id)) for event in signed], now_ms)
+        self.store.add(signed, now_ms)
         if signed:
             ledger.advance(signed, self.store)
             ledger.believe(signed, self.store)

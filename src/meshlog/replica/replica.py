@@ -35,6 +35,7 @@ from meshlog.sync.gate import KeyGate
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.policy import Policy
+from meshlog.views.live import SETTLE_EVENTS
 from meshlog.views.records import Record, with_replaces
 
 NEWS_MAX = 16
@@ -147,8 +148,8 @@ class Replica:
         self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
         named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
         with desk.change() as ledger:
-            events, told = desk.pen.write(ledger, feed, named, now_ms)
-            desk.refold(ledger, told, [(event.id, event.feed) for event in events])
+            events = desk.pen.write(ledger, feed, named, now_ms)
+            desk.follow(ledger, events)
         return events
 
     def _with_replaces(self, kind: str, payload: object, feed: FeedKey) -> Mapping[str, Any]:
@@ -371,12 +372,12 @@ class Replica:
             with desk.change() as ledger:
                 take_in(batch, self.store, ledger, self.dataset, now_ms)
                 if batch.events:
-                    desk.refold(ledger, batch.told, batch.arrived)
+                    desk.follow(ledger, batch.arrived)
                     ledger.save(self.store)
                 after = [ledger.frontier.get(feed, ()) for feed in own_feeds]
                 if own != after or life.is_sealed(desk, ledger):
                     life.open_feeds(desk, ledger, self.ring.current, now_ms, self._rng)
-                    desk.refold(ledger)
+                    desk.follow(ledger)
         except StoreError as error:
             desk.trouble = str(error)
             return self._too_busy(segments)
@@ -464,6 +465,18 @@ class Replica:
         )
 
     # ── reading ─────────────────────────────────────────────────────────────────────
+
+    def settle(self) -> None:
+        """Bring all rows of the view up to date in the store, for who reads them there.
+
+        Nothing that is read here needs it; where it was done lately, reading costs less.
+        """
+        while self.settle_some():
+            pass
+
+    def settle_some(self, events: int = SETTLE_EVENTS) -> bool:
+        """Bring up to date what so many events touch; return whether more is left."""
+        return self._desk.settle(events)
 
     @property
     def ledger(self) -> Ledger:

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshlog.core.event import SEQ_MAX, Event, EventId
-from meshlog.core.feed import FeedKey, Head
+from meshlog.core.event import SEQ_MAX, Event
+from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
-from meshlog.ports import Arrival, LogEntry
-from meshlog.store.append import RUN_EVENTS_MAX, Appender
-from meshlog.store.file import Row, StoreFile
-
-CHUNK_EVENTS = 256
-"""Events read at once by ``scan``: at most 16 MB of bodies in memory."""
-
-_ENTRY = "SELECT position, feed, seq, stamp, prev, body, id, signature, delay_ms FROM entry"
+from meshlog.core.touch import touched
+from meshlog.errors import InputError
+from meshlog.ports import Arrival
+from meshlog.store.append import Appender
+from meshlog.store.file import StoreFile
+from meshlog.store.runs import RUN_EVENTS_MAX, Run
 
 _RUNS_AROUND = """
-    SELECT position, seq, (SELECT min(position) FROM run AS next WHERE next.position > run.position)
-    FROM run WHERE feed = ? AND seq BETWEEN ? AND ? ORDER BY seq
+    SELECT position, seq, length(ids) / 32 FROM run
+    WHERE feed = ? AND seq BETWEEN ? AND ? ORDER BY seq
 """
 
 _RUN_OF = "SELECT position, seq, base FROM run WHERE position <= ? ORDER BY position DESC LIMIT 1"
-
-_TOUCHED = """
-    SELECT DISTINCT record_id FROM event JOIN record USING (record) WHERE stamp > ? AND stamp <= ?
-"""
-
-_RECORDS_OF = """
-    SELECT DISTINCT record_id
-    FROM run
-    CROSS JOIN event ON event.position >= run.position AND event.position < coalesce(
-        (SELECT min(position) FROM run AS next WHERE next.position > run.position), 1 << 62)
-    CROSS JOIN record ON record.record = event.record
-    WHERE feed = ?
-"""
 
 Stretch = tuple[int, int, int]
 """Seq of the first event, its position, and how many follow one another in the log."""
@@ -50,9 +35,9 @@ class EventTable:
 
     # ── EventLog ──
 
-    def add(self, entries: Sequence[LogEntry], arrived_ms: int) -> None:
-        """See EventLog.add. Cost: four small index entries per event."""
-        self._log.add(entries, arrived_ms)
+    def add(self, events: Sequence[Event], arrived_ms: int) -> None:
+        """See EventLog.add. Cost: a row per run."""
+        self._log.add(events, arrived_ms)
 
     def sign(self, event: Event) -> None:
         """See EventLog.sign."""
@@ -61,12 +46,12 @@ class EventTable:
     def get(self, event_id: bytes) -> Arrival | None:
         """See EventLog.get. O(log events)."""
         position = self._log.position(event_id)
-        return None if position is None else self._between(position, position)[0]
+        return None if position is None else self._log.reader.arrival(position)
 
     def at(self, feed: FeedKey, seq: int) -> list[Event]:
         """See EventLog.at. O(branches · RUN_EVENTS_MAX)."""
         found = self._stretches(feed, seq, seq)
-        events = [self._between(position, position)[0].event for _, position, _ in found]
+        events = [self._log.reader.arrival(position).event for _, position, _ in found]
         return sorted(events, key=lambda event: event.id)
 
     def branch(self, tip: Head, feed: FeedKey, after_seq: int, limit: int) -> list[Event]:
@@ -82,27 +67,17 @@ class EventTable:
         found = self._stretches(feed, after_seq + 1, until)
         if sum(length for _, _, length in found) != until - after_seq:
             found = self._walk(self._neck(tip, feed, until) or end, after_seq + 1, until)
-        arrivals = (self._between(at, at + length - 1) for _, at, length in found)
+        arrivals = (self._log.reader.between(at, at + length - 1) for _, at, length in found)
         return [arrival.event for some in arrivals for arrival in some]
 
     def scan(self, after_position: int = 0) -> Iterator[Arrival]:
         """See EventLog.scan. Sees what is added while it runs."""
-        sql = f"{_ENTRY} WHERE position > ? ORDER BY position LIMIT {CHUNK_EVENTS}"
-        while rows := self._file.run(sql, (after_position,)):
-            yield from map(self._arrival, rows)
-            after_position = rows[-1][0]
+        for run in self._log.reader.runs(after_position + 1):
+            yield from run.arrivals(max(after_position + 1 - run.position, 0))
 
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
-        """See EventLog.arrivals. One look-up for each stretch of neighbours."""
-        found: list[Arrival] = []
-        first = last = -1
-        for position in positions:
-            if position != last + 1 or last < 0:
-                if last >= 0:
-                    found += self._between(first, last)
-                first = position
-            last = position
-        return found + self._between(first, last) if last >= 0 else found
+        """See EventLog.arrivals."""
+        return [self._log.reader.arrival(position) for position in positions]
 
     # ── LogIndex ──
 
@@ -123,12 +98,22 @@ class EventTable:
             last_seq = max(last_seq, seq + length - 1)
         return None
 
-    def touching(self, record_id: str, horizon_ms: int) -> list[Event]:
-        """See LogIndex.touching; in arrival order. O(result)."""
-        record = self._log.records.find(record_id)
-        sql = f"{_ENTRY} WHERE record = ? AND stamp <= ? ORDER BY position"
-        rows = self._file.run(sql, (record, _last_stamp(horizon_ms)))
-        return [self._arrival(row).event for row in rows]
+    def touching(self, record_id: str, after_position: int = 0) -> list[Arrival]:
+        """See LogIndex.touching. O(result · RUN_EVENTS_MAX)."""
+        name = _name_of(record_id)
+        self._log.follow()
+        arrivals = map(self._log.reader.arrival, self._log.index.touching(name, after_position))
+        return [
+            arrival
+            for arrival in arrivals
+            if arrival.event.feed.kind is FeedKind.DATA and touched(arrival.event.body) == name
+        ]
+
+    def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:
+        """See LogIndex.touches."""
+        for run in self._log.reader.runs(after_position + 1):
+            for index, name in _touches(run, max(after_position + 1 - run.position, 0)):
+                yield name, run.arrival(index)
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """See LogIndex.touched_between; sorted.
@@ -136,24 +121,37 @@ class EventTable:
         O(result) for a stretch of time after everything that arrived when it was due, as when
         a horizon moves on; O(events) for one that reaches further back.
         """
-        sql = _TOUCHED
+        after, until = _last_stamp(after_ms), _last_stamp(until_ms)
         if after_ms >= self._log.tail.on_time_ms:
-            sql += " AND delay_ms < 0 AND record IS NOT NULL"
-        stamps = (_last_stamp(after_ms), _last_stamp(until_ms))
-        return sorted(row[0] for row in self._file.run(sql, stamps))
+            sql = "SELECT position FROM ahead WHERE stamp > ? AND stamp <= ? ORDER BY position"
+            positions = [row[0] for row in self._file.run(sql, (after, until))]
+            names = {touched(arrival.event.body) for arrival in self.arrivals(positions)}
+            return sorted(filter(None, map(_text_of, names)))
+        return sorted(
+            {
+                name
+                for run in self._log.reader.runs()
+                for index, name in _touches(run)
+                if after < run.stamps[index] <= until
+            }
+        )
 
     def latest_stamp(self, until_ms: int) -> Stamp:
         """See LogIndex.latest_stamp. O(events)."""
-        sql = "SELECT coalesce(max(stamp), 0) FROM event WHERE stamp <= ?"
-        row = self._file.first(sql, (_last_stamp(until_ms),))
-        return Stamp.unpacked(row[0] if row else 0)
+        until = _last_stamp(until_ms)
+        latest = (
+            max((stamp for stamp in run.stamps if stamp <= until), default=0)
+            for run in self._log.reader.runs()
+        )
+        return Stamp.unpacked(max(latest, default=0))
 
     def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
         """See LogIndex.records_of. O(events of the feeds)."""
         found: set[str] = set()
         for feed in feeds:
-            number = self._log.feeds.find(feed)
-            found.update(row[0] for row in self._file.run(_RECORDS_OF, (number,)))
+            sql = "SELECT position FROM run WHERE feed = ? ORDER BY position"
+            for (position,) in self._file.run(sql, (self._log.feeds.find(feed),)):
+                found.update(name for _, name in _touches(self._log.reader.at(position)))
         return sorted(found)
 
     # ── Places ──
@@ -180,9 +178,8 @@ class EventTable:
         number = self._log.feeds.find(feed)
         found = []
         around = (number, first_seq - RUN_EVENTS_MAX + 1, last_seq)
-        for position, seq, next_position in self._file.run(_RUNS_AROUND, around):
-            end = (next_position or self.event_count() + 1) - position + seq
-            first, after = max(first_seq, seq), min(last_seq + 1, end)
+        for position, seq, count in self._file.run(_RUNS_AROUND, around):
+            first, after = max(first_seq, seq), min(last_seq + 1, seq + count)
             if first < after:
                 found.append((first, position + first - seq, after - first))
         return found
@@ -202,20 +199,29 @@ class EventTable:
             at = base if seq > first_seq else None
         return found[::-1]
 
-    # ── Rows ──
 
-    def _between(self, first: int, last: int) -> list[Arrival]:
-        sql = f"{_ENTRY} WHERE position BETWEEN ? AND ? ORDER BY position"
-        return [self._arrival(row) for row in self._file.run(sql, (first, last))]
+def _touches(run: Run, first: int = 0) -> Iterator[tuple[int, str]]:
+    """Yield index and record of the events of a run, from an index on, that may touch one."""
+    if run.feed.kind is FeedKind.DATA:
+        for index in range(first, len(run)):
+            name = _text_of(touched(run.body_at(index)))
+            if name:
+                yield index, name
 
-    def _arrival(self, row: Row) -> Arrival:
-        position, feed, seq, packed, prev, body, event_id, signature, delay_ms = row
-        if prev is None:
-            raise self._file.damaged()
-        stamp = Stamp.unpacked(packed)
-        key = self._log.feeds.feed(feed)
-        event = Event(key, seq, stamp, prev, body, EventId(event_id), signature or b"")
-        return Arrival(position, event, stamp.wall_ms + delay_ms)
+
+def _text_of(name: bytes) -> str:
+    """Return a record's name; empty where no record can have it."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _name_of(record_id: str) -> bytes:
+    try:
+        return record_id.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("text holds a lone surrogate: no name in a store does") from error
 
 
 def _last_stamp(wall_ms: int) -> int:

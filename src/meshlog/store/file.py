@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,6 +27,9 @@ MEMORY = ":memory:"
 
 BUSY_WAIT_S = 5.0
 """Longest wait for a tool that holds SQLite's own lock in spite of ours. A guess."""
+
+CHUNK_ROWS = 4_096
+"""Rows that ``chunks`` holds at once."""
 
 CACHE_SIZE_KIB = 8_192
 """Pages in memory: an eighth of the 64 MB that a node may take. A choice."""
@@ -173,6 +176,15 @@ class StoreFile:
             raise InputError("text holds a lone surrogate: no name in a store does") from error
         except UnicodeDecodeError as error:
             raise self.damaged() from error
+        except self._sqlite.Error as error:
+            raise self._translated(error) from error
+
+    def chunks(self, sql: str) -> Iterator[list[Row]]:
+        """Yield all rows of a query, some thousand at once."""
+        try:
+            cursor = self._open.execute(sql)
+            while rows := cursor.fetchmany(CHUNK_ROWS):
+                yield rows
         except self._sqlite.Error as error:
             raise self._translated(error) from error
 

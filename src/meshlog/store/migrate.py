@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from meshlog.core.hlc import Stamp
 from meshlog.errors import StoreError
 from meshlog.store.passphrase import SALT_MAGIC
+from meshlog.store.runs import crc_of_run, places_of
 
 APPLICATION_ID = 0x6D65736C
 """``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Number of the last file in ``migrations/``; ``user_version`` of a store."""
 
 SQLITE_VERSION_MIN = (3, 37, 0)
@@ -68,9 +70,43 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Apply every migration after ``version``, each in one transaction."""
+    connection.create_function("crc_of_run", 5, crc_of_run, deterministic=True)
+    connection.create_aggregate("places_of", 4, _Places)  # type: ignore[arg-type] # says one argument
+    connection.create_aggregate("joined", 2, _Joined)  # type: ignore[arg-type] # says one argument
     for number in range(version + 1, SCHEMA_VERSION + 1):
         sql = (_FOLDER / f"{number:04}.sql").read_text(encoding="utf-8")
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{sql}\n"
             f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
         )
+
+
+class _Places:
+    """The ``places`` of a run, for SQL, from the events' rows of schema 4."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[int, int, int, int]] = []
+
+    def step(self, position: int, stamp: int, delay_ms: int, size: int) -> None:
+        """Take one event."""
+        self._events.append((position, stamp, Stamp.unpacked(stamp).wall_ms + delay_ms, size))
+
+    def finalize(self) -> bytes:
+        """Return the column."""
+        _, stamps, arrivals_ms, sizes = zip(*sorted(self._events), strict=True)
+        return places_of(stamps, sizes, arrivals_ms)
+
+
+class _Joined:
+    """Values one after the other by position, for SQL."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[int, bytes]] = []
+
+    def step(self, position: int, part: bytes) -> None:
+        """Take one value."""
+        self._parts.append((position, part))
+
+    def finalize(self) -> bytes:
+        """Return them joined."""
+        return b"".join(part for _, part in sorted(self._parts))

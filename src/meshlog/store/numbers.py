@@ -1,13 +1,10 @@
-"""Small numbers that stand for long values in the tables: feeds and records."""
+"""Small numbers that stand for feeds in the tables."""
 
 from __future__ import annotations
 
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.store.file import StoreFile
-
-RECORDS_CACHED_MAX = 16_384
-"""Names of records remembered, about 2 MB; a miss costs one look-up. A guess."""
 
 
 class FeedNumbers:
@@ -63,38 +60,3 @@ class FeedNumbers:
         for number in self._new:
             del self._number_of[self._feed_of.pop(number)]
         self._new.clear()
-
-
-class RecordNumbers:
-    """Numbers of record ids, looked up in the file; the latest are remembered."""
-
-    def __init__(self, file: StoreFile) -> None:
-        self._file = file
-        self._cache: dict[str, int] = {}
-
-    def find(self, record_id: str) -> int | None:
-        """Return the number of a record id, or None."""
-        number = self._cache.get(record_id)
-        if number is None:
-            row = self._file.first("SELECT record FROM record WHERE record_id = ?", (record_id,))
-            if row is not None:
-                number = self._remember(record_id, row[0])
-        return number
-
-    def make(self, record_id: str) -> int:
-        """Return the number of a record id; a new one is written with the open transaction."""
-        number = self.find(record_id)
-        if number is None:
-            number = self._file.write("INSERT INTO record (record_id) VALUES (?)", (record_id,))
-            self._remember(record_id, number)
-        return number
-
-    def _remember(self, record_id: str, number: int) -> int:
-        if len(self._cache) >= RECORDS_CACHED_MAX:
-            self._cache.clear()
-        self._cache[record_id] = number
-        return number
-
-    def restore(self) -> None:
-        """Forget everything remembered: the open transaction never was."""
-        self._cache.clear()

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from meshlog.ports import RecordChange, RecordRow
+from meshlog.errors import InputError
+from meshlog.ports import KeptRow, RecordChange, RecordRow
 from meshlog.store.file import StoreFile
 
 CHUNK_RECORDS = 256
-"""Rows read at once by ``records``."""
+"""Rows read at once."""
 
-_ROW = "SELECT record_id, form, visible, conflicts, state FROM record "
+_ROW = "SELECT record_id, form, visible, conflicts, state, folded FROM record "
 
 _PUT = """
-    INSERT INTO record (record_id, form, visible, conflicts, state, changed)
-    VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(changed), 0) + 1 FROM record))
+    INSERT INTO record (record_id, form, visible, conflicts, state, changed, folded)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (record_id) DO UPDATE SET
         form = excluded.form, visible = excluded.visible, conflicts = excluded.conflicts,
-        state = excluded.state, changed = excluded.changed
-    WHERE (form, visible, conflicts, state)
-        IS NOT (excluded.form, excluded.visible, excluded.conflicts, excluded.state)
+        state = excluded.state, folded = excluded.folded,
+        changed = CASE
+            WHEN (record.form, record.visible, record.conflicts, record.state)
+                IS (excluded.form, excluded.visible, excluded.conflicts, excluded.state)
+            THEN record.changed ELSE excluded.changed END
 """
 
-_DROP = """
-    UPDATE record
-    SET form = NULL, visible = NULL, conflicts = NULL, state = NULL,
-        changed = (SELECT coalesce(max(changed), 0) + 1 FROM record)
-    WHERE record_id = ? AND form IS NOT NULL
+_NAME_ONLY = """
+    INSERT INTO record (record_id, folded) VALUES (?, ?)
+    ON CONFLICT (record_id) DO UPDATE SET
+        changed = CASE WHEN form IS NULL THEN changed ELSE ? END,
+        form = NULL, visible = NULL, conflicts = NULL, state = NULL, folded = excluded.folded
+"""
+
+_STALE = """
+    INSERT INTO record (record_id) VALUES (?) ON CONFLICT (record_id) DO UPDATE SET folded = NULL
 """
 
 _CHANGES = """
@@ -44,34 +52,57 @@ _LEFT = """
 
 
 class RecordRows:
-    """RecordTable over a store's file. A record's name outlives its row: events refer to it."""
+    """RecordTable over a store's file."""
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
 
-    def put_record(self, row: RecordRow) -> None:
-        """See RecordTable.put_record."""
-        self._file.write(_PUT, row)
+    def put_records(self, rows: Sequence[tuple[str, RecordRow | None]], position: int) -> None:
+        """See RecordTable.put_records."""
+        first = self.last_change() + 1
+        numbered = list(enumerate(rows, first))
+        self._file.write_many(
+            _PUT,
+            [(*row, number, position) for number, (_, row) in numbered if row is not None],
+        )
+        self._file.write_many(
+            _NAME_ONLY,
+            [(name, position, number) for number, (name, row) in numbered if row is None],
+        )
 
-    def get_record(self, record_id: str) -> RecordRow | None:
+    def get_record(self, record_id: str) -> KeptRow | None:
         """See RecordTable.get_record."""
-        row = self._file.first(f"{_ROW} WHERE record_id = ? AND form IS NOT NULL", (record_id,))
-        return None if row is None else _record_row(row)
+        row = self._file.first(f"{_ROW} WHERE record_id = ?", (record_id,))
+        return None if row is None else _kept(row)
 
-    def records(self, form: str | None = None) -> Iterator[RecordRow]:
-        """See RecordTable.records. O(records), whatever the form."""
-        of_form = "form IS NOT NULL" if form is None else "form = ?2"
-        where = f"WHERE record_id {{}} ?1 AND {of_form}"
-        sql = f"{_ROW} {where} ORDER BY record_id LIMIT {CHUNK_RECORDS}"
-        values = () if form is None else (form,)
-        rows = self._file.run(sql.format(">="), ("", *values))
+    def get_records(self, record_ids: Iterable[str]) -> dict[str, KeptRow]:
+        """See RecordTable.get_records."""
+        try:
+            names = json.dumps(list(record_ids), ensure_ascii=False)
+        except UnicodeEncodeError as error:
+            raise InputError("text holds a lone surrogate: no name in a store does") from error
+        sql = f"{_ROW} WHERE record_id IN (SELECT value FROM json_each(?))"  # noqa: S608 - our words
+        return {row[0]: _kept(row) for row in self._file.run(sql, (names,))}
+
+    def records(self) -> Iterator[RecordRow]:
+        """See RecordTable.records. O(records)."""
+        sql = f"{_ROW} WHERE record_id {{}} ? AND form IS NOT NULL ORDER BY record_id LIMIT ?"
+        rows = self._file.run(sql.format(">="), ("", CHUNK_RECORDS))
         while rows:
-            yield from map(_record_row, rows)
-            rows = self._file.run(sql.format(">"), (rows[-1][0], *values))
+            yield from (_record_row(row[:5]) for row in rows)
+            rows = self._file.run(sql.format(">"), (rows[-1][0], CHUNK_RECORDS))
 
-    def drop_record(self, record_id: str) -> None:
-        """See RecordTable.drop_record."""
-        self._file.write(_DROP, (record_id,))
+    def mark_stale(self, record_ids: Iterable[str] | None) -> None:
+        """See RecordTable.mark_stale."""
+        if record_ids is None:
+            self._file.write("UPDATE record SET folded = NULL")
+        else:
+            self._file.write_many(_STALE, [(record_id,) for record_id in record_ids])
+
+    def stale_records(self, limit: int | None = None) -> list[str]:
+        """See RecordTable.stale_records."""
+        sql = "SELECT record_id FROM record WHERE folded IS NULL LIMIT ?"
+        return [row[0] for row in self._file.run(sql, (-1 if limit is None else limit,))]
 
     def changes(self, after: int, limit: int) -> list[RecordChange]:
         """See RecordTable.changes."""
@@ -89,6 +120,10 @@ class RecordRows:
 
 def _change(number: int, *row: Any) -> RecordChange:
     return RecordChange(number, row[0], None if row[1] is None else _record_row(row))
+
+
+def _kept(row: Sequence[Any]) -> KeptRow:
+    return KeptRow(None if row[1] is None else _record_row(row[:5]), row[5])
 
 
 def _record_row(row: Sequence[Any]) -> RecordRow:

@@ -5,23 +5,32 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from meshlog.store.checksums import TALLY_KEY, teach
+from meshlog.errors import StoreError
+from meshlog.store.checksums import teach
 from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.index import check_index
 from meshlog.store.instance import FileGuard
-from meshlog.store.meta import damaged_meta, read_meta
+from meshlog.store.meta import damaged_meta
 from meshlog.store.migrate import migrate
+from meshlog.store.numbers import FeedNumbers
+from meshlog.store.reading import RunReader
+from meshlog.store.runs import crc_of_run
 
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name, tbl_name, sql"
 
 _ASTRAY = {
     "a head that is no event": """
-        SELECT count(*) FROM head LEFT JOIN event USING (position) WHERE event.id IS NOT head.id
+        SELECT count(*) FROM head WHERE head.id IS NOT (
+            SELECT substr(ids, 32 * (head.position - position) + 1, 32)
+            FROM run WHERE position <= head.position ORDER BY position DESC LIMIT 1)
     """,
     "a signature of no event": """
-        SELECT count(*) FROM cut LEFT JOIN event USING (position) WHERE event.position IS NULL
+        SELECT count(*) FROM cut WHERE position > (
+            SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run) OR position < 1
     """,
-    "a run of no event": """
-        SELECT count(*) FROM run LEFT JOIN event USING (position) WHERE event.position IS NULL
+    "an event ahead that is no event": """
+        SELECT count(*) FROM ahead WHERE position > (
+            SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run) OR position < 1
     """,
     "a damaged row of a reducer of yours (raise its version, and it is made again)": """
         SELECT (SELECT count(*) FROM reduction
@@ -65,23 +74,33 @@ def check_content(file: StoreFile) -> list[str]:
     damaged = damaged_meta(file)
     wrong += [f"its value {key!r} is damaged" for key in damaged]
     wrong += [f"it holds {what}" for what, sql in _ASTRAY.items() if file.run(sql) != [(0,)]]
-    if TALLY_KEY not in damaged and _tally(file) != (read_meta(file, TALLY_KEY) or b""):
-        wrong.append("the time of an event's arrival, or its record, is damaged")
+    try:
+        wrong += _check_runs(file)
+    except StoreError as error:
+        wrong.append(str(error))
     return wrong
 
 
 def _set_back(file: StoreFile) -> list[str]:
     """A flipped bit in the WAL takes away all that follows it; the guard beside knows better."""
     mark = FileGuard(file.path).read() if file.path != MEMORY else None
-    held = file.run("SELECT coalesce(max(position), 0) FROM event")[0][0]
+    held = file.run("SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run")[0][0]
     if mark is None or mark.events <= held:
         return []
     return [f"it held {mark.events} events, now it holds {held}: its end was lost or set back"]
 
 
-def _tally(file: StoreFile) -> bytes:
-    (found,) = file.run("SELECT tally_of(position, delay_ms, record) FROM event")[0]
-    return found or b""
+def _check_runs(file: StoreFile) -> list[str]:
+    """Check what ids do not cover: the places and times of runs, and the indices of events."""
+    damaged = sum(
+        crc != crc_of_run(position, feed, seq, base, places)
+        for rows in file.chunks("SELECT position, feed, seq, base, crc, places FROM run")
+        for position, feed, seq, base, crc, places in rows
+    )
+    if damaged:
+        return ["the place or the time of arrival of an event is damaged"]
+    reader = RunReader(file, FeedNumbers(file))
+    return check_index(file, reader.runs())
 
 
 def _expected_schema() -> list[tuple[object, ...]]:

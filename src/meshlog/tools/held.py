@@ -36,7 +36,8 @@ def held_events(store: SqliteStore, ledger: Ledger) -> list[HeldEvents]:
     ]
     found: dict[FeedKey, list[Event]] = defaultdict(list)
     for record_id in dict.fromkeys(records):
-        for event in store.touching(record_id, WALL_MS_MAX):
+        for arrival in store.touching(record_id):
+            event = arrival.event
             if standings.of(event) is Standing.HELD:
                 found[event.feed].append(event)
     return [_summed(store, ledger, feed, events) for feed, events in sorted(found.items())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.views.changes import record_of
 from meshlog.views.fold import fold_record
 from meshlog.views.live import StoreLineage, ViewStore
 from meshlog.views.records import Record
@@ -31,10 +32,10 @@ def record_as_of(
     """
     counted = [
         placed
-        for event in store.touching(record_id, WALL_MS_MAX)
-        if standings.counts(event)
-        for placed in [standings.placed(event)]
-        if placed.stamp <= stamp
+        for arrival in store.touching(record_id)
+        if standings.counts(arrival.event)
+        for placed in [standings.placed(arrival.event)]
+        if placed.stamp <= stamp and record_of(placed) == record_id
     ]
     return fold_record(record_id, counted, StoreLineage(store)) if counted else None
 

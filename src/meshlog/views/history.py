@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from meshlog.core.codec import encode_cbor
 from meshlog.core.event import Content, Event
 from meshlog.core.feed import FeedKey
-from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
+from meshlog.ports import Arrival
 from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
 from meshlog.views.oldorigin import Origin, origin_of
@@ -89,30 +90,32 @@ def history(store: ViewStore, record_id: str, label: Label, standings: Standings
 
     Cost: O(n log n) for n values that events of the record wrote.
     """
-    record = LiveView(store).get(record_id)
-    told: list[tuple[Event, Change]] = []
-    for event in store.touching(record_id, WALL_MS_MAX):
-        change = read_change(event)
-        if isinstance(change, Change):
-            told.append((event, change))
-    told.sort(key=lambda item: standings.placed(item[0]).order)
-    counted = [(standings.placed(e), change) for e, change in told if standings.counts(e)]
+    record = LiveView(store, lambda: standings).get(record_id)
+    told: list[tuple[Arrival, Change]] = []
+    for arrival in store.touching(record_id):
+        change = read_change(arrival.event)
+        if isinstance(change, Change) and change.record_id == record_id:
+            told.append((arrival, change))
+    told.sort(key=lambda item: standings.placed(item[0].event).order)
+    counted = [
+        (standings.placed(arrival.event), change)
+        for arrival, change in told
+        if standings.counts(arrival.event)
+    ]
     later = _Later(counted)
-    return [_entry(store, event, change, label, standings, record, later) for event, change in told]
+    return [_entry(arrival, change, label, standings, record, later) for arrival, change in told]
 
 
 def _entry(
-    store: ViewStore,
-    event: Event,
+    arrival: Arrival,
     change: Change,
     label: Label,
     standings: Standings,
     record: Record | None,
     later: _Later,
 ) -> Entry:
+    event = arrival.event
     content = event.content or Content("", {})
-    arrival = store.get(event.id)
-    assert arrival is not None, "an event that the index names is held"
     stands = standings.of(event)
     placed = standings.placed(event)
     return Entry(

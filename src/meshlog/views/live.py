@@ -1,22 +1,25 @@
-"""The live view: the rows of the store, refolded record by record as events arrive.
+"""The live view: what the events that are held make of each record, always.
 
-Every method that writes is called inside the transaction that wrote the events.
+A record is made when it is looked at, from its row in the store and the events that came since:
+so taking events in costs nothing here, however many records they touch. ``settle`` brings the
+rows up to date.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Any, Protocol
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
-from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
+from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
-from meshlog.ports import EventLog, LogIndex, Meta, RecordRow, RecordTable
-from meshlog.views.changes import record_of
-from meshlog.views.fold import Told, fold_record
+from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
+from meshlog.views.changes import Change, read_change
+from meshlog.views.fold import Told, fold_told
 from meshlog.views.incremental import grown
 from meshlog.views.records import Conflict, Record, decode, encode, feed_ref
 from meshlog.views.rowstate import RowState, pack, unpack
@@ -26,8 +29,15 @@ _DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, O
 """What comes of a row in which any byte may have been flipped."""
 
 
-ROWS_KEY, ROWS_FORM = "view.rows", b"\x02"
+ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 """Meta key, and how rows are written now; what an older meshlog wrote is folded anew once."""
+
+
+POSITION_KEY = "view.position"
+"""Meta key of ``LiveView.position``."""
+
+SETTLE_EVENTS = 16_384
+"""Events that one transaction brings into the rows; in memory at once, some 8 MB. A choice."""
 
 
 class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
@@ -90,81 +100,90 @@ class StoreLineage:
         return events[0].stamp if events else ZERO
 
 
-def conflicts(store: RecordTable, record_id: str | None = None) -> list[Conflict]:
-    """Return the fields in conflict of visible records, by record id and field.
-
-    Args:
-        store: Read only.
-        record_id: Of this record alone; an unknown one has none.
-
-    Cost: O(records).
-    """
-    rows = store.records() if record_id is None else [store.get_record(record_id)]
-    return [
-        conflict
-        for row in rows
-        if row is not None and row.conflicts and row.visible
-        for conflict in decode(row).disputed()
-    ]
-
-
 class LiveView:
     """The records view over a store; always equal to the pure fold of what counts."""
 
-    def __init__(self, store: ViewStore) -> None:
-        """Serve the rows of ``store``, which stays the caller's."""
-        self._store = store
-
-    def applied(self, new: Iterable[Told], stale: Iterable[str], standings: Standings) -> None:
-        """Bring the rows up to date with the log.
+    def __init__(
+        self,
+        store: ViewStore,
+        standings: Callable[[], Standings],
+        stale: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Show what ``store`` holds, which stays the caller's.
 
         Args:
-            new: The events just added that touch a record, in the order in which they were;
-                with the stamps that they carry.
-            stale: Records whose events stand otherwise now; repeats are harmless.
-            standings: What counts, by all that is held now.
-
-        Cost: O(row) per record and O(what it writes) per event, where ``incremental.grown``
-        can tell; else O(events of these records).
+            store: Rows in it are of this view alone.
+            standings: Tells what counts now.
+            stale: Records whose rows are to be made anew, beside those that are marked so.
         """
-        refolded = dict.fromkeys(stale)
-        counted: dict[str, list[Told]] = defaultdict(list)
-        for item in new:
-            event = item.event
-            if item.change.record_id not in refolded and standings.counts(event):
-                placed = standings.placed(event)
-                told = item if placed is event else Told(placed, item.change)
-                counted[item.change.record_id].append(told)
-        forked = {feed_ref(feed) for feed in standings.lineage.forked}
-        for record_id, some in counted.items():
-            row = self._grown(record_id, some, forked)
-            if row is None:
-                refolded[record_id] = None
-            else:
-                self._store.put_record(row)
-        self.refold(refolded, standings)
+        self._store = store
+        self._standings = standings
+        self._stale = stale
 
-    def _grown(self, record_id: str, new: list[Told], forked: set[bytes]) -> RecordRow | None:
-        """Return a record's row with new events; None where only a fold can tell.
+    # ── reading ──
 
-        A damaged row can hold anything, and is folded anew.
+    def get(self, record_id: str) -> Record | None:
+        """Return a record, hidden ones included; None where no counted event touches it.
+
+        Cost: O(row + events since the row was settled).
         """
-        row = self._store.get_record(record_id)
-        try:
-            state = RowState(record_id) if row is None else unpack(row)
-            return pack(state) if all(grown(state, told, forked) for told in new) else None
-        except _DAMAGE:
-            return None
+        row = self._look().row(record_id, self._store.get_record(record_id))
+        return decode(row) if row else None
 
-    def refold(self, record_ids: Iterable[str], standings: Standings) -> None:
-        """Make the rows of these records anew. Cost: O(events of these records)."""
-        lineage = StoreLineage(self._store)
-        for record_id in dict.fromkeys(record_ids):
-            record = self._fold(record_id, standings, lineage)
-            if record is None:
-                self._store.drop_record(record_id)
-            else:
-                self._store.put_record(encode(record))
+    def rows(self) -> Iterator[RecordRow]:
+        """Yield the row of every record by UTF-8 bytes of its id, hidden ones included.
+
+        Cost: O(records + events since the rows were settled).
+        """
+        yield from self._rows(sorted(self._unsettled(), key=str.encode))
+
+    def _rows(self, unsettled: Sequence[str]) -> Iterator[RecordRow]:
+        look, left = self._look(), iter(unsettled)
+        name = next(left, None)
+        kept = self._store.records()
+        row = next(kept, None)
+        while row is not None or name is not None:
+            if name is None or (row is not None and row.record_id.encode() < name.encode()):
+                assert row is not None, "one of the two is left"
+                yield row
+                row = next(kept, None)
+                continue
+            made = look.row(name, self._store.get_record(name))
+            if made is not None:
+                yield made
+            if row is not None and row.record_id == name:
+                row = next(kept, None)
+            name = next(left, None)
+
+    def unsettled(self) -> Iterator[tuple[str, RecordRow | None]]:
+        """Yield id and row, None for none, of records whose rows in the store may be behind."""
+        look = self._look()
+        for name in self._unsettled():
+            yield name, look.row(name, self._store.get_record(name))
+
+    def _unsettled(self) -> dict[str, None]:
+        names = dict.fromkeys([*self._store.stale_records(), *self._stale])
+        names.update(dict.fromkeys(name for name, _ in self._store.touches(self.position)))
+        return names
+
+    def conflicts(self, record_id: str | None = None) -> list[Conflict]:
+        """Return the fields in conflict of visible records, by record id and field.
+
+        Args:
+            record_id: Of this record alone; an unknown one has none.
+
+        Cost: O(records).
+        """
+        if record_id is None:
+            shown = [decode(row) for row in self.rows() if row.conflicts and row.visible]
+        else:
+            record = self.get(record_id)
+            shown = [record] if record is not None and record.visible else []
+        return [conflict for record in shown for conflict in record.disputed()]
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return what ``materialize`` returns for the counted events. Cost: as ``rows``."""
+        return {row.record_id: decode(row).public() for row in self.rows() if row.visible}
 
     def latest(self, record_ids: Iterable[str], standings: Standings) -> Stamp:
         """Return the greatest effective stamp in these records up to the horizon, or ``ZERO``.
@@ -172,82 +191,160 @@ class LiveView:
         Also of what is excluded now: who is taken back in is beaten by what was written since.
         """
         stamps = (
-            standings.stamp(event)
+            standings.stamp(arrival.event)
             for record_id in dict.fromkeys(record_ids)
-            for event in self._store.touching(record_id, WALL_MS_MAX)
+            for arrival in self._store.touching(record_id)
         )
         return max(
             (stamp for stamp in stamps if stamp.wall_ms <= standings.horizon_ms), default=ZERO
         )
 
-    def advance(self, from_ms: int, standings: Standings) -> None:
-        """Count what a horizon releases that moved from ``from_ms`` to that of ``standings``.
+    # ── rows in the store ──
 
-        A horizon that moves back takes ``rebuild``.
+    @property
+    def position(self) -> int:
+        """Up to where the log is in the rows."""
+        return int.from_bytes(self._store.get_meta(POSITION_KEY) or b"", "big")
+
+    def is_settled(self) -> bool:
+        """Say whether the rows are up to date. Cost: two look-ups."""
+        return self.position == self._store.event_count() and not self._store.stale_records(1)
+
+    def settle(self, events: int = SETTLE_EVENTS) -> bool:
+        """Bring rows up to date, inside a transaction of its own; return whether more is left.
+
+        Args:
+            events: At most so many that came since, and as many records that are made anew.
+
+        Cost: O(rows that these events touch + what they write); a fold for a record that is
+        made anew.
         """
-        if standings.horizon_ms > from_ms:
-            touched = self._store.touched_between(from_ms, standings.horizon_ms)
-            self.refold(touched, standings)
+        look, store = self._look(), self._store
+        end = store.event_count()
+        stale = store.stale_records(events)
+        if stale:
+            store.put_records([(name, look.fold(name)) for name in stale], end)
+        start = self.position
+        if start == end:
+            return len(stale) == events
+        came: dict[str, list[Arrival]] = defaultdict(list)
+        found = list(islice(store.touches(start), events))
+        for name, arrival in found:
+            came[name].append(arrival)
+        until = found[-1][1].position if len(found) == events else end
+        kept = store.get_records(came)
+        rows = [
+            (name, look.grown(name, kept.get(name), some))
+            for name, some in came.items()
+            if name not in kept or (kept[name].position or 0) < some[-1].position
+        ]
+        store.put_records(rows, until)
+        store.set_meta(POSITION_KEY, until.to_bytes(8, "big"))
+        return until < end or len(stale) == events
 
-    def get(self, record_id: str) -> Record | None:
-        """Return a record, hidden ones included; None where no counted event touches it."""
-        row = self._store.get_record(record_id)
-        return decode(row) if row else None
+    def mark(self, record_ids: Iterable[str]) -> None:
+        """Have records made anew whose events stand otherwise, inside the open transaction."""
+        self._store.mark_stale(dict.fromkeys(record_ids))
 
-    def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Return what ``materialize`` returns for the counted events. Cost: O(records)."""
-        rows = self._store.records()
-        return {row.record_id: decode(row).public() for row in rows if row.visible}
-
-    def rebuild(self, standings: Standings) -> None:
-        """Fold all rows again, and drop what no event touches. Cost: O(events)."""
-        touched = self._store.touched_between(-1, WALL_MS_MAX)
-        known = set(touched)
-        for row in [row for row in self._store.records() if row.record_id not in known]:
-            self._store.drop_record(row.record_id)
-        self.refold(touched, standings)
+    def rebuild(self) -> None:
+        """Have all rows made anew, inside the open transaction; ``settle`` does it."""
+        self._store.mark_stale(None)
+        self._store.set_meta(POSITION_KEY, bytes(8))
         self._store.set_meta(ROWS_KEY, ROWS_FORM)
 
     def is_current(self) -> bool:
         """Say whether the rows are written as now; else ``rebuild`` them before anything else."""
         return self._store.get_meta(ROWS_KEY) == ROWS_FORM
 
-    def check(self, standings: Standings) -> list[str]:
+    def check(self) -> list[str]:
         """Return what is wrong with the rows, one sentence each; empty when nothing is.
 
-        Reads the whole log, trusts neither the index of touched records nor a row.
-        Cost: O(events) time, O(records) memory.
+        Cost: a fold of every record; memory for their names.
         """
-        counted: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        for arrival in self._store.scan():
-            event = arrival.event
-            record_id = record_of(event)
-            if record_id is not None and standings.counts(event):
-                count, mixed = counted[record_id]
-                counted[record_id] = (count + 1, mixed ^ int.from_bytes(event.id, "big"))
+        store, look, settled = self._store, self._look(), self.position
+        first: dict[str, int] = {}
+        for name, arrival in store.touches():
+            first.setdefault(name, arrival.position)
         wrong = [
             f"record {row.record_id!r} has a row, and no counted event touches it"
-            for row in self._store.records()
-            if row.record_id not in counted
+            for row in store.records()
+            if row.record_id not in first
         ]
-        lineage = StoreLineage(self._store)
-        for record_id in sorted(counted):
-            indexed = self._counted(record_id, standings)
-            mixed = 0
-            for event in indexed:
-                mixed ^= int.from_bytes(event.id, "big")
-            if (len(indexed), mixed) != counted[record_id]:
-                wrong.append(f"record {record_id!r}: the index of its events is wrong")
+        for name in sorted(first):
+            kept = store.get_record(name)
+            until = settled if kept is None else kept.position
+            if until is None or (kept is None and first[name] > settled):
                 continue
-            record = self._fold(record_id, standings, lineage)
-            if record is None or self._store.get_record(record_id) != encode(record):
-                wrong.append(f"record {record_id!r}: its row differs from what its events make")
+            row = kept.row if kept else None
+            if any(until < arrival.position <= settled for arrival in store.touching(name, until)):
+                wrong.append(f"record {name!r}: its row lacks an event")
+            elif row != look.fold(name, until):
+                wrong.append(f"record {name!r}: its row differs from what its events make")
         return wrong
 
-    def _counted(self, record_id: str, standings: Standings) -> list[Event]:
-        touching = self._store.touching(record_id, WALL_MS_MAX)
-        return [standings.placed(event) for event in touching if standings.counts(event)]
+    def _look(self) -> _Look:
+        return _Look(self._store, self._standings(), self._stale)
 
-    def _fold(self, record_id: str, standings: Standings, lineage: StoreLineage) -> Record | None:
-        counted = self._counted(record_id, standings)
-        return fold_record(record_id, counted, lineage) if counted else None
+
+class _Look:
+    """What records are at one moment."""
+
+    def __init__(self, store: ViewStore, standings: Standings, stale: AbstractSet[str]) -> None:
+        self._store = store
+        self._standings = standings
+        self._stale = stale
+        self._lineage = StoreLineage(store)
+        self._forked = {feed_ref(feed) for feed in standings.lineage.forked}
+
+    def row(self, record_id: str, kept: KeptRow | None) -> RecordRow | None:
+        """Return a record's row as it is now, from what is kept of it."""
+        if record_id in self._stale or (kept is not None and kept.position is None):
+            return self.fold(record_id)
+        after = kept.position or 0 if kept is not None else 0
+        return self.grown(record_id, kept, self._store.touching(record_id, after))
+
+    def grown(
+        self, record_id: str, kept: KeptRow | None, came: Sequence[Arrival]
+    ) -> RecordRow | None:
+        """Return a record's row with all that came, in order; those that are in it are left out.
+
+        A damaged row can hold anything, and is folded anew.
+        """
+        row = kept.row if kept is not None else None
+        if kept is not None and kept.position is None:
+            return self.fold(record_id, came[-1].position)
+        after = kept.position or 0 if kept is not None else 0
+        told = self._told(record_id, (arrival for arrival in came if arrival.position > after))
+        if not told:
+            return row
+        try:
+            state = RowState(record_id) if row is None else unpack(row)
+            if all(grown(state, item, self._forked) for item in told):
+                return pack(state)
+        except _DAMAGE:
+            pass
+        return self.fold(record_id, came[-1].position)
+
+    def fold(self, record_id: str, until: int | None = None) -> RecordRow | None:
+        """Return a record's row made anew, from the events up to a position, or from all."""
+        told = self._told(
+            record_id,
+            (
+                arrival
+                for arrival in self._store.touching(record_id)
+                if until is None or arrival.position <= until
+            ),
+        )
+        return encode(fold_told(record_id, told, self._lineage)) if told else None
+
+    def _told(self, record_id: str, arrivals: Iterable[Arrival]) -> list[Told]:
+        """Return those that touch the record and count, as they are placed."""
+        standings = self._standings
+        found = []
+        for arrival in arrivals:
+            event = arrival.event
+            if standings.counts(event):
+                change = read_change(event)
+                if isinstance(change, Change) and change.record_id == record_id:
+                    found.append(Told(standings.placed(event), change))
+        return found

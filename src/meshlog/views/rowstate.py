@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from meshlog.core.codec import decode_kept, encode_checked
+from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
 from meshlog.views.changes import FEED_REF_SIZE
@@ -41,8 +42,9 @@ class RowState:
 def pack(record: RowState) -> RecordRow:
     """Return the row: equal records, equal bytes.
 
-    The state is CBOR: [created_by, feeds joined, [feed, seq, stamp, …] of the origins, [feed,
-    seq, …] of the heads, [field, value, origin, …], [text, origin, …], [[attachment], …], last
+    The state is CBOR: [created_by, feeds joined, [earliest ms, feed, seq, ms after it, counter, …]
+    of the origins, [feed, seq, …] of the heads, [field, value, origin, …], [text, origin, …],
+    [[attachment], …], last
     origin, [feed, seq, …] of what is named]. Feeds and origins are named by index, because one
     event writes many fields. The lists are flat, so that a value is never nested deeper here
     than in the event that brought it.
@@ -58,9 +60,10 @@ def pack(record: RowState) -> RecordRow:
             sorted({spot[1] for spot in spots} | heads.keys() | named.keys())
         )
     }
-    flat_origins: list[int] = []
+    start_ms = min(origins)[0] >> 16
+    flat_origins: list[int] = [start_ms]
     for stamp, feed, seq in origins:
-        flat_origins += (feeds[feed], seq, stamp)
+        flat_origins += (feeds[feed], seq, (stamp >> 16) - start_ms, stamp & COUNTER_MAX)
     flat: list[Any] = []
     conflicts = 0
     for name in sorted(fields):
@@ -107,7 +110,11 @@ def unpack(row: RecordRow, read: Callable[[bytes], Any] = decode_kept) -> RowSta
             row.state
         )
         feeds = [joined[at : at + FEED_REF_SIZE] for at in range(0, len(joined), FEED_REF_SIZE)]
-        origins = [(stamp, feeds[at], seq) for at, seq, stamp in _grouped(flat_origins, 3)]
+        start_ms, *later = flat_origins
+        origins = [
+            ((start_ms + ms << 16) + counter, feeds[at], seq)
+            for at, seq, ms, counter in _grouped(later, 4)
+        ]
         record = RowState(
             row.record_id,
             row.form,

@@ -5,23 +5,27 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshlog.core.event import DatasetId
+from meshlog.store import index
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
+from tests.store.logs import tamper
 from tests.tools.camp import Device
 
 Camp = tuple[Path, DatasetId]
 
 
 @pytest.fixture
-def camp(tmp_path: Path) -> Camp:
+def camp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camp:
     """Two authors' events with several cuts each, and a conflict."""
     path = tmp_path / "a.db"
     base = Device("base", 1, path)
     team = Device("team", 3, at=base)
+    monkeypatch.setattr(index, "LOT_EVENTS", 40)
     with closing(base.store), closing(team.store):
         for device in (base, team):
             for number in range(40):
@@ -31,6 +35,7 @@ def camp(tmp_path: Path) -> Camp:
         team.give(base)
         base.replica.root()
         base.write("note.add", record_id="w1", text="the last word")
+        base.replica.settle()
         return path, base.replica.dataset
 
 
@@ -74,24 +79,23 @@ def test_progress_ends_at_the_end(camp: Camp):
 @pytest.mark.parametrize(
     ("sql", "word"),
     [
-        ("UPDATE event SET body = CAST(body || x'07' AS BLOB) WHERE position = 20",
-         "is not what its author wrote"),
-        ("UPDATE event SET id = CAST(x'01' || substr(id, 2) AS BLOB) WHERE position = 20",
-         "is not what its author wrote"),
-        ("UPDATE event SET stamp = stamp - (1 << 40) WHERE position = 60", "stamped before"),
-        ("UPDATE event SET stamp = stamp + 1 WHERE position = 60", "is not what its author wrote"),
+        ("UPDATE run SET crc = crc + 1 WHERE position = 1", "time of arrival"),
+        ("UPDATE run SET places = x'8301' WHERE position = 20", "damaged"),
+        ("UPDATE run SET bodies = CAST(bodies || x'00' AS BLOB)", "damaged"),
         ("UPDATE run SET seq = seq + 1 WHERE position = (SELECT max(position) FROM run)", "place"),
         ("UPDATE cut SET signature = zeroblob(64)", "does not hold"),
         ("DELETE FROM cut", "no signature covers"),
         ("UPDATE head SET id = zeroblob(32)", "its heads are not its last events"),
         ("DELETE FROM head", "its heads are not its last events"),
-        ("DELETE FROM event WHERE position = 85", "heads"),
-        ("DELETE FROM event WHERE position = 30", "rea"),
+        ("DELETE FROM run WHERE position = (SELECT max(position) FROM run)", "heads"),
+        ("DELETE FROM run WHERE position = 20", "damaged"),
         ("UPDATE record SET state = x'00' WHERE record_id = 'w3'", "fsck --rebuild"),
         ("UPDATE record SET conflicts = 0 WHERE record_id = 'w1'", "'w1'"),
         ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET form = NULL WHERE record_id = 'w5'", "'w5'"),
-        ("UPDATE event SET record = NULL WHERE position = 20", "index"),
+        ("DELETE FROM touch WHERE position = 20", "its index touch"),
+        ("UPDATE event_id SET position = position + 1 WHERE position = 20", "its index event_id"),
+        ("INSERT INTO ahead VALUES (1 << 40, 20)", "its index ahead"),
         ("UPDATE meta SET value = x'01' WHERE key = 'clock'", "clock"),
         ("DELETE FROM meta WHERE key = 'horizon'", "horizon"),
     ],
@@ -112,27 +116,47 @@ def test_a_signature_of_our_own_that_is_missing_is_no_harm_but_told(camp: Camp):
     assert report.unsigned == 1
 
 
+def longer(body: bytes) -> bytes:
+    return body + b"\x07"
+
+
+def first_bit_flipped(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"body": longer}, "is not what its author wrote"),
+        ({"event_id": first_bit_flipped}, "is not what its author wrote"),
+        ({"stamp": lambda stamp: stamp - (1 << 40)}, "stamped before"),
+        ({"stamp": lambda stamp: stamp + 1}, "is not what its author wrote"),
+    ],
+)
+@pytest.mark.parametrize("position", [1, 30, 60])
+def test_names_the_event_that_was_changed(
+    camp: Camp, position: int, change: dict[str, Any], word: str
+):
+    """The first is the genesis."""
+    tamper(camp[0], position, **change)
+
+    assert word in words(check(camp)) or (position == 1 and word == "stamped before")
+    assert not check(camp).is_clean
+
+
 def test_finds_every_flipped_byte_of_a_body(camp: Camp):
     for position in range(1, 86):
-        with closing(sqlite3.connect(camp[0])) as connection, connection:
-            (body,) = connection.execute(
-                "SELECT body FROM event WHERE position = ?", (position,)
-            ).fetchone()
-        flipped = bytes([body[0] ^ 1]) + body[1:]
-        assert not harm(
-            camp, "UPDATE event SET body = ? WHERE position = ?", flipped, position
-        ).is_clean
-        assert harm(camp, "UPDATE event SET body = ? WHERE position = ?", body, position).is_clean
-
-
-def test_a_genesis_that_was_changed_is_found(camp: Camp):
-    report = harm(camp, "UPDATE event SET body = CAST(body || x'01' AS BLOB) WHERE position = 1")
-
-    assert "is not what its author wrote" in words(report)
+        tamper(camp[0], position, body=first_bit_flipped)
+        assert not check(camp).is_clean
+        tamper(camp[0], position, body=first_bit_flipped)
+        assert check(camp).is_clean
 
 
 def test_of_many_problems_the_first_hundred_are_told(camp: Camp):
-    report = harm(camp, "UPDATE event SET body = CAST(body || x'01' AS BLOB)")
+    for position in range(1, 86):
+        tamper(camp[0], position, body=longer, event_id=first_bit_flipped)
+
+    report = check(camp)
 
     assert len(report.problems) == 100
     assert report.problem_count > 100

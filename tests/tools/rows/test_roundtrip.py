@@ -39,7 +39,7 @@ def exported(
     device: Device, write: Callable[..., int] = export_csv, form: str | None = None
 ) -> str:
     out = io.StringIO(newline="")
-    write(map(decode, device.store.records()), out, form=form)
+    write(map(decode, device.replica.view.rows()), out, form=form)
     return out.getvalue()
 
 

@@ -23,6 +23,9 @@ from meshlog.sim.storm.writing import Items
 from meshlog.sync.effects import Changed, Input, WakeAt, Woke
 from meshlog.sync.policy import Policy
 
+SETTLE_EVENTS = 16
+"""Events brought into a view's rows at once: few, so that many are cut short."""
+
 REST_MS = 5_000
 """How long a device rests after its disk refused, as a node does."""
 
@@ -244,6 +247,8 @@ class World:
         try:
             react = device.mind or device.replica.handle
             effects = react(happened, self.shows(device))
+            if isinstance(happened, Woke):  # as a node does while nothing else is to do
+                device.replica.settle_some(SETTLE_EVENTS)
         except PowerLostError:
             self.lose_power(device)
             return

@@ -156,8 +156,9 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
     check.finish()
     _check_clock(check, store, problems)
-    _check_view(store, standings, problems)
-    records, conflicts = _counts(store, problems)
+    view = LiveView(store, lambda: standings)
+    _check_view(view, problems)
+    records, conflicts = _counts(view, problems)
     tell(steps, steps)
     return FsckReport(
         check.events,
@@ -186,9 +187,12 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
     Raises:
         StoreError: The store is read-only or the disk refused; nothing was changed.
     """
-    standings = Ledger.load(store, dataset).standings(store)
+    ledger = Ledger.load(store, dataset)
+    view = LiveView(store, lambda: ledger.standings(store))
     with store.transaction():
-        LiveView(store).rebuild(standings)
+        view.rebuild()
+        while view.settle():
+            pass
 
 
 def _quiet(_done: int, _steps: int) -> None:
@@ -251,18 +255,18 @@ def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
         )
 
 
-def _check_view(store: Store, standings: Standings, problems: Problems) -> None:
+def _check_view(view: LiveView, problems: Problems) -> None:
     mend = "`meshlog fsck --rebuild` makes the rows again from the events"
     try:
-        problems.add(*(f"{what}: {mend}" for what in LiveView(store).check(standings)))
+        problems.add(*(f"{what}: {mend}" for what in view.check()))
     except _DAMAGE as error:
         problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
 
 
-def _counts(store: Store, problems: Problems) -> tuple[int, int]:
+def _counts(view: LiveView, problems: Problems) -> tuple[int, int]:
     records = conflicts = 0
     try:
-        for row in store.records():
+        for row in view.rows():
             records += 1
             conflicts += row.conflicts > 0
     except _DAMAGE as error:

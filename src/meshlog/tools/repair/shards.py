@@ -9,17 +9,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from meshlog.core.event import BODY_SIZE_MAX, Event, EventId
+from meshlog.core.event import BODY_SIZE_MAX, NO_PREV, Event, EventId
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
-from meshlog.store.append import RUN_EVENTS_MAX
+from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
 from meshlog.store.pages import Found, found_rows
+from meshlog.store.runs import RUN_EVENTS_MAX, unpack_run
 
 ID_SIZE = 32
 META_SIZE_MAX = 65_536
 POSITION_MAX = 2**48
+
+_NOBODY = FeedKey(AuthorId(bytes(AUTHOR_ID_SIZE)), FeedKind.DATA, 0)
+"""Whose a run is, until its feed's row was found."""
 
 _SCHEMA = """
     CREATE TABLE event (position, stamp, id, body, digest, UNIQUE (position, digest));
@@ -85,16 +89,13 @@ class Shards:
     def _take(self, row: Found) -> None:
         at = row.rowid
         match row.values:
-            case (None, int(stamp), int(), int() | None, bytes(id_), bytes(body)) if (
-                at is not None
-                and 0 < at < POSITION_MAX
-                and len(id_) == ID_SIZE
-                and len(body) <= BODY_SIZE_MAX
-                and 0 <= stamp < 2**63
-            ):
-                whole = stamp.to_bytes(8, "big") + id_ + body
-                digest = hashlib.blake2b(whole, digest_size=16).digest()
-                self._put("event", at, stamp, id_, body, digest)
+            case (None, int(feed), int(seq), int() | None as base, int(),
+                  bytes(places), bytes(ids), bytes(bodies)) if (
+                at is not None and 0 < at < POSITION_MAX
+            ):  # fmt: skip
+                if 0 < seq < 2**32 and feed > 0:
+                    self._put("run", at, feed, seq, base)
+                self._put_events(at, places, ids, bodies)
             case (None, int(), int(), bytes(id_)) if at is not None and len(id_) == ID_SIZE:
                 self._put("head", id_)
             case (None, bytes(signature)) if at is not None and len(signature) == SIGNATURE_SIZE:
@@ -103,16 +104,25 @@ class Shards:
                 self._put_feed(at, author, kind, life)
             case (bytes(author), int(kind), int(life), int(number)):
                 self._put_feed(number, author, kind, life)
-            case (None, int(feed), int(seq), int() | None as base) if (
-                at is not None and 0 < at < POSITION_MAX and 0 < seq < 2**32 and feed > 0
-            ):
-                self._put("run", at, feed, seq, base)
             case (str(key), bytes(value), int(crc)) if (
                 at is None and len(value) <= META_SIZE_MAX and crc == crc_of(key, value)
             ):
                 self._put("meta", key, value)
             case (str(key), bytes(value)) if at is None and len(value) <= META_SIZE_MAX:
                 self._put("meta", key, value)
+
+    def _put_events(self, at: int, places: bytes, ids: bytes, bodies: bytes) -> None:
+        """Take the events of a run: what its row says of the whole may be damaged."""
+        try:
+            run = unpack_run(at, _NOBODY, 1, NO_PREV, places, ids, bodies)
+        except MalformedError:
+            return
+        for index, stamp in enumerate(run.stamps):
+            id_, body = run.id_at(index), run.body_at(index)
+            if len(body) <= BODY_SIZE_MAX:
+                whole = stamp.to_bytes(8, "big") + id_ + body
+                digest = hashlib.blake2b(whole, digest_size=16).digest()
+                self._put("event", at + index, stamp, id_, body, digest)
 
     def _put_feed(self, number: int, author: bytes, kind: int, life: int) -> None:
         if len(author) == AUTHOR_ID_SIZE and kind in (0, 1) and 0 <= life < 2**32:

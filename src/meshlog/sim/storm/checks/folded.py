@@ -18,6 +18,10 @@ def check_folded(world: World) -> list[str]:
             folds[key] = fold(device)
         if replica.view.snapshot() != folds[key]:
             wrong.append(f"{device.name}: the live view is not the fold")
+        replica.settle()
+        if not replica.view.is_settled() or replica.view.snapshot() != folds[key]:
+            wrong.append(f"{device.name}: the live view's rows are not the fold")
+        wrong += (f"{device.name}: {what}" for what in replica.view.check())
     return wrong
 
 

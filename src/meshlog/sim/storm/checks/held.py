@@ -11,7 +11,7 @@ def check_held(world: World) -> list[str]:
     wrong = []
     for device in world.staying:
         horizon_ms = device.running.ledger.horizon_ms
-        for row in device.card.records():
+        for row in device.running.view.rows():
             latest_ms = decode(row).latest.wall_ms
             if latest_ms > horizon_ms:
                 ahead_s = (latest_ms - horizon_ms) // 1_000

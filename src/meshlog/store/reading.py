@@ -1,0 +1,131 @@
+"""Reading runs: by position, from a position on; the latest stay in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from meshlog.core.event import ID_SIZE
+from meshlog.errors import MalformedError
+from meshlog.ports import Arrival
+from meshlog.store.file import Row, StoreFile
+from meshlog.store.numbers import FeedNumbers
+from meshlog.store.runs import Run, prev_of, unpack_run
+
+CACHE_SIZE = 1_048_576
+"""Bytes of runs in memory; the last one may be beyond. A choice."""
+
+CHUNK_RUNS = 16
+"""Runs read at once: at most 1 MB of bodies, mostly 32 kB."""
+
+_RUN_OF = """
+    SELECT position, feed, seq, base, places, ids, bodies FROM run
+    WHERE position <= ? ORDER BY position DESC LIMIT 1
+"""
+
+_RUNS_FROM = """
+    SELECT position, feed, seq, base, places, ids, bodies FROM run
+    WHERE position >= coalesce((SELECT max(position) FROM run WHERE position <= ?), 0)
+    ORDER BY position LIMIT ?
+"""
+
+_ID_AT = """
+    SELECT substr(ids, 32 * (?1 - position) + 1, 32)
+    FROM run WHERE position <= ?1 ORDER BY position DESC LIMIT 1
+"""
+
+
+class RunReader:
+    """The runs of a store's file. Call ``forget`` where a row or a signature changed."""
+
+    def __init__(self, file: StoreFile, feeds: FeedNumbers) -> None:
+        """Read from ``file``; ``feeds`` knows their names."""
+        self._file = file
+        self._feeds = feeds
+        self._cache: OrderedDict[int, Run] = OrderedDict()
+        """By position of the first event, the latest used last."""
+        self._size_bytes = 0
+        self._latest: Run | None = None
+
+    def at(self, position: int) -> Run:
+        """Return the run that holds a position.
+
+        Raises:
+            StoreError: None does, or it is damaged.
+        """
+        latest = self._latest
+        if latest is not None and 0 <= position - latest.position < len(latest):
+            return latest
+        row = self._file.first(_RUN_OF, (position,))
+        if row is None:
+            raise self._file.damaged()
+        run = self._cache.get(row[0])
+        if run is None:
+            run = self._keep(self._run(row))
+        else:
+            self._cache.move_to_end(run.position)
+        if not 0 <= position - run.position < len(run):
+            raise self._file.damaged()
+        self._latest = run
+        return run
+
+    def arrival(self, position: int) -> Arrival:
+        """Return the event at a position. See ``at``."""
+        run = self.at(position)
+        return run.arrival(position - run.position)
+
+    def between(self, first: int, last: int) -> Iterator[Arrival]:
+        """Yield the events at positions, inclusive."""
+        while first <= last:
+            run = self.at(first)
+            start = first - run.position
+            end = min(last - run.position, len(run) - 1)
+            yield from run.arrivals(start, end)
+            first = run.position + end + 1
+
+    def runs(self, position: int = 1) -> Iterator[Run]:
+        """Yield the runs from the one that holds a position on. Sees what is added meanwhile."""
+        prev, after = b"", -1
+        while rows := self._file.run(_RUNS_FROM, (position, CHUNK_RUNS)):
+            new = [row for row in rows if row[0] >= position or after < 0]
+            if not new:
+                return
+            for row in new:
+                run = self._run(row, prev if row[3] == after else None)
+                yield run
+                after = run.position + len(run) - 1
+                prev = run.ids[-ID_SIZE:]
+            position = after + 1
+
+    def id_at(self, position: int) -> bytes:
+        """Return the id of the event at a position; empty where there is none."""
+        row = self._file.first(_ID_AT, (position,))
+        return bytes(row[0]) if row else b""
+
+    def forget(self) -> None:
+        """Forget what is in memory."""
+        self._cache.clear()
+        self._size_bytes = 0
+        self._latest = None
+
+    def _keep(self, run: Run) -> Run:
+        self._cache[run.position] = run
+        self._size_bytes += run.size_bytes
+        while self._size_bytes > CACHE_SIZE and len(self._cache) > 1:
+            self._size_bytes -= self._cache.popitem(last=False)[1].size_bytes
+        return run
+
+    def _run(self, row: Row, prev: bytes | None = None) -> Run:
+        position, feed, seq, base, places, ids, bodies = row
+        if prev is None:
+            prev = prev_of(None if base is None else self.id_at(base))
+        if len(prev) != ID_SIZE:
+            raise self._file.damaged()
+        try:
+            run = unpack_run(position, self._feeds.feed(feed), seq, prev, places, ids, bodies)
+        except MalformedError as error:
+            raise self._file.damaged() from error
+        last = position + len(run) - 1
+        sql = "SELECT position, signature FROM cut WHERE position BETWEEN ? AND ?"
+        run.cuts.update(self._file.run(sql, (position, last)))
+        return run
