@@ -22,17 +22,18 @@ def base(tmp_path: Path) -> Device:
     return device
 
 
-def flip(path: Path, needle: bytes) -> None:
+def spoil(path: Path, needle: bytes) -> None:
+    """Damage more than a bit, which would be found again."""
     data = path.read_bytes()
     at = data.rindex(needle)  # in the event, not in the view's row
-    path.write_bytes(data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :])
+    path.write_bytes(data[:at] + bytes(len(needle)) + data[at + len(needle) :])
 
 
 def test_a_damaged_store_is_written_anew_and_filled_from_a_backup(
     base: Device, tmp_path: Path
 ) -> None:
     base.ok("backup", tmp_path / "backup.db")
-    flip(base.data, b"first note")
+    spoil(base.data, b"first note")
     assert base("fsck").code == 1
 
     mended = base("fsck", "--repair")

@@ -70,17 +70,21 @@ def write_store(folder: Path) -> tuple[DatasetId, Identity]:
 
 
 def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Return every row of every table: all that the file says."""
+    """Return every row of every table: all that the file says.
+
+    Up to where a record is folded is left out: between its last event and the log's end all
+    positions say the same.
+    """
+    columns = {"record": "record, record_id, form, visible, conflicts, state, changed"}
+    tables = ("meta", "feed", "record", "left_form", "run", "head", "cut", "ahead", "event_id",
+              "touch", "reduction", "reduction_entry", "checkpoint")  # fmt: skip
     with closing(sqlite3.connect(path)) as connection:
-        tables = (
-            "meta", "feed", "record", "left_form", "event", "run", "head", "cut", "sqlite_schema",
-        )  # fmt: skip
-        return {
-            table: connection.execute(
-                f"SELECT {'sql' if table == 'sqlite_schema' else '*'} FROM {table} ORDER BY 1"
-            ).fetchall()
+        rows = {
+            table: f"SELECT {columns.get(table, '*')} FROM {table} ORDER BY 1, 2"
             for table in tables
         }
+        rows["sqlite_schema"] = "SELECT sql FROM sqlite_schema ORDER BY 1"
+        return {table: connection.execute(sql).fetchall() for table, sql in rows.items()}
 
 
 def found(path: Path, dataset: DatasetId) -> bool:
@@ -133,7 +137,7 @@ def test_a_flipped_bit_is_found_or_harmless(
             outcome["signed again"] += 1
         shutil.rmtree(place)
 
-    assert outcome["found"] > FLIPS / 3, "about half of the file is free space"
+    assert outcome["found"] > FLIPS / 4, "two thirds of a file this small are free space"
     tell(
         f"flipped bits, store {state}: {FLIPS} flips, {outcome['found']} found by fsck,"
         f" {outcome['where nothing is']} where nothing is (every row as before), 0 missed;"

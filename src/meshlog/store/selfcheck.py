@@ -32,6 +32,10 @@ _ASTRAY = {
         SELECT count(*) FROM ahead WHERE position > (
             SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run) OR position < 1
     """,
+    "a row that says it is made of events to come": """
+        SELECT count(*) FROM record WHERE folded > (
+            SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run) OR folded < 0
+    """,
     "a damaged row of a reducer of yours (raise its version, and it is made again)": """
         SELECT (SELECT count(*) FROM reduction
                 WHERE crc <> crc_of_row(name, version, position, judgement, horizon_ms))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, DatasetId, Event
+from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, DatasetId, Event, event_id
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity, verify
 from meshlog.core.roster import read_opening
@@ -21,6 +21,17 @@ LOOSE_MAX = 1_000
 """Events kept in memory that no guess placed; each is tried on every gap."""
 
 LOST_KEPT_MAX = 100
+
+FLIPPED_BODY_SIZE_MAX = 16_384
+"""Bytes of a body of which each bit is tried, with a hash: 3 s for the largest. A choice."""
+
+FLIPPED_HASHED_MAX = 2**34
+"""Bytes that are hashed so in all, some 20 s: damage of that size is no flipped bit."""
+
+FLIPPED_CUTS_MAX = 100
+"""Signatures of which each bit is tried, some 60 ms each."""
+
+_POSITION_BITS = 48
 
 
 class Place(NamedTuple):
@@ -57,12 +68,16 @@ class Salvage:
     _tips: dict[bytes, tuple[FeedKey, int, int]] = field(default_factory=dict)
     """Feed, seq and position of events that nothing followed yet."""
     _keys: dict[AuthorId, bytes] = field(default_factory=dict)
+    _hashed_left: int = FLIPPED_HASHED_MAX
+    _cuts_left: int = FLIPPED_CUTS_MAX
 
     def sort(self) -> None:
         """Find every shard's place. Cost: a hash or a few per event."""
-        for shard in self.shards.events():
-            self._take(shard)
+        for position in self.shards.positions():
+            self._take(position)
         self._settle_maybe(None)
+        for position, signature in self.shards.cuts():
+            self._mend_cut(position, signature)
         for position in list(self._gaps()):
             if not self._fill(position):
                 self.lost += 1
@@ -77,19 +92,67 @@ class Salvage:
 
     # ── places ──
 
-    def _take(self, shard: Shard) -> None:
-        for place in self._places(shard.position):
-            event = self._event(shard, place)
-            if event.id == shard.id:
-                self._settle_maybe(event)
-                self._keep(shard, event, place.position)
+    def _take(self, position: int) -> None:
+        shards, runs = self.shards.at(position), self.shards.run_at(position)
+        if self._take_sound(shards) or self._take_misnamed(shards, runs):
+            return
+        for run in runs:
+            if self.shards.reroute(run) and self._take_sound(self.shards.at(position)):
                 return
+        if self._take_flipped(shards, runs):
+            return
         self._settle_maybe(None)
-        for run in self.shards.run_at(shard.position):
-            for place in self._in_run(run, shard.position):
-                self._maybe = (shard, self._event(shard, place))
-                return
-        self._loosen(shard)
+        for shard in shards:
+            guess = next((place for run in runs for place in self._in_run(run, position)), None)
+            if guess is None or self._maybe is not None:
+                self._loosen(shard)
+            else:
+                self._maybe = (shard, self._event(shard, guess))
+
+    def _take_sound(self, shards: Sequence[Shard]) -> bool:
+        """Keep the shards that are what their ids say; return whether any is."""
+        found = False
+        for shard in shards:
+            for place in self._places(shard.position):
+                event = self._event(shard, place)
+                if event.id == shard.id:
+                    self._keep_next(shard, event, place.position)
+                    found = True
+                    break
+        return found
+
+    def _take_misnamed(self, shards: Sequence[Shard], runs: Sequence[RunRow]) -> bool:
+        """Keep one whose id is a bit from what it is: it is the id that flipped."""
+        for shard, place in self._guesses(shards, runs):
+            event = self._event(shard, place)
+            if _differ_by_a_bit(event.id, shard.id):
+                self._keep_next(shard, event, place.position)
+                return True
+        return False
+
+    def _take_flipped(self, shards: Sequence[Shard], runs: Sequence[RunRow]) -> bool:
+        """Keep one that is what its id says with one bit of its body flipped."""
+        for shard, place in self._guesses(shards, runs):
+            if len(shard.body) > FLIPPED_BODY_SIZE_MAX or self._hashed_left <= 0:
+                return False
+            self._hashed_left -= 8 * len(shard.body) ** 2
+            dataset = NO_DATASET if shard.id == self.dataset else self.dataset
+            for body in _flips(shard.body):
+                id_ = event_id(dataset, place.feed, place.seq, shard.stamp, place.prev, body)
+                if id_ == shard.id:
+                    row = self.shards.add(place.position, shard.stamp.packed(), shard.id, body)
+                    whole = shard._replace(row=row, body=body)
+                    self._keep_next(whole, self._event(whole, place), place.position)
+                    return True
+        return False
+
+    def _guesses(
+        self, shards: Sequence[Shard], runs: Sequence[RunRow]
+    ) -> Iterator[tuple[Shard, Place]]:
+        for shard in shards:
+            for run in runs:
+                for place in self._in_run(run, shard.position):
+                    yield shard, place
 
     def _loosen(self, shard: Shard) -> None:
         if len(self._loose) < LOOSE_MAX:
@@ -107,6 +170,10 @@ class Salvage:
             self._keep(shard, event, shard.position)
         else:
             self._loosen(shard)
+
+    def _keep_next(self, shard: Shard, event: Event, position: int) -> None:
+        self._settle_maybe(event)
+        self._keep(shard, event, position)
 
     def _keep(self, shard: Shard, event: Event, position: int) -> None:
         self.events += 1
@@ -176,7 +243,32 @@ class Salvage:
         for run in self.shards.run_at(position):
             seq = run.seq + position - run.position
             return _named(run.feed, seq, seq)
-        return f"the event at position {position}"
+        told = self.shards.told_of(position)
+        return _named(told[0], told[1], told[1]) if told else f"the event at position {position}"
+
+    def _mend_cut(self, position: int, signature: bytes) -> None:
+        """Put right a signature that does not hold, where one bit of it or of its place flipped."""
+        events = self.shards.placed_at(position)
+        if any(self._keys.get(event.author) is None for event in events):
+            return
+        if self._cuts_left <= 0 or any(self._holds(event, signature) for event in events):
+            return
+        self._cuts_left -= 1
+        old = (position, signature)
+        for event in events:
+            for flipped in _flips(signature):
+                if self._holds(event, flipped):
+                    self.shards.move_cut(old, (position, flipped))
+                    return
+        for bit in range(_POSITION_BITS):
+            at = position ^ 1 << bit
+            if any(self._holds(event, signature) for event in self.shards.placed_at(at)):
+                self.shards.move_cut(old, (at, signature))
+                return
+
+    def _holds(self, event: Event, signature: bytes) -> bool:
+        keys = self._keys.get(event.author)
+        return keys is not None and verify(keys, signature, CUT_DOMAIN + event.id)
 
     # ── segments ──
 
@@ -213,8 +305,20 @@ class Salvage:
         keys = self._keys.get(event.author)
         if keys is None:
             return found[:1]
-        message = CUT_DOMAIN + event.id
-        return [signature for signature in found if verify(keys, signature, message)][:1]
+        return [signature for signature in found if self._holds(event, signature)][:1]
+
+
+def _flips(data: bytes) -> Iterator[bytes]:
+    """Yield bytes with each bit flipped in turn."""
+    flipped = bytearray(data)
+    for bit in range(8 * len(data)):
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+        flipped[bit // 8] ^= 1 << bit % 8
+
+
+def _differ_by_a_bit(one: bytes, other: bytes) -> bool:
+    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count() == 1
 
 
 def _named(feed: FeedKey, first: int, last: int) -> str:

@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from meshlog.core.event import BODY_SIZE_MAX, NO_PREV, Event, EventId
+from meshlog.core.event import BODY_SIZE_MAX, ID_SIZE, NO_PREV, Event, EventId
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
 from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
-from meshlog.store.pages import Found, found_rows
-from meshlog.store.runs import RUN_EVENTS_MAX, unpack_run
+from meshlog.store.pages import Found, Pages, Place
+from meshlog.store.runs import crc_of_run, unpack_run
 
-ID_SIZE = 32
 META_SIZE_MAX = 65_536
 POSITION_MAX = 2**48
+
+DOUBTFUL_MAX = 200
+"""Damaged rows of which each bit is tried: some 0.2 s each. More are no flipped bits."""
+
+BELIEVED_EVENTS = 65_536
+"""Events lost at the end of a log of which a mere head or cut can tell. A guess."""
+
+REROUTED_MAX = 50
+"""Runs whose other pages are looked for where a bit may have sent us elsewhere; some 0.1 s each."""
 
 _NOBODY = FeedKey(AuthorId(bytes(AUTHOR_ID_SIZE)), FeedKind.DATA, 0)
 """Whose a run is, until its feed's row was found."""
 
 _SCHEMA = """
     CREATE TABLE event (position, stamp, id, body, digest, UNIQUE (position, digest));
-    CREATE TABLE run (position, feed, seq, base, UNIQUE (position, feed, seq, base));
+    CREATE TABLE run (
+        position, feed, seq, base, events, page, in_wal, at, UNIQUE (position, feed, seq, base));
     CREATE TABLE feed (feed, author, kind, incarnation, UNIQUE (feed, author, kind, incarnation));
     CREATE TABLE cut (position, signature, UNIQUE (position, signature));
     CREATE TABLE placed (position, row, feed, seq, prev, id);
     CREATE INDEX placed_position ON placed (position);
-    CREATE TABLE head (id PRIMARY KEY);
+    CREATE INDEX placed_id ON placed (id);
+    CREATE INDEX placed_seq ON placed (feed, seq);
+    CREATE TABLE head (position, feed, seq, id, UNIQUE (position, feed, seq, id));
+    CREATE INDEX head_id ON head (id);
     CREATE TABLE meta (key, value, UNIQUE (key, value));
 """
 
@@ -49,16 +61,22 @@ class Shard(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """Where a run of events stands in its feed, as a row says."""
+    """Where a run of events stands in its feed, as a row says whose checksum fits."""
 
     position: int
     feed: FeedKey
     seq: int
     base: int | None
+    events: int
+    place: Place | None
+    """Of its row, where that goes on on other pages."""
 
 
 class Shards:
     """Everything that the pages of a store still say. Close it: its file goes then.
+
+    Rows that do not hold are read again with each bit flipped, and then from anywhere on
+    their pages.
 
     Args:
         path: The damaged store; only read.
@@ -72,77 +90,159 @@ class Shards:
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.executescript(_SCHEMA)
+        self._pages = Pages(path)
+        self._rerouted = 0
+        doubtful: list[Found] = []
         self._db.execute("BEGIN")
-        for count, row in enumerate(found_rows(path)):
-            self._take(row)
+        for count, row in enumerate(self._pages.rows()):
+            if not self._take(row) and row.is_counted and len(doubtful) < DOUBTFUL_MAX:
+                doubtful.append(row)
             if count % 1_000 == 0:
                 advance(count)
+        self._mend(doubtful)
         self._db.execute("COMMIT")
         self.feeds = dict(self._feeds())
         self._number_of = {feed: number for number, feed in self.feeds.items()}
 
     def close(self) -> None:
         """Forget everything."""
+        self._pages.close()
         self._db.close()
         self._folder.cleanup()
 
-    def _take(self, row: Found) -> None:
-        at = row.rowid
-        match row.values:
-            case (None, int(feed), int(seq), int() | None as base, int(),
-                  bytes(places), bytes(ids), bytes(bodies)) if (
-                at is not None and 0 < at < POSITION_MAX
-            ):  # fmt: skip
-                if 0 < seq < 2**32 and feed > 0:
-                    self._put("run", at, feed, seq, base)
-                self._put_events(at, places, ids, bodies)
-            case (None, int(), int(), bytes(id_)) if at is not None and len(id_) == ID_SIZE:
-                self._put("head", id_)
-            case (None, bytes(signature)) if at is not None and len(signature) == SIGNATURE_SIZE:
-                self._put("cut", at, signature)
-            case (None, bytes(author), int(kind), int(life)) if at is not None:
-                self._put_feed(at, author, kind, life)
-            case (bytes(author), int(kind), int(life), int(number)):
-                self._put_feed(number, author, kind, life)
-            case (str(key), bytes(value), int(crc)) if (
-                at is None and len(value) <= META_SIZE_MAX and crc == crc_of(key, value)
-            ):
-                self._put("meta", key, value)
-            case (str(key), bytes(value)) if at is None and len(value) <= META_SIZE_MAX:
-                self._put("meta", key, value)
+    def _mend(self, doubtful: Iterable[Found]) -> None:
+        """Take damaged rows as they were before a bit flipped, where that can be told."""
+        seen = set()
+        for row in doubtful:
+            flipped = (one for one in self._pages.flipped(row.place) if one.fits)
+            if any(map(self._take, flipped)):
+                continue
+            for rerouted in self._pages.rerouted(row.place):
+                self._take(rerouted)
+            self._put_loose(row)
+            page = row.place[:2]
+            if page not in seen:
+                seen.add(page)
+                for other in self._pages.elsewhere(row.place):
+                    self._take(other)
 
-    def _put_events(self, at: int, places: bytes, ids: bytes, bodies: bytes) -> None:
-        """Take the events of a run: what its row says of the whole may be damaged."""
+    def _take(self, row: Found) -> bool:
+        """Keep what a row tells; return whether it holds, as far as it alone can tell."""
+        return self._take_placed(row) if row.place.is_table else self._take_keyed(row)
+
+    def _take_placed(self, row: Found) -> bool:
+        """Take a row of a table with rowids."""
+        at = row.rowid
+        if at is None or not 0 < at < POSITION_MAX:
+            return False
+        match row.values:
+            case (None, int(feed), int(seq), int() | None as base, int(crc),
+                  bytes(places), bytes(ids), bytes(bodies)):  # fmt: skip
+                fits = _fits(crc, crc_of_run(at, feed, seq, base, places))
+                count = self._put_events(at, places, ids, bodies) if fits else 0
+                if count:
+                    place = row.place if row.overflows else (None, None, None)
+                    self._put("run", at, feed, seq, base, count, *place[:3])
+                return count > 0
+            case (None, int(feed), int(seq), bytes(id_)) if len(id_) == ID_SIZE:
+                self._put("head", at, feed, seq, id_)
+            case (None, bytes(signature)) if len(signature) == SIGNATURE_SIZE:
+                self._put("cut", at, signature)
+            case (None, bytes(author), int(kind), int(life)):
+                return self._put_feed(at, author, kind, life)
+            case values:
+                return row.fits and _is_of_a_view(values)
+        return row.fits
+
+    def _take_keyed(self, row: Found) -> bool:
+        """Take a row of an index or of a table without rowids."""
+        match row.values:
+            case (bytes(author), int(kind), int(life), int(number)) if self._put_feed(
+                number, author, kind, life
+            ):
+                return True
+            case (str(key), bytes(value), int(crc)):
+                fits = len(value) <= META_SIZE_MAX and crc == crc_of(key, value)
+                if fits:
+                    self._put("meta", key, value)
+                return fits
+            case (int(), int(), int(), bytes(), int()):  # of a reducer
+                return row.fits
+            case (str(), str(), int()):
+                return False
+        return row.fits and not any(type(value) is bytes for value in row.values)
+
+    def _put_loose(self, row: Found) -> None:
+        """Take the events of a run that does not hold: its stamps may, and hashes will tell."""
+        match row.values:
+            case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies)) if (
+                row.rowid is not None and 0 < row.rowid < POSITION_MAX
+            ):
+                self._put_events(row.rowid, places, ids, bodies)
+
+    def _put_events(self, at: int, places: bytes, ids: bytes, bodies: bytes) -> int:
+        """Take the events of a run, and return how many: what its row says may be damaged."""
         try:
             run = unpack_run(at, _NOBODY, 1, NO_PREV, places, ids, bodies)
         except MalformedError:
-            return
+            return 0
         for index, stamp in enumerate(run.stamps):
-            id_, body = run.id_at(index), run.body_at(index)
-            if len(body) <= BODY_SIZE_MAX:
-                whole = stamp.to_bytes(8, "big") + id_ + body
-                digest = hashlib.blake2b(whole, digest_size=16).digest()
-                self._put("event", at + index, stamp, id_, body, digest)
+            self.add(at + index, stamp, run.id_at(index), run.body_at(index))
+        return len(run)
 
-    def _put_feed(self, number: int, author: bytes, kind: int, life: int) -> None:
-        if len(author) == AUTHOR_ID_SIZE and kind in (0, 1) and 0 <= life < 2**32:
+    def add(self, position: int, stamp: int, event_id: bytes, body: bytes) -> int:
+        """Keep an event as a row has it, or as it must have been; return its number."""
+        if len(body) > BODY_SIZE_MAX:
+            return 0
+        whole = stamp.to_bytes(8, "big") + event_id + body
+        digest = hashlib.blake2b(whole, digest_size=16).digest()
+        return self._put("event", position, stamp, event_id, body, digest)
+
+    def _put_feed(self, number: int, author: bytes, kind: int, life: int) -> bool:
+        fits = len(author) == AUTHOR_ID_SIZE and kind in (0, 1) and 0 <= life < 2**32
+        if fits:
             self._put("feed", number, author, kind, life)
+        return fits
 
-    def _put(self, table: str, *values: object) -> None:
+    def _put(self, table: str, *values: object) -> int:
         marks = ", ".join("?" * len(values))
-        self._db.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", values)  # noqa: S608 - our own words
+        sql = f"INSERT OR IGNORE INTO {table} VALUES ({marks})"  # noqa: S608 - our own words
+        return self._db.execute(sql, values).lastrowid or 0
 
     def _feeds(self) -> Iterator[tuple[int, FeedKey]]:
-        for number, author, kind, life in self._db.execute("SELECT * FROM feed ORDER BY rowid"):
-            yield number, FeedKey(AuthorId(author), FeedKind(kind), life)
+        """Yield all feeds that rows tell of: two for a number, where one of its rows is damaged."""
+        sql = "SELECT rowid, author, kind, incarnation FROM feed ORDER BY rowid"
+        for row, author, kind, life in self._db.execute(sql):
+            yield row, FeedKey(AuthorId(author), FeedKind(kind), life)
 
     # ── reading ──
 
-    def events(self) -> Iterator[Shard]:
-        """Yield all shards by position; where a position has several, all of them."""
-        sql = "SELECT rowid, position, stamp, id, body FROM event ORDER BY position, rowid"
-        for row, position, stamp, id_, body in self._db.execute(sql):
-            yield Shard(row, position, Stamp.unpacked(stamp), id_, body)
+    def positions(self) -> Iterator[int]:
+        """Yield the positions at which there are shards, rising."""
+        position, sql = 0, "SELECT min(position) FROM event WHERE position > ?"
+        while (position := self._db.execute(sql, (position,)).fetchone()[0]) is not None:
+            yield position
+
+    def at(self, position: int) -> list[Shard]:
+        """Return all shards at a position: mostly one."""
+        sql = "SELECT rowid, stamp, id, body FROM event WHERE position = ? ORDER BY rowid"
+        return [
+            Shard(row, position, Stamp.unpacked(stamp), id_, body)
+            for row, stamp, id_, body in self._db.execute(sql, (position,))
+        ]
+
+    def reroute(self, run: RunRow) -> bool:
+        """Take what a run would be, were a bit flipped in where its other pages are.
+
+        Return whether there is something new.
+        """
+        if run.place is None or self._rerouted >= REROUTED_MAX:
+            return False
+        self._rerouted += 1
+        self._db.execute("UPDATE run SET page = NULL WHERE position = ?", (run.position,))
+        for row in self._pages.rerouted(run.place):
+            self._take(row)
+        return True
 
     def place(self, shard: Shard, event: Event, position: int) -> None:
         """Note where a shard belongs."""
@@ -152,39 +252,99 @@ class Shards:
 
     def placed(self) -> Iterator[tuple[int, Event]]:
         """Yield every event that was placed, and its position, by position."""
-        sql = """
+        return self._placed("", ())
+
+    def _placed(self, where: str, values: tuple[int, ...]) -> Iterator[tuple[int, Event]]:
+        sql = f"""
             SELECT p.position, feed, seq, prev, p.id, stamp, body
-            FROM placed AS p JOIN event AS e ON e.rowid = p.row ORDER BY p.position, p.rowid
-        """
-        for position, feed, seq, prev, id_, stamp, body in self._db.execute(sql):
+            FROM placed AS p JOIN event AS e ON e.rowid = p.row {where}
+            ORDER BY p.position, p.rowid
+        """  # noqa: S608 - our own words
+        for position, feed, seq, prev, id_, stamp, body in self._db.execute(sql, values):
             event = Event(self.feeds[feed], seq, Stamp.unpacked(stamp), prev, body, EventId(id_))
             yield position, event
 
     def gaps(self) -> Iterator[int]:
-        """Yield the positions between the first and the last at which nothing was placed."""
+        """Yield the positions at which nothing is placed, up to the last that a row tells of."""
         last = 0
         for (position,) in self._db.execute("SELECT DISTINCT position FROM placed ORDER BY 1"):
             yield from range(last + 1, position)
             last = position
-        sql = "SELECT max(position) FROM cut WHERE position BETWEEN ? AND ?"
-        (beyond,) = self._db.execute(sql, (last, last + RUN_EVENTS_MAX)).fetchone()
-        yield from range(last + 1, (beyond or last) + 1)
+        yield from range(last + 1, self._end(last) + 1)
+
+    def _end(self, placed: int) -> int:
+        """Return the last position that a row tells of: the last event of the log is a head.
+
+        Args:
+            placed: The last at which an event is. What no checksum covers is believed near it.
+        """
+        sql = """
+            SELECT max(position + events - 1) FROM run
+            UNION SELECT max(position) FROM head
+                WHERE position < ?1 AND NOT EXISTS (SELECT 1 FROM placed WHERE placed.id = head.id)
+            UNION SELECT max(position) FROM cut WHERE position < ?1
+        """
+        told = self._db.execute(sql, (placed + BELIEVED_EVENTS,))
+        return max([placed, *(int(end) for (end,) in told if end is not None)])
+
+    def cuts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield positions and signatures of all cuts that rows tell of, by position."""
+        sql = "SELECT position, signature FROM cut WHERE position > ? ORDER BY position LIMIT 256"
+        position = 0
+        while rows := self._db.execute(sql, (position,)).fetchall():
+            yield from rows
+            position = rows[-1][0]
+
+    def move_cut(self, old: tuple[int, bytes], new: tuple[int, bytes]) -> None:
+        """Note where a signature belongs, and what it was."""
+        self._db.execute("DELETE FROM cut WHERE position = ? AND signature = ?", old)
+        self._put("cut", *new)
+
+    def placed_at(self, position: int) -> list[Event]:
+        """Return the events that were placed at a position."""
+        return [event for _, event in self._placed("WHERE p.position = ?", (position,))]
 
     def count(self) -> int:
         """Return how many shards there are."""
         return int(self._db.execute("SELECT count(*) FROM event").fetchone()[0])
 
     def run_at(self, position: int) -> list[RunRow]:
-        """Return the runs that may hold a position, by their own rows: mostly one."""
+        """Return the runs that hold a position, by their own rows: mostly one."""
         sql = """
-            SELECT position, feed, seq, base FROM run WHERE position =
-            (SELECT max(position) FROM run WHERE position <= ?)
+            SELECT position, feed.rowid, seq, base, events, page, in_wal, at
+            FROM run JOIN feed USING (feed) WHERE position =
+            (SELECT max(position) FROM run WHERE position <= ?1) AND position + events > ?1
         """
         return [
-            RunRow(at, self.feeds[feed], seq, base)
-            for at, feed, seq, base in self._db.execute(sql, (position,))
-            if feed in self.feeds
+            RunRow(
+                start,
+                self.feeds[feed],
+                seq,
+                base,
+                events,
+                None if page is None else Place(page, bool(in_wal), at, is_table=True),
+            )
+            for start, feed, seq, base, events, page, in_wal, at in self._db.execute(
+                sql, (position,)
+            )
         ]
+
+    def told_of(self, position: int) -> tuple[FeedKey, int] | None:
+        """Return feed and seq of a lost event, by a row that tells of it or of one soon after."""
+        sql = """
+            SELECT feed.rowid, seq - (position - ?1) FROM
+                (SELECT position, feed, seq FROM head
+                 UNION SELECT base, feed, seq - 1 FROM run WHERE base NOTNULL)
+            JOIN feed USING (feed)
+            WHERE position BETWEEN ?1 AND ?1 + 63 AND seq > position - ?1
+            AND NOT EXISTS (SELECT 1 FROM placed WHERE placed.position BETWEEN ?1 AND position)
+            ORDER BY position
+        """
+        for feed, seq in self._db.execute(sql, (position,)):
+            held = "SELECT 1 FROM placed WHERE feed = ? AND seq = ?"
+            if self._db.execute(held, (feed, seq)).fetchone() is None:
+                return self.feeds[feed], seq
+        return None
 
     def ids_at(self, position: int) -> list[bytes]:
         """Return the ids that a position has: the proven one, and what rows say."""
@@ -208,3 +368,18 @@ class Shards:
         """Return the values that rows give to a key, the last found first."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ? ORDER BY rowid DESC", (key,))
         return [value for (value,) in found]
+
+
+def _fits(crc: int, computed: int) -> bool:
+    """Say whether a checksum fits, or would had one of its own bits not flipped."""
+    return 0 <= crc < 1 << 32 and (crc ^ computed).bit_count() <= 1
+
+
+def _is_of_a_view(values: tuple[object, ...]) -> bool:
+    """Say whether a row may be of a table that can be made anew, or of SQLite's own."""
+    match values:
+        case (None, str(), *_, last):
+            return type(last) is not bytes
+        case (str(), str(), str(), int(), _):
+            return True
+    return False
