@@ -95,7 +95,7 @@ class Shards:
         doubtful: list[Found] = []
         self._db.execute("BEGIN")
         for count, row in enumerate(self._pages.rows()):
-            if not self._take(row) and row.is_counted and len(doubtful) < DOUBTFUL_MAX:
+            if not self._take(row) and len(doubtful) < DOUBTFUL_MAX and _is_doubtful(row):
                 doubtful.append(row)
             if count % 1_000 == 0:
                 advance(count)
@@ -127,7 +127,7 @@ class Shards:
                     self._take(other)
 
     def _take(self, row: Found) -> bool:
-        """Keep what a row tells; return whether it holds, as far as it alone can tell."""
+        """Keep what a row tells; return whether it tells anything, and holds where it can tell."""
         return self._take_placed(row) if row.place.is_table else self._take_keyed(row)
 
     def _take_placed(self, row: Found) -> bool:
@@ -138,8 +138,9 @@ class Shards:
         match row.values:
             case (None, int(feed), int(seq), int() | None as base, int(crc),
                   bytes(places), bytes(ids), bytes(bodies)):  # fmt: skip
-                fits = _fits(crc, crc_of_run(at, feed, seq, base, places))
-                count = self._put_events(at, places, ids, bodies) if fits else 0
+                if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
+                    return False
+                count = self._put_events(at, places, ids, bodies)
                 if count:
                     place = row.place if row.overflows else (None, None, None)
                     self._put("run", at, feed, seq, base, count, *place[:3])
@@ -150,27 +151,21 @@ class Shards:
                 self._put("cut", at, signature)
             case (None, bytes(author), int(kind), int(life)):
                 return self._put_feed(at, author, kind, life)
-            case values:
-                return row.fits and _is_of_a_view(values)
+            case _:
+                return False
         return row.fits
 
     def _take_keyed(self, row: Found) -> bool:
         """Take a row of an index or of a table without rowids."""
         match row.values:
-            case (bytes(author), int(kind), int(life), int(number)) if self._put_feed(
-                number, author, kind, life
-            ):
+            case (bytes(author), int(kind), int(life), int(number)):
+                return self._put_feed(number, author, kind, life)
+            case (str(key), bytes(value), int(crc)) if len(
+                value
+            ) <= META_SIZE_MAX and crc == crc_of(key, value):
+                self._put("meta", key, value)
                 return True
-            case (str(key), bytes(value), int(crc)):
-                fits = len(value) <= META_SIZE_MAX and crc == crc_of(key, value)
-                if fits:
-                    self._put("meta", key, value)
-                return fits
-            case (int(), int(), int(), bytes(), int()):  # of a reducer
-                return row.fits
-            case (str(), str(), int()):
-                return False
-        return row.fits and not any(type(value) is bytes for value in row.values)
+        return False
 
     def _put_loose(self, row: Found) -> None:
         """Take the events of a run that does not hold: its stamps may, and hashes will tell."""
@@ -375,11 +370,17 @@ def _fits(crc: int, computed: int) -> bool:
     return 0 <= crc < 1 << 32 and (crc ^ computed).bit_count() <= 1
 
 
-def _is_of_a_view(values: tuple[object, ...]) -> bool:
-    """Say whether a row may be of a table that can be made anew, or of SQLite's own."""
-    match values:
-        case (None, str(), *_, last):
-            return type(last) is not bytes
-        case (str(), str(), str(), int(), _):
+def _is_doubtful(row: Found) -> bool:
+    """Say whether a row that told nothing may be one that should."""
+    if not row.is_counted:
+        return False
+    match row.values:
+        case (None, str(), *_, last) if row.place.is_table:  # of the view, or of a reducer
+            return type(last) is bytes or not row.fits
+        case (str(), str(), str(), int(), _) if row.place.is_table:  # of the schema
+            return False
+        case (int(), int(), int(), bytes(), int()):  # a reducer's
+            return not row.fits
+        case (str(), str(), int()):
             return True
-    return False
+    return row.place.is_table or not row.fits or any(type(one) is bytes for one in row.values)
