@@ -104,6 +104,25 @@ def test_an_announce_carries_the_tag_and_at_most_64_bytes(world: World) -> None:
     assert world.radio.announced == [MacGate(KEY, US).tag() + bytes(64)]
 
 
+def test_who_holds_a_link_and_announces_is_answered_once_for_each(world: World) -> None:
+    """It restarted, and dials when it hears us; else its announce may be the answer to ours."""
+
+    def bob_announces(at_s: float) -> None:
+        world.now_s = at_s
+        world.links.heard(BOB, bytes(64), MacGate(KEY, BOB).tag(), live=True)
+
+    world.hello(world.radio.come(1))
+    assert soon(lambda: len(world.radio.announced) == 1)
+    bob_announces(3.0)
+    assert soon(lambda: len(world.radio.announced) == 2)
+    bob_announces(6.0)
+    assert not soon(lambda: len(world.radio.announced) > 2)
+
+    world.hello(world.radio.come(2))
+    bob_announces(7.0)
+    assert soon(lambda: len(world.radio.announced) == 3)
+
+
 def test_announces_of_members_are_seen_and_others_are_not(world: World) -> None:
     tag = MacGate(KEY, BOB).tag()
     for peer, app_data, live in [

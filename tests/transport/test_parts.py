@@ -162,6 +162,40 @@ def test_a_wanted_announce_keeps_its_distance() -> None:
     assert not pace.due(200.0, alone=False, fast=False)
 
 
+@pytest.mark.parametrize("lag_s", [0.0, 0.1, 1.0, 2.5, 4.0])
+def test_two_in_company_do_not_answer_each_others_announces_for_ever(lag_s: float) -> None:
+    """Each took the other's answer for the announce of one who restarted: one every 2 s."""
+    paces = [pacing.AnnouncePace(Random(seed), None) for seed in (1, 2)]
+    heard: list[tuple[float, pacing.AnnouncePace]] = []
+    answered: list[pacing.AnnouncePace] = []
+    said = 0
+
+    for step in range(1_200):
+        now_s = step / 10
+        for at_s, pace in [one for one in heard if one[0] <= now_s]:
+            pace.answer(now_s, again=pace in answered)
+            answered.append(pace)
+            heard.remove((at_s, pace))
+        for pace, other in (paces, paces[::-1]):
+            if pace.due(now_s, alone=False, fast=True):
+                heard.append((now_s + lag_s, other))
+                said += 1
+
+    assert said <= 4
+
+
+def test_who_announces_again_without_having_dialled_is_answered_again_later() -> None:
+    pace = pacing.AnnouncePace(Random(1), None)
+    assert pace.due(0.0, alone=False, fast=True)
+    pace.answer(3.0, again=True)
+    assert not pace.due(3.0, alone=False, fast=True)
+
+    pace.answer(12.0, again=True)
+
+    assert pace.due(12.0, alone=False, fast=True)
+    assert not pace.due(100.0, alone=False, fast=True)
+
+
 # ── worker ───────────────────────────────────────────────────────────────────────────
 
 

@@ -100,6 +100,8 @@ class RadioLinks:
         self._talks: dict[Peer, Conversation] = {}
         self._theirs: dict[LinkId, float] = {}
         self._proven: dict[LinkId, Peer] = {}
+        self._announced_back: set[LinkId] = set()
+        """Proven links whose other end announced itself, and was answered."""
         self._receipts: dict[Peer, tuple[int, Receipt]] = {}
         self._refused = 0
         self._started = self._closed = False
@@ -340,11 +342,19 @@ class RadioLinks:
         if live:
             self._counters.heard(peer, self._now_s(), self._wall_ms())
             self._with(peer, lambda talk: talk.heard(self._now_s()))
-            # It restarted and does not know us any more. On slow media it hears our beacons.
-            if peer in self._proven.values() and self._radio.slowest_bps() >= pacing.FAST_BPS:
-                self._pace.ask()
+            self._announce_back(peer)
             is_fast = self._radio.first_hop_bps(peer) >= pacing.FAST_BPS
             self._tell(PeerSeen(peer, hint, max(1, self._radio.hops(peer)), is_fast))
+
+    def _announce_back(self, peer: Peer) -> None:
+        """Announce to one that holds a link and yet announces: it mostly restarted, without us.
+
+        On slow media it hears our beacons.
+        """
+        links = {link for link, whose in self._proven.items() if whose == peer}
+        if links and self._radio.slowest_bps() >= pacing.FAST_BPS:
+            self._pace.answer(self._now_s(), again=links <= self._announced_back)
+            self._announced_back = (self._announced_back | links) & self._proven.keys()
 
     # ── proofs ───────────────────────────────────────────────────────────────────────
 

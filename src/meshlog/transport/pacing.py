@@ -31,6 +31,11 @@ the habit of the Reticulum ecosystem (every 360 minutes)."""
 ANNOUNCE_GAP_FAST_S = 2.0
 """The least between two announces on fast media, whoever asks."""
 
+ANNOUNCE_ECHO_S = 10.0
+"""A second announce of a peer that did not dial meanwhile is not answered so soon after one of
+ours, for it may be the answer to that: two who answer each other would never end. Longer than a
+round trip, slow hops further on included; whoever lost our answer announces again. A choice."""
+
 ANNOUNCE_GAP_SLOW_S = 60.0
 """The least between two announces when a slow medium hears them: 0.25 kB of air each."""
 
@@ -230,6 +235,16 @@ class AnnouncePace:
     def ask(self) -> None:
         """Want an announce as soon as the least pause allows."""
         self._asked = True
+
+    def answer(self, now_s: float, *, again: bool) -> None:
+        """Want one for a peer that announced itself, unless it may have answered ours.
+
+        Args:
+            now_s: Monotonic seconds.
+            again: It was answered before, and did not dial since.
+        """
+        if not again or self._last_s is None or now_s >= self._last_s + ANNOUNCE_ECHO_S:
+            self._asked = True
 
     def due(self, now_s: float, *, alone: bool, fast: bool) -> bool:
         """Say whether to announce now; saying yes counts as having announced.
