@@ -143,7 +143,7 @@ def check(path: str) -> dict[str, Any]:
 
 
 def hostile(events: int, folder: Path, *, order: str) -> dict[str, Any]:
-    """Time one author's segments of one event each in a hostile order, in one batch."""
+    """Time one author's segments of one event each in a hostile order, and the view's rows."""
     dataset = Dataset()
     own = _feed(dataset.authors[0], 0, events)
     if order == "twins":
@@ -160,6 +160,7 @@ def hostile(events: int, folder: Path, *, order: str) -> dict[str, Any]:
     before = base.event_count()
     with measured() as spent:
         base.ingest(coded, T0_MS + events)
+        base.settle()
     assert base.event_count() - before == events, base.refused
     return {"cpu_s": spent.cpu_s}
 

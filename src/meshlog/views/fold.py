@@ -7,6 +7,7 @@ make its row wrong.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
+from meshlog.views.branches import TRUNK, UNKNOWN, Branches
 from meshlog.views.changes import Change, Ref, read_change
 from meshlog.views.records import Note, Origin, Record, Write
 from meshlog.views.rowstate import NO_SPOT
@@ -31,6 +33,9 @@ class Lineage(Protocol):
 
     def prev(self, event_id: bytes) -> bytes | None:
         """Return the id before this one on its branch; None where the event is not held."""
+
+    def branches(self, feed: FeedKey) -> Branches:
+        """Return the chains of a feed that forked."""
 
     def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
         """See Ancestry.ancestor."""
@@ -60,6 +65,7 @@ class HeldEvents:
         }
         self._by_id = by_id
         self._branches: dict[bytes, dict[int, bytes]] = {}
+        self._chains: dict[FeedKey, Branches] = {}
 
     @property
     def forked(self) -> AbstractSet[FeedKey]:
@@ -69,6 +75,14 @@ class HeldEvents:
     def prev(self, event_id: bytes) -> bytes | None:
         """See Lineage.prev."""
         return self._prev.get(event_id)
+
+    def branches(self, feed: FeedKey) -> Branches:
+        """See Lineage.branches. Cost: O(n log n) for n events of the feed, once."""
+        found = self._chains.get(feed)
+        if found is None:
+            own = (event for event in self._by_id.values() if event.feed == feed)
+            found = self._chains[feed] = Branches.of(own)
+        return found
 
     def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
         """See Ancestry.ancestor. Cost: O(branch), once per tip."""
@@ -184,7 +198,7 @@ def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
             continue
         ranks.sort(key=lambda rank: ranked[rank].event.seq)
         if feed in lineage.forked:
-            _climb(ranked, ranks, lineage, before)
+            _climb(ranked, ranks, lineage.branches(feed), before)
         else:
             for earlier, later in pairwise(ranks):
                 before[later] = earlier
@@ -192,22 +206,28 @@ def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
 
 
 def _climb(
-    ranked: Sequence[Told], ranks: Sequence[int], lineage: Lineage, before: list[int]
+    ranked: Sequence[Told], ranks: Sequence[int], branches: Branches, before: list[int]
 ) -> None:
-    """Fill ``before`` for one forked feed, ``ranks`` in seq order; no step is taken twice."""
-    seq_min = ranked[ranks[0]].event.seq
-    nearest: dict[bytes, int] = {}
+    """Fill ``before`` for one forked feed, ``ranks`` in seq order."""
+    on: dict[int, list[tuple[int, int]]] = defaultdict(list)  # seq and rank, by chain
     for rank in ranks:
         event = ranked[rank].event
-        passed: list[bytes] = []
-        at: bytes | None = event.prev
-        while at is not None and at not in nearest and event.seq - len(passed) > seq_min:
-            passed.append(at)
-            at = lineage.prev(at)
-        found = -1 if at is None else nearest.get(at, -1)
-        nearest.update(dict.fromkeys(passed, found))
-        before[rank] = found
-        nearest[event.id] = rank
+        chain = branches.chain_of(event.seq, event.id)
+        before[rank] = _nearest(on, branches, chain, event.seq)
+        on[chain].append((event.seq, rank))
+
+
+def _nearest(on: dict[int, list[tuple[int, int]]], branches: Branches, chain: int, seq: int) -> int:
+    """Return the rank of the last event before a seq on a chain or those that it comes from."""
+    while chain != UNKNOWN:
+        standing = on.get(chain, [])
+        at = bisect_left(standing, (seq, -1))
+        if at:
+            return standing[at - 1][1]
+        if chain == TRUNK:
+            break
+        seq, _, chain = branches.chains[chain]
+    return -1
 
 
 def _superseded(ranked: Sequence[Told], before: Sequence[int]) -> set[tuple[int, str]]:

@@ -18,6 +18,7 @@ from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
+from meshlog.views.branches import Branches
 from meshlog.views.changes import Change, read_change
 from meshlog.views.fold import Told, fold_told
 from meshlog.views.incremental import grown
@@ -35,6 +36,9 @@ ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 
 POSITION_KEY = "view.position"
 """Meta key of ``LiveView.position``."""
+
+BRANCH_CHUNK = 1_024
+"""Events of a forked feed read at once."""
 
 SETTLE_EVENTS = 16_384
 """Events that one transaction brings into the rows; in memory at once, some 8 MB. A choice."""
@@ -58,6 +62,7 @@ class StoreLineage:
         self._forked = forked
         self._held: dict[tuple[FeedKey, Head], bool] = {}
         self._stamps: dict[tuple[FeedKey, int], Stamp] = {}
+        self._branches: dict[FeedKey, Branches] = {}
 
     @property
     def forked(self) -> AbstractSet[FeedKey]:
@@ -71,6 +76,20 @@ class StoreLineage:
         """See Lineage.prev."""
         arrival = self._store.get(event_id)
         return arrival.event.prev if arrival else None
+
+    def branches(self, feed: FeedKey) -> Branches:
+        """See Lineage.branches. Cost: O(events after the feed's first fork), once."""
+        found = self._branches.get(feed)
+        if found is None:
+            found = self._branches[feed] = Branches(self._store.fork_seq(feed) or 0)
+            for tip in self._store.heads().get(feed, ()):
+
+                def read(after_seq: int, limit: int, tip: Head = tip) -> list[bytes]:
+                    events = self._store.branch(tip, feed, after_seq, limit)
+                    return [event.id for event in events]
+
+                found.grow(tip.seq, tip.id, read, BRANCH_CHUNK)
+        return found
 
     def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
         """See Ancestry.ancestor. Cost: see EventLog.at; in a fork, EventLog.branch."""
