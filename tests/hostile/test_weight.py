@@ -271,7 +271,6 @@ def test_one_compact_segment_is_read_over_a_link_as_over_the_air() -> None:
     assert liar.state.counts == {Verdict.ACCEPTED: 1}
 
 
-@pytest.mark.xfail(strict=True, reason="what valid events do is kept, decoded, until all is stored")
 def test_valid_events_of_nothing_but_maps_take_no_more_than_others() -> None:
     liar = Liar()
 

@@ -12,7 +12,7 @@ from meshlog.store.file import Row, StoreFile
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.runs import Run, prev_of, unpack_run
 
-CACHE_SIZE = 1_048_576
+CACHE_SIZE = 65_536
 """Bytes of runs in memory; the last one may be beyond. A choice."""
 
 CHUNK_RUNS = 16

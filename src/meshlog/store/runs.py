@@ -61,7 +61,7 @@ class Run:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        return len(self.bodies) + len(self.ids) + 64 * len(self.stamps)
+        return 1_000 + len(self.bodies) + len(self.ids) + 100 * len(self.stamps)
 
     def id_at(self, index: int) -> bytes:
         """Return the id of an event, from 0."""
