@@ -187,6 +187,7 @@ class SeamExchange:
         if frame.kind == ANSWER:
             if self._open.get(frame.exchange, ("", 0))[0] == src:
                 del self._open[frame.exchange]
+                self._gate.ring.prove(Peer(src), frame.key)
                 self._put(Answered(Peer(src), frame.exchange, frame.bundle))
             return
         self._gate.ring.prove(Peer(src), frame.key)

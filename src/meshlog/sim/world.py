@@ -248,6 +248,7 @@ class World:
         if frame.kind == ANSWER:
             if node.open.get(frame.exchange) == src:
                 del node.open[frame.exchange]
+                gate.ring.prove(src, frame.key)
                 self._handle(node, Answered(src, frame.exchange, frame.bundle))
             return
         gate.ring.prove(src, frame.key)

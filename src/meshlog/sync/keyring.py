@@ -41,7 +41,7 @@ class KeyRing:
     def prove(self, peer: Peer, key: bytes) -> None:
         """Remember that ``peer`` holds ``key``; a newer one that it proved before stays.
 
-        Of what it said first, not of its answers: those are made with the key of the question.
+        Who answers could read the question, so it holds the key of that.
         """
         known = self._proved.get(peer)
         keys = self._keys
