@@ -93,6 +93,7 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE record SET conflicts = 0 WHERE record_id = 'w1'", "'w1'"),
         ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET form = NULL WHERE record_id = 'w5'", "'w5'"),
+        ("UPDATE record SET folded = 10000 WHERE record_id = 'w5'", "events to come"),
         ("DELETE FROM touch WHERE position = 20", "its index touch"),
         ("UPDATE event_id SET position = position + 1 WHERE position = 20", "its index event_id"),
         ("INSERT INTO ahead VALUES (1 << 40, 20)", "its index ahead"),

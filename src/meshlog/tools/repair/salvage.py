@@ -28,6 +28,12 @@ FLIPPED_BODY_SIZE_MAX = 16_384
 FLIPPED_HASHED_MAX = 2**34
 """Bytes that are hashed so in all, some 20 s: damage of that size is no flipped bit."""
 
+_HASH_SIZE = 4_096
+"""Bytes that a hash counts beside its own: what the call costs."""
+
+GUESSES_MAX = 2_000_000
+"""Events that are tried in places that no row says, a hash each, some 10 s in all."""
+
 FLIPPED_CUTS_MAX = 100
 """Signatures of which each bit is tried, some 60 ms each."""
 
@@ -69,6 +75,7 @@ class Salvage:
     """Feed, seq and position of events that nothing followed yet."""
     _keys: dict[AuthorId, bytes] = field(default_factory=dict)
     _hashed_left: int = FLIPPED_HASHED_MAX
+    _guesses_left: int = GUESSES_MAX
     _cuts_left: int = FLIPPED_CUTS_MAX
 
     def sort(self) -> None:
@@ -96,9 +103,8 @@ class Salvage:
         shards, runs = self.shards.at(position), self.shards.run_at(position)
         if self._take_sound(shards) or self._take_misnamed(shards, runs):
             return
-        for run in runs:
-            if self.shards.reroute(run) and self._take_sound(self.shards.at(position)):
-                return
+        if any(self._take_rerouted(run, position) for run in runs):
+            return
         if self._take_flipped(shards, runs):
             return
         self._settle_maybe(None)
@@ -130,18 +136,29 @@ class Salvage:
                 return True
         return False
 
+    def _take_rerouted(self, run: RunRow, position: int) -> bool:
+        """Keep an event as it is where a run goes on on other pages than its row says."""
+        for shards in self.shards.rerouted(run):
+            shard = shards[position - run.position]
+            places = self._in_run(run, position)
+            if any(self._event(shard, place).id == shard.id for place in places):
+                for one in shards:
+                    self.shards.add(one)
+                return self._take_sound(self.shards.at(position))
+        return False
+
     def _take_flipped(self, shards: Sequence[Shard], runs: Sequence[RunRow]) -> bool:
         """Keep one that is what its id says with one bit of its body flipped."""
         for shard, place in self._guesses(shards, runs):
             if len(shard.body) > FLIPPED_BODY_SIZE_MAX or self._hashed_left <= 0:
                 return False
-            self._hashed_left -= 8 * len(shard.body) ** 2
+            self._hashed_left -= 8 * len(shard.body) * (len(shard.body) + _HASH_SIZE)
             dataset = NO_DATASET if shard.id == self.dataset else self.dataset
             for body in _flips(shard.body):
                 id_ = event_id(dataset, place.feed, place.seq, shard.stamp, place.prev, body)
                 if id_ == shard.id:
-                    row = self.shards.add(place.position, shard.stamp.packed(), shard.id, body)
-                    whole = shard._replace(row=row, body=body)
+                    whole = shard._replace(position=place.position, body=body)
+                    whole = whole._replace(row=self.shards.add(whole))
                     self._keep_next(whole, self._event(whole, place), place.position)
                     return True
         return False
@@ -205,6 +222,9 @@ class Salvage:
 
     def _after_tips(self) -> Iterator[Place]:
         for tip, (feed, seq, at) in list(self._tips.items()):
+            self._guesses_left -= 1
+            if self._guesses_left <= 0:
+                return
             yield Place(feed, seq + 1, tip, at + 1)
 
     def _in_run(self, run: RunRow, position: int) -> Iterator[Place]:
@@ -225,12 +245,12 @@ class Salvage:
 
     def _fill(self, position: int) -> bool:
         """Try loose events on a place that stayed empty: a row may have lost its position."""
+        if not self._loose or self._guesses_left <= 0:
+            return False
+        runs = self.shards.run_at(position)
+        places = [place for run in runs for place in self._in_run(run, position)]
         for shard in self._loose:
-            places = [
-                place
-                for run in self.shards.run_at(position)
-                for place in self._in_run(run, position)
-            ]
+            self._guesses_left -= len(places)
             for place in (*places, *self._after_tips()):
                 event = self._event(shard, place)
                 if event.id == shard.id:

@@ -53,7 +53,7 @@ class Shard(NamedTuple):
     """An event as a row has it: where it stands in a feed is told elsewhere, or not at all."""
 
     row: int
-    """Number of the row among the shards."""
+    """Number of the row among the shards; 0 while it is not there."""
     position: int
     stamp: Stamp
     id: bytes
@@ -117,8 +117,8 @@ class Shards:
             flipped = (one for one in self._pages.flipped(row.place) if one.fits)
             if any(map(self._take, flipped)):
                 continue
-            for rerouted in self._pages.rerouted(row.place):
-                self._take(rerouted)
+            if any(map(self._take, self._pages.rerouted(row.place))):
+                continue  # a run whose bodies may be another's: see ``rerouted``
             self._put_loose(row)
             page = row.place[:2]
             if page not in seen:
@@ -137,10 +137,10 @@ class Shards:
             return False
         match row.values:
             case (None, int(feed), int(seq), int() | None as base, int(crc),
-                  bytes(places), bytes(ids), bytes(bodies)):  # fmt: skip
+                  bytes(places), bytes(), bytes()):  # fmt: skip
                 if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
                     return False
-                count = self._put_events(at, places, ids, bodies)
+                count = self._put_events(at, row)
                 if count:
                     place = row.place if row.overflows else (None, None, None)
                     self._put("run", at, feed, seq, base, count, *place[:3])
@@ -169,29 +169,24 @@ class Shards:
 
     def _put_loose(self, row: Found) -> None:
         """Take the events of a run that does not hold: its stamps may, and hashes will tell."""
-        match row.values:
-            case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies)) if (
-                row.rowid is not None and 0 < row.rowid < POSITION_MAX
-            ):
-                self._put_events(row.rowid, places, ids, bodies)
+        if row.rowid is not None and 0 < row.rowid < POSITION_MAX:
+            self._put_events(row.rowid, row)
 
-    def _put_events(self, at: int, places: bytes, ids: bytes, bodies: bytes) -> int:
-        """Take the events of a run, and return how many: what its row says may be damaged."""
-        try:
-            run = unpack_run(at, _NOBODY, 1, NO_PREV, places, ids, bodies)
-        except MalformedError:
-            return 0
-        for index, stamp in enumerate(run.stamps):
-            self.add(at + index, stamp, run.id_at(index), run.body_at(index))
-        return len(run)
+    def _put_events(self, position: int, row: Found) -> int:
+        """Take the events of a run, and return how many there are."""
+        shards = _shards_of(position, row)
+        for shard in shards:
+            self.add(shard)
+        return len(shards)
 
-    def add(self, position: int, stamp: int, event_id: bytes, body: bytes) -> int:
+    def add(self, shard: Shard) -> int:
         """Keep an event as a row has it, or as it must have been; return its number."""
-        if len(body) > BODY_SIZE_MAX:
+        if len(shard.body) > BODY_SIZE_MAX:
             return 0
-        whole = stamp.to_bytes(8, "big") + event_id + body
+        stamp = shard.stamp.packed()
+        whole = stamp.to_bytes(8, "big") + shard.id + shard.body
         digest = hashlib.blake2b(whole, digest_size=16).digest()
-        return self._put("event", position, stamp, event_id, body, digest)
+        return self._put("event", shard.position, stamp, shard.id, shard.body, digest)
 
     def _put_feed(self, number: int, author: bytes, kind: int, life: int) -> bool:
         fits = len(author) == AUTHOR_ID_SIZE and kind in (0, 1) and 0 <= life < 2**32
@@ -226,18 +221,16 @@ class Shards:
             for row, stamp, id_, body in self._db.execute(sql, (position,))
         ]
 
-    def reroute(self, run: RunRow) -> bool:
-        """Take what a run would be, were a bit flipped in where its other pages are.
-
-        Return whether there is something new.
-        """
+    def rerouted(self, run: RunRow) -> Iterator[list[Shard]]:
+        """Yield what the events of a run would be, were a bit flipped in where its pages are."""
         if run.place is None or self._rerouted >= REROUTED_MAX:
-            return False
+            return
         self._rerouted += 1
         self._db.execute("UPDATE run SET page = NULL WHERE position = ?", (run.position,))
         for row in self._pages.rerouted(run.place):
-            self._take(row)
-        return True
+            shards = _shards_of(run.position, row)
+            if len(shards) == run.events:
+                yield shards
 
     def place(self, shard: Shard, event: Event, position: int) -> None:
         """Note where a shard belongs."""
@@ -363,6 +356,23 @@ class Shards:
         """Return the values that rows give to a key, the last found first."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ? ORDER BY rowid DESC", (key,))
         return [value for (value,) in found]
+
+
+def _shards_of(position: int, row: Found) -> list[Shard]:
+    """Return the events of a run's row; none where it is none, or cannot be taken apart."""
+    match row.values:
+        case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies)):
+            pass
+        case _:
+            return []
+    try:
+        run = unpack_run(position, _NOBODY, 1, NO_PREV, places, ids, bodies)
+    except MalformedError:
+        return []
+    return [
+        Shard(0, position + index, Stamp.unpacked(stamp), run.id_at(index), run.body_at(index))
+        for index, stamp in enumerate(run.stamps)
+    ]
 
 
 def _fits(crc: int, computed: int) -> bool:
