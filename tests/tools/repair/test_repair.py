@@ -15,7 +15,7 @@ from meshlog.core.identity import Identity
 from meshlog.errors import MeshlogError, StoreBusyError, StoreError
 from meshlog.replica import Replica
 from meshlog.store import SqliteStore
-from meshlog.store.pages import Pages
+from meshlog.store.pages import Found, Pages
 from meshlog.tools.fsck.fsck import fsck
 from meshlog.tools.repair import repair as repairs
 from meshlog.tools.repair.repair import RepairReport, repair, take_from
@@ -164,6 +164,45 @@ def test_a_flipped_bit_where_a_row_begins_costs_nothing(
         assert (report.lost, report.waiting, report.unsigned) == (0, 0, 0), bit
         assert ids(path) == before, bit
         assert clean(path), bit
+
+
+def runs(path: Path) -> list[Found]:
+    """Return the rows of runs in a file, in the order of the log."""
+    pages = Pages(path)
+    found = [row for row in pages.rows() if len(row.values) == 8 and type(row.values[-1]) is bytes]
+    pages.close()
+    return sorted(found, key=lambda row: row.rowid or 0)
+
+
+@pytest.mark.parametrize("bit", [0, 2, 5])
+def test_a_row_that_a_flipped_bit_led_to_other_pages_is_led_back(
+    template: tuple[Path, Identity], damaged: Path, bit: int
+) -> None:
+    long = next(row for row in runs(damaged) if row.overflows)
+    whole = damaged.read_bytes()
+    page = whole[long.place.offset : long.place.offset + PAGE]
+    at = page.rindex(b"x" * 100) + 100  # of the number of the page on which the note goes on
+    assert 1 < int.from_bytes(page[at : at + 4], "big") <= len(whole) // PAGE
+    flipped(whole, 8 * (long.place.offset + at + 3) + bit, damaged)
+
+    report = mend(damaged, template[1])
+
+    assert (report.lost, report.waiting) == (0, 0)
+    assert ids(damaged) == ids(template[0])
+
+
+def test_a_run_that_is_lost_at_the_end_of_the_log_is_named(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    last = runs(damaged)[-1]
+    whole = damaged.read_bytes()
+    at = last.place.offset + last.place.at
+    damaged.write_bytes(whole[:at] + bytes(40) + whole[at + 40 :])
+
+    report = mend(damaged, template[1])
+
+    assert report.lost == len(ids(template[0])) - len(ids(damaged)) > 0
+    assert all("of the data feed" in place for place in report.lost_places)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -138,14 +138,26 @@ class Salvage:
 
     def _take_rerouted(self, run: RunRow, position: int) -> bool:
         """Keep an event as it is where a run goes on on other pages than its row says."""
+        best: list[Shard] = []
+        sound = 0
         for shards in self.shards.rerouted(run):
-            shard = shards[position - run.position]
-            places = self._in_run(run, position)
-            if any(self._event(shard, place).id == shard.id for place in places):
-                for one in shards:
-                    self.shards.add(one)
-                return self._take_sound(self.shards.at(position))
-        return False
+            count = self._sound(run, shards)
+            if count > sound:
+                best, sound = shards, count
+            if count == run.events:
+                break
+        for one in best:
+            self.shards.add(one)
+        return bool(best) and self._take_sound(self.shards.at(position))
+
+    def _sound(self, run: RunRow, shards: Sequence[Shard]) -> int:
+        """Return how many events of a run are what their ids say, by the ids before them."""
+        first = next(self._in_run(run, run.position), None)
+        prevs = [first.prev if first else NO_PREV, *(shard.id for shard in shards)]
+        return sum(
+            self._event(shard, Place(run.feed, run.seq + at, prev, shard.position)).id == shard.id
+            for at, (shard, prev) in enumerate(zip(shards, prevs, strict=False))
+        )
 
     def _take_flipped(self, shards: Sequence[Shard], runs: Sequence[RunRow]) -> bool:
         """Keep one that is what its id says with one bit of its body flipped."""
