@@ -184,6 +184,15 @@ def test_two_in_company_do_not_answer_each_others_announces_for_ever(lag_s: floa
     assert said <= 4
 
 
+def test_two_that_announce_as_they_meet_do_not_answer() -> None:
+    pace = pacing.AnnouncePace(Random(1), None)
+    assert pace.due(0.0, alone=True, fast=True)
+
+    pace.answer(0.1, again=False)
+
+    assert not pace.due(100.0, alone=False, fast=True)
+
+
 def test_who_announces_again_without_having_dialled_is_answered_again_later() -> None:
     pace = pacing.AnnouncePace(Random(1), None)
     assert pace.due(0.0, alone=False, fast=True)

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("RNS")
 
+from meshlog.transport.pacing import ANNOUNCE_GAP_FAST_S
 from meshlog.transport.relay import KEEPALIVE, LINK_RTT, Relay, Side, header
 from tests.support.rns_config import Udp, write_config
 from tests.transport.driver import LinkNode, Rnsd
@@ -210,7 +211,7 @@ def test_says_nothing_while_there_is_nothing_to_say(field: Field) -> None:
     relay = field.relay()
     ann, bob = field.pair(relay)
     ann.answered(bob.peer, text="hi")
-    time.sleep(1)
+    time.sleep(ANNOUNCE_GAP_FAST_S + 1)  # an announce that crossed the link is answered once
     before = relay.packets(without=[KEEPALIVE])
 
     time.sleep(10)

@@ -243,7 +243,8 @@ class AnnouncePace:
             now_s: Monotonic seconds.
             again: It was answered before, and did not dial since.
         """
-        if not again or self._last_s is None or now_s >= self._last_s + ANNOUNCE_ECHO_S:
+        pause_s = ANNOUNCE_ECHO_S if again else ANNOUNCE_GAP_FAST_S
+        if self._last_s is None or now_s >= self._last_s + pause_s:
             self._asked = True
 
     def due(self, now_s: float, *, alone: bool, fast: bool) -> bool:
