@@ -8,7 +8,7 @@ rows up to date.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Protocol
@@ -42,6 +42,12 @@ BRANCH_CHUNK = 1_024
 
 SETTLE_EVENTS = 16_384
 """Events that one transaction brings into the rows; in memory at once, some 8 MB. A choice."""
+
+READ_RECORDS = 256
+"""Rows read at once."""
+
+SETTLE_SIZE = 4_194_304
+"""…and bytes of bodies, the last one beyond. A choice."""
 
 
 class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
@@ -241,25 +247,44 @@ class LiveView:
         look, store = self._look(), self._store
         end = store.event_count()
         stale = store.stale_records(events)
-        if stale:
-            store.put_records([(name, look.fold(name)) for name in stale], end)
+        self._put(((name, look.fold(name)) for name in stale), end)
         start = self.position
         if start == end:
             return len(stale) == events
         came: dict[str, list[Arrival]] = defaultdict(list)
-        found = list(islice(store.touches(start), events))
-        for name, arrival in found:
+        until, size_bytes = end, 0
+        for count, (name, arrival) in enumerate(store.touches(start), 1):
             came[name].append(arrival)
-        until = found[-1][1].position if len(found) == events else end
-        kept = store.get_records(came)
-        rows = [
-            (name, look.grown(name, kept.get(name), some))
-            for name, some in came.items()
-            if name not in kept or (kept[name].position or 0) < some[-1].position
-        ]
-        store.put_records(rows, until)
+            size_bytes += len(arrival.event.body)
+            if count == events or size_bytes >= SETTLE_SIZE:
+                until = arrival.position
+                break
+        self._put(self._grown(look, came), until)
         store.set_meta(POSITION_KEY, until.to_bytes(8, "big"))
         return until < end or len(stale) == events
+
+    def _grown(
+        self, look: _Look, came: Mapping[str, Sequence[Arrival]]
+    ) -> Iterator[tuple[str, RecordRow | None]]:
+        """Yield the rows of records with what came, where they lack it."""
+        names = iter(came)
+        while some := list(islice(names, READ_RECORDS)):
+            kept = self._store.get_records(some)
+            for name in some:
+                if name not in kept or (kept[name].position or 0) < came[name][-1].position:
+                    yield name, look.grown(name, kept.get(name), came[name])
+
+    def _put(self, rows: Iterable[tuple[str, RecordRow | None]], position: int) -> None:
+        """Keep rows, not too many of them in memory."""
+        some: list[tuple[str, RecordRow | None]] = []
+        size_bytes = 0
+        for name, row in rows:
+            some.append((name, row))
+            size_bytes += len(row.state) if row else 0
+            if size_bytes >= SETTLE_SIZE:
+                self._store.put_records(some, position)
+                some, size_bytes = [], 0
+        self._store.put_records(some, position)
 
     def mark(self, record_ids: Iterable[str]) -> None:
         """Have records made anew whose events stand otherwise, inside the open transaction."""
