@@ -489,6 +489,14 @@ def test_closes_twice_and_answers_no_more(store: Store):
         store.get(bytes(32))
 
 
+def test_rows_are_found_whatever_their_names_hold(store: Store):
+    names = ["a", "a\0", "a\0b", "\0", "'", '"', "1", "null", *(f"r{n}" for n in range(600))]
+    with store.transaction():
+        store.put_records([(name, row(name)) for name in names], 1)
+
+    assert store.get_records(names) == {name: KeptRow(row(name), 1) for name in names}
+
+
 def test_a_name_that_no_record_can_have_is_refused(store: Store):
     with pytest.raises(InputError, match="lone surrogate"):
         store.get_record("\udcff")
