@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, cast
@@ -198,10 +199,14 @@ class Scripted:
     def __init__(self) -> None:
         self.seen: list[Input] = []
         self.fails: Exception | None = None
+        self.news: deque[str] = deque()
         self.wakes_ms: list[int] = []
 
     def gate(self) -> None:
         return None
+
+    def settle_some(self, events: int) -> bool:
+        return False
 
     def announce_hint(self) -> bytes:
         return b""
@@ -274,6 +279,30 @@ def test_a_full_disk_is_not_tried_again_without_a_pause(valley: Valley):
     tried = len(replica.seen)
     loop.close()
     assert tried < 20
+
+
+def test_rows_that_wait_do_not_turn_a_fault_into_a_spin(
+    valley: Valley, caplog: pytest.LogCaptureFixture
+):
+    class Behind(Scripted):
+        settled = 0
+
+        def settle_some(self, events: int) -> bool:
+            self.settled += 1
+            if self.settled > 1:
+                raise RuntimeError("a bug")
+            return True
+
+    replica = Behind()
+    loop = loop_over(replica, valley)
+    loop.start()
+    with caplog.at_level(logging.ERROR, logger="meshlog.node"):
+        loop.tell(Poke())
+        wait_for(lambda: replica.settled > 1)
+        time.sleep(0.3)
+
+    loop.close()
+    assert replica.settled < 20
 
 
 def test_a_full_inbox_drops_with_a_word_and_never_blocks(

@@ -99,12 +99,17 @@ class LinkLoop:
                 self._settle()
             except MeshlogError as error:
                 _log.error("%s", error, extra={"event": "store.trouble"})
-                self._wake_ms = self._now_ms() + _REST_MS
+                self._rest()
             except Exception:  # noqa: BLE001 - the supervisor: a bug must not end a device's syncing
                 _log.exception(
                     "a fault of meshlog's own; syncing goes on", extra={"event": "fault"}
                 )
-                self._wake_ms = self._now_ms() + _REST_MS
+                self._rest()
+
+    def _rest(self) -> None:
+        """Do nothing for a while but what comes; rows of the view wait, too."""
+        self._wake_ms = self._now_ms() + _REST_MS
+        self._is_behind = False
 
     def _settle(self) -> None:
         """Bring rows of the view up to date while nothing else is to do."""
