@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 
 from meshlog import InputError, Node, StoreError
 from meshlog.query.file import SCHEMA, QueryFile, query_path
+from meshlog.query.search import Query
+from meshlog.store import SqliteStore
+from meshlog.views.live import LiveView
+from tests.views.world import ANN, Pen, apply, rules, settle
 
 VALUES = st.sampled_from(
     [0, 1, 1.0, True, False, "1", "", "Pump", None, b"1", ["x"], 2.5, -3, 1e300]
@@ -267,6 +271,32 @@ def test_the_file_goes_on_after_a_restart_and_begins_anew_after_a_restore(tmp_pa
     with Node("ann", None, tmp_path / "backup" / "store") as ann:
         ann.put_record("r3", {"a": 1})
         assert ids(ann.query("a = 1")) == ["r1", "r3"]
+
+
+def test_what_was_found_before_it_was_settled_goes_when_it_counts_no_more():
+    """A row that is settled as it was is no change, and the file had shown another meanwhile."""
+    pen = Pen(ANN)
+    horizon_ms = 20
+    with closing(SqliteStore(":memory:")) as store, QueryFile(":memory:") as file:
+        view = LiveView(store, lambda: rules(store, horizon_ms))
+
+        def found(where: str) -> list[str]:
+            file.catch_up(store, str, view.unsettled())
+            return file.find(Query(where=(where,))).record_ids
+
+        apply(store, pen.set(10, "old"))
+        settle(store, view)
+        apply(store, pen.set(20, "new"), pen(20, "field.set", record_id="r2", field="a", value="x"))
+        assert found("a = new") == ["r1"]
+        assert found("a = x") == ["r2"]
+
+        horizon_ms = 15
+        with store.transaction():
+            view.mark(["r1", "r2"])
+        settle(store, view)
+
+        assert found("a = old") == ["r1"]
+        assert found("a = x") == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all" * 300])

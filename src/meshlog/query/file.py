@@ -23,7 +23,7 @@ from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
-VERSION = 3
+VERSION = 4
 """Of the schema: a file of another one is made anew."""
 
 MEMORY = ":memory:"
@@ -239,9 +239,7 @@ def _caught_up(
                 _write(connection, record_id, row, label)
                 cursor = cursor._replace(number=number)
             if len(changes) < CHUNK_CHANGES:
-                for record_id, row in unsettled:
-                    _write(connection, record_id, row, label)
-                    written += 1
+                written += _write_unsettled(connection, store, label, unsettled)
                 make_form_views(connection)
             if changes or not kept or not is_known:
                 connection.execute(
@@ -250,6 +248,26 @@ def _caught_up(
         written += len(changes)
         if len(changes) < CHUNK_CHANGES:
             return written
+
+
+def _write_unsettled(
+    connection: sqlite3.Connection, store: WatchedStore, label: Label, unsettled: Unsettled
+) -> int:
+    """Write rows that the store has not yet, and those again that it had not last time.
+
+    A row that is settled as it was before is no change: only so what was shown meanwhile goes.
+    """
+    left = [record_id for (record_id,) in connection.execute("SELECT record_id FROM ahead")]
+    connection.execute("DELETE FROM ahead")
+    for record_id in left:
+        kept = store.get_record(record_id)
+        _write(connection, record_id, kept.row if kept else None, label)
+    written = 0
+    for record_id, row in unsettled:
+        connection.execute("INSERT OR IGNORE INTO ahead VALUES (?)", (record_id,))
+        _write(connection, record_id, row, label)
+        written += 1
+    return written + len(left)
 
 
 @contextmanager
@@ -266,7 +284,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _empty(connection: sqlite3.Connection) -> None:
     drop_form_views(connection)
-    for table in ("record", "value", "note", "words", "place", "shape", "state"):
+    for table in ("ahead", "record", "value", "note", "words", "place", "shape", "state"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
 
 

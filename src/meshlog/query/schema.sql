@@ -6,6 +6,11 @@ CREATE TABLE state (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Records that were written from rows that the store had not yet: they are looked at again next time.
+CREATE TABLE ahead (
+    record_id TEXT PRIMARY KEY NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE record (
     record     INTEGER PRIMARY KEY,
     record_id  TEXT NOT NULL UNIQUE,
