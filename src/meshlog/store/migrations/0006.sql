@@ -57,7 +57,7 @@ CREATE TABLE event_id (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE touch (
-    record   INTEGER NOT NULL, -- checksum of a record's name
+    record   INTEGER NOT NULL, -- stands for a record's name: core/touch.py
     position INTEGER NOT NULL,
     PRIMARY KEY (record, position)
 ) STRICT, WITHOUT ROWID;
