@@ -78,7 +78,7 @@ class Appender:
             assert last.feed == first.feed, SEQ_FOLLOWS
             tips = self.heads.edit(first.feed)
             if tips and first.prev not in tips and rows:  # a fork: what it leaves must be readable
-                self._write(rows)
+                self._write(rows, cuts)
             base = self._base(first, tips)
             feed = self.feeds.make(first.feed)
             places, ids, bodies = pack_run(run, arrived_ms)
@@ -96,15 +96,16 @@ class Appender:
             last_id = last.id
             tips.pop(first.prev, None)
             tips[last_id] = Tip(last.seq, position)
-        self._write(rows)
-        self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
+        self._write(rows, cuts)
         if ahead:
             self.file.write_many("INSERT INTO ahead VALUES (?, ?)", ahead)
         self.tail = Tail(position, last_id, on_time_ms)
 
-    def _write(self, rows: list[Row]) -> None:
-        """Write runs, and forget them here."""
+    def _write(self, rows: list[Row], cuts: list[Row]) -> None:
+        """Write runs and their signatures, and forget them here."""
         self.file.write_many("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
+        cuts.clear()
         if rows:
             position, *_, ids, _ = rows[-1]
             at = position + len(ids) // ID_SIZE - 1

@@ -23,6 +23,9 @@ from meshlog.store.runs import Run
 LOT_EVENTS = 4_096
 """Events in memory at most; writing a lot takes some 20 ms. A choice."""
 
+LOT_PAIRS_MAX = 65_536
+"""Pairs that are sorted at once: a store of an earlier schema has none in its tables. A choice."""
+
 INDEXED_KEY = "store.indexed"
 """Meta key, the store's own: position up to which the tables go."""
 
@@ -83,9 +86,11 @@ class _Recent:
             self._keys.append(key)
             self._positions.append(position)
 
-    def sorted(self) -> Pairs:
-        """Return all pairs by their keys."""
-        return sorted(zip(self._keys, self._positions, strict=True))
+    def lots(self) -> Iterator[Pairs]:
+        """Yield all pairs by their keys: in one lot, or in several where somebody waited long."""
+        for at in range(0, len(self), LOT_PAIRS_MAX):
+            end = at + LOT_PAIRS_MAX
+            yield sorted(zip(self._keys[at:end], self._positions[at:end], strict=True))
 
     def positions(self, key: int) -> list[int]:
         """Return the positions of a key, rising."""
@@ -155,13 +160,18 @@ class Index:
             found = [row[0] for row in rows]
         return found + [at for at in self._touches.positions(key) if at > after_position]
 
+    def is_due(self, last: int) -> bool:
+        """Say whether a lot is full, with ``last`` the last position of the log."""
+        return last - self.indexed >= LOT_EVENTS
+
     def write_lot(self) -> None:
         """Where a lot is full, bring the tables up to ``known``, inside the open transaction."""
-        if self.known - self.indexed < LOT_EVENTS:
+        if not self.is_due(self.known):
             return
         for table, recent in (("event_id", self._ids), ("touch", self._touches)):
             sql = f"INSERT INTO {table} VALUES (?, ?)"  # noqa: S608 - names of ours
-            self._file.write_many(sql, recent.sorted())
+            for pairs in recent.lots():
+                self._file.write_many(sql, pairs)
             recent.cut(0)
         self.indexed = self.known
         self._lengths = None

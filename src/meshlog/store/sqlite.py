@@ -66,6 +66,9 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         self._instance = Instance(guard)
         try:
             super().__init__(file)
+            if not read_only and self._log.index.is_due(self._log.tail.position):
+                with self.transaction():  # an earlier schema's: before others look for events
+                    self._log.follow()
         except BaseException:
             file.close()
             raise

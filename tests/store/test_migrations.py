@@ -1,0 +1,95 @@
+"""A store of an earlier schema holds the same after it was opened for writing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey, Head
+from meshlog.ports import Arrival, KeptRow, RecordRow
+from meshlog.store import SqliteStore, index, migrate
+from meshlog.store.checksums import teach
+from meshlog.store.migrate import APPLICATION_ID
+from tests.store.logs import ANN, BOB, T0_MS, about, chain, child, signed
+
+RECORDS = {"r1": 1, "r2": 2, "late": 3}
+
+
+def schema_5(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    teach(connection)
+    for number in range(1, 6):
+        connection.executescript((migrate._FOLDER / f"{number:04}.sql").read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 5")
+    for feed, key in ((1, ANN), (2, BOB)):
+        values = (feed, key.author, int(key.kind), key.incarnation)
+        connection.execute("INSERT INTO feed VALUES (?, ?, ?, ?)", values)
+    for name, number in RECORDS.items():
+        connection.execute("INSERT INTO record (record, record_id) VALUES (?, ?)", (number, name))
+    connection.execute(
+        "UPDATE record SET form = 'well', visible = 1, conflicts = 0, state = x'01', changed = 7"
+        " WHERE record = 1"
+    )
+    return connection
+
+
+def put(connection: sqlite3.Connection, arrivals: list[tuple[Arrival, str | None]]) -> None:
+    for (position, event, arrived_ms), record in arrivals:
+        delay_ms = arrived_ms - event.stamp.wall_ms
+        number = None if record is None else RECORDS[record]
+        values = (position, event.stamp.packed(), delay_ms, number, event.id, event.body)
+        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", values)
+        if event.signature:
+            connection.execute("INSERT INTO cut VALUES (?, ?)", (position, event.signature))
+
+
+def head(connection: sqlite3.Connection, position: int, feed: int, event: Event) -> None:
+    values = (position, feed, event.seq, event.id)
+    connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", values)
+
+
+@pytest.mark.parametrize("lot", [10, 4_096])
+def test_a_store_of_schema_5_holds_the_same_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lot: int
+):
+    """Two runs of one feed, a fork, an event ahead of its arrival; each came at its own time."""
+    monkeypatch.setattr(index, "LOT_EVENTS", lot)
+    path = tmp_path / "old.db"
+    ann = chain(ANN, 70, records=["r1", "r2"])
+    ann[63], ann[69] = signed(ann[63]), signed(ann[69])
+    twin = signed(child(ann[9], ANN, about("late")), byte=2)
+    ahead = child(None, BOB, about("late"), wall_ms=T0_MS + 10**9)
+    told: list[tuple[Event, str | None]] = [(e, f"r{n % 2 + 1}") for n, e in enumerate(ann)]
+    told += [(twin, "late"), (ahead, "late")]
+    arrivals = [
+        (Arrival(position, event, T0_MS + 100 * position), record)
+        for position, (event, record) in enumerate(told, 1)
+    ]
+    with closing(schema_5(path)) as old:
+        for run in ((1, 1, 1, None), (65, 1, 65, 64), (71, 1, 11, 10), (72, 2, 1, None)):
+            old.execute("INSERT INTO run VALUES (?, ?, ?, ?)", run)
+        put(old, arrivals)
+        for position, feed, event in ((70, 1, ann[69]), (71, 1, twin), (72, 2, ahead)):
+            head(old, position, feed, event)
+
+    for _ in range(2):
+        with closing(SqliteStore(path)) as store:
+            assert list(store.scan()) == [arrival for arrival, _ in arrivals]
+            assert [a.event.signature for a in store.scan()] == [e.signature for e, _ in told]
+            assert store.event_count() == 72
+            heads: dict[FeedKey, list[Event]] = {ANN: [ann[69], twin], BOB: [ahead]}
+            assert store.heads() == {
+                key: tuple(sorted(Head(e.seq, e.id) for e in tips)) for key, tips in heads.items()
+            }
+            assert store.branch(Head(11, twin.id), ANN, 0, 99) == [*ann[:10], twin]
+            assert all(store.get(event.id) for event, _ in told)
+            assert [a.event for a in store.touching("r2")] == ann[1::2]
+            assert store.touched_between(T0_MS + 10**8, 2**47) == ["late"]
+            assert store.get_record("r1") == KeptRow(RecordRow("r1", "well", True, 0, b"\x01"), 72)
+            assert store.get_record("late") is None
+            assert store.integrity() == []
