@@ -16,7 +16,8 @@ from meshlog.ports import Store
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.changes import Ref
 from meshlog.views.fold import Told, told_by
-from meshlog.views.live import LiveView, StoreLineage
+from meshlog.views.lineage import StoreLineage
+from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
 
 ANN, BOB, CAT = (

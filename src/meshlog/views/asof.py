@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.views.changes import record_of
 from meshlog.views.fold import fold_record
-from meshlog.views.live import StoreLineage, ViewStore
+from meshlog.views.lineage import StoreLineage
+from meshlog.views.live import ViewStore
 from meshlog.views.records import Record
 from meshlog.views.standing import Standings
 

@@ -13,15 +13,13 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Protocol
 
-from meshlog.core.event import Event
-from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
-from meshlog.views.branches import Branches
 from meshlog.views.changes import Change, read_change
 from meshlog.views.fold import Told, fold_told
 from meshlog.views.incremental import grown
+from meshlog.views.lineage import StoreLineage
 from meshlog.views.records import Conflict, Record, decode, encode, feed_ref
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
@@ -37,9 +35,6 @@ ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 POSITION_KEY = "view.position"
 """Meta key of ``LiveView.position``."""
 
-BRANCH_CHUNK = 1_024
-"""Events of a forked feed read at once."""
-
 SETTLE_EVENTS = 16_384
 """Events that one transaction brings into the rows; in memory at once, some 8 MB. A choice."""
 
@@ -52,77 +47,6 @@ SETTLE_SIZE = 4_194_304
 
 class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
     """What the live view needs of a store."""
-
-
-class StoreLineage:
-    """The lineage in a store at one moment; heads are read once, and only when somebody asks."""
-
-    def __init__(self, store: ViewStore, forked: AbstractSet[FeedKey] | None = None) -> None:
-        """Answer for what ``store`` holds now: make a new one after every change.
-
-        Args:
-            store: Stays the caller's.
-            forked: The feeds with several branches, where the caller knows them.
-        """
-        self._store = store
-        self._forked = forked
-        self._held: dict[tuple[FeedKey, Head], bool] = {}
-        self._stamps: dict[tuple[FeedKey, int], Stamp] = {}
-        self._branches: dict[FeedKey, Branches] = {}
-
-    @property
-    def forked(self) -> AbstractSet[FeedKey]:
-        """See Lineage.forked."""
-        if self._forked is None:
-            heads = self._store.heads()
-            self._forked = {key for key, tips in heads.items() if len(tips) > 1}
-        return self._forked
-
-    def prev(self, event_id: bytes) -> bytes | None:
-        """See Lineage.prev."""
-        arrival = self._store.get(event_id)
-        return arrival.event.prev if arrival else None
-
-    def branches(self, feed: FeedKey) -> Branches:
-        """See Lineage.branches. Cost: O(events after the feed's first fork), once."""
-        found = self._branches.get(feed)
-        if found is None:
-            found = self._branches[feed] = Branches(self._store.fork_seq(feed) or 0)
-            for tip in self._store.heads().get(feed, ()):
-
-                def read(after_seq: int, limit: int, tip: Head = tip) -> list[bytes]:
-                    events = self._store.branch(tip, feed, after_seq, limit)
-                    return [event.id for event in events]
-
-                found.grow(tip.seq, tip.id, read, BRANCH_CHUNK)
-        return found
-
-    def ancestor(self, feed: FeedKey, tip: Head, seq: int) -> bytes | None:
-        """See Ancestry.ancestor. Cost: see EventLog.at; in a fork, EventLog.branch."""
-        held = self._held.get((feed, tip))
-        if held is None:
-            arrival = self._store.get(tip.id)
-            held = arrival is not None and arrival.event.feed == feed
-            held = held and arrival is not None and arrival.event.seq == tip.seq
-            self._held[feed, tip] = held
-        if not held:
-            return None
-        events = self._store.at(feed, seq)
-        if len(events) > 1:
-            events = self._store.branch(tip, feed, seq - 1, 1)
-        return events[0].id if events else None
-
-    def stamp_at(self, event: Event, seq: int) -> Stamp:
-        """See Lineage.stamp_at. Cost: as ``ancestor``, once per place without a fork."""
-        known = self._stamps.get((event.feed, seq))
-        if known is not None:
-            return known
-        events = self._store.at(event.feed, seq)
-        if len(events) > 1:
-            events = self._store.branch(Head(event.seq, event.id), event.feed, seq - 1, 1)
-        elif events:
-            self._stamps[event.feed, seq] = events[0].stamp
-        return events[0].stamp if events else ZERO
 
 
 class LiveView:

@@ -21,7 +21,8 @@ from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger, first_forks
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable
-from meshlog.views.live import LiveView, StoreLineage
+from meshlog.views.lineage import StoreLineage
+from meshlog.views.live import LiveView
 from meshlog.views.standing import Standing, Standings
 
 Progress: TypeAlias = Callable[[int, int], None]
