@@ -139,10 +139,9 @@ class Node(NodeReader):
             self._seam.close()
         with self.lock:
             self._finder.close()
+            self.replica.settle()  # who only reads, reads rows then
             if self._owned_store is not None:
-                self.replica.settle()  # who only reads, reads rows then
                 self._owned_store.close()
-                self._owned_store = None
 
     def __enter__(self) -> Self:
         return self

@@ -111,9 +111,9 @@ class Desk:
 
         Where the disk refuses, they are made whenever somebody looks.
         """
-        if self.view.is_settled():
-            return False
         try:
+            if self.view.is_settled():
+                return False
             with self.store.transaction():
                 is_left = self.view.settle(events)
         except StoreError as error:

@@ -7,7 +7,6 @@ rows up to date.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
@@ -45,6 +44,10 @@ SETTLE_SIZE = 4_194_304
 """…and bytes of bodies, the last one beyond. A choice."""
 
 
+_NOTHING = KeptRow(None, 0)
+"""What is kept of a record of which nothing is."""
+
+
 class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
     """What the live view needs of a store."""
 
@@ -76,7 +79,7 @@ class LiveView:
 
         Cost: O(row + events since the row was settled).
         """
-        row = self._look().row(record_id, self._store.get_record(record_id))
+        row = self._look().row(record_id)
         return decode(row) if row else None
 
     def rows(self) -> Iterator[RecordRow]:
@@ -97,7 +100,7 @@ class LiveView:
                 yield row
                 row = next(kept, None)
                 continue
-            made = look.row(name, self._store.get_record(name))
+            made = look.row(name)
             if made is not None:
                 yield made
             if row is not None and row.record_id == name:
@@ -108,7 +111,7 @@ class LiveView:
         """Yield id and row, None for none, of records whose rows in the store may be behind."""
         look = self._look()
         for name in self._unsettled():
-            yield name, look.row(name, self._store.get_record(name))
+            yield name, look.row(name)
 
     def _unsettled(self) -> dict[str, None]:
         names = dict.fromkeys([*self._store.stale_records(), *self._stale])
@@ -175,10 +178,12 @@ class LiveView:
         start = self.position
         if start == end:
             return len(stale) == events
-        came: dict[str, list[Arrival]] = defaultdict(list)
+        came: dict[str, list[Arrival]] = {}
         until, size_bytes = end, 0
         for count, (name, arrival) in enumerate(store.touches(start), 1):
-            came[name].append(arrival)
+            some = came.pop(name, [])
+            some.append(arrival)
+            came[name] = some  # the last change last, as they are numbered
             size_bytes += len(arrival.event.body)
             if count == events or size_bytes >= SETTLE_SIZE:
                 until = arrival.position
@@ -195,8 +200,10 @@ class LiveView:
         while some := list(islice(names, READ_RECORDS)):
             kept = self._store.get_records(some)
             for name in some:
-                if name not in kept or (kept[name].position or 0) < came[name][-1].position:
-                    yield name, look.grown(name, kept.get(name), came[name])
+                row = kept.get(name, _NOTHING)
+                # one that is to be made anew comes with the others of its kind
+                if row.position is not None and row.position < came[name][-1].position:
+                    yield name, look.grown(name, row, came[name])
 
     def _put(self, rows: Iterable[tuple[str, RecordRow | None]], position: int) -> None:
         """Keep rows, not too many of them in memory."""
@@ -264,24 +271,19 @@ class _Look:
         self._lineage = StoreLineage(store)
         self._forked = {feed_ref(feed) for feed in standings.lineage.forked}
 
-    def row(self, record_id: str, kept: KeptRow | None) -> RecordRow | None:
-        """Return a record's row as it is now, from what is kept of it."""
-        if record_id in self._stale or (kept is not None and kept.position is None):
+    def row(self, record_id: str) -> RecordRow | None:
+        """Return a record's row as it is now."""
+        kept = self._store.get_record(record_id) or _NOTHING
+        if record_id in self._stale or kept.position is None:
             return self.fold(record_id)
-        after = kept.position or 0 if kept is not None else 0
-        return self.grown(record_id, kept, self._store.touching(record_id, after))
+        return self.grown(record_id, kept, self._store.touching(record_id, kept.position))
 
-    def grown(
-        self, record_id: str, kept: KeptRow | None, came: Sequence[Arrival]
-    ) -> RecordRow | None:
+    def grown(self, record_id: str, kept: KeptRow, came: Sequence[Arrival]) -> RecordRow | None:
         """Return a record's row with all that came, in order; those that are in it are left out.
 
         A damaged row can hold anything, and is folded anew.
         """
-        row = kept.row if kept is not None else None
-        if kept is not None and kept.position is None:
-            return self.fold(record_id, came[-1].position)
-        after = kept.position or 0 if kept is not None else 0
+        row, after = kept.row, kept.position or 0
         told = self._told(record_id, (arrival for arrival in came if arrival.position > after))
         if not told:
             return row
