@@ -87,7 +87,11 @@ class Engine:
         effects += self._start_due(now_ms)
         effects += self.lane.step(now_ms)
         due = [] if self._doubt_ms is None else [self._doubt_ms]
-        due += [state.due_ms for state in self.peers if state.due_ms is not None]
+        due += [  # of a peer whose sync runs, when that has ended
+            state.due_ms
+            for state in self.peers
+            if state.due_ms is not None and state.session is None
+        ]
         if self.lane.next_ms is not None:
             due.append(self.lane.next_ms)
         if due:
