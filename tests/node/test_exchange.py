@@ -205,6 +205,9 @@ class Scripted:
     def gate(self) -> None:
         return None
 
+    def has_linked_twin(self) -> bool:
+        return False
+
     def settle_some(self, events: int) -> bool:
         return False
 

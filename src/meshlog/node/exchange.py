@@ -22,6 +22,11 @@ _NAP_MS_MAX = 60_000
 SETTLE_EVENTS = 512
 """Events brought into the view's rows between two inputs, while nothing else is to do: some 20 ms.
 A choice."""
+
+TELL_MS, TELL_MS_MAX = 8_000, 600_000
+"""Between announces to peers that may be two devices: doubling from the first to the last, on
+fast links alone. A choice: 183 bytes each."""
+
 _JOIN_S = 5.0
 _REST_MS = 5_000
 """How long a loop rests whose store refuses, before it tries again."""
@@ -52,6 +57,9 @@ class LinkLoop:
         self._hint = b""
         self._is_behind = False
         """Whether rows of the view wait for an idle moment."""
+        self._tell_ms: int | None = None
+        """When to announce next, while a peer may be two devices."""
+        self._tell_pause_ms = TELL_MS
         self._thread = threading.Thread(target=self._run, name="meshlog-node", daemon=True)
         self._stopping = threading.Event()
 
@@ -93,9 +101,12 @@ class LinkLoop:
                     if self._stopping.is_set():
                         return
                     effects = self._replica.handle(happened, self._now_ms())
-                    self._hint = self._replica.announce_hint()
+                    hint, self._hint = self._hint, self._replica.announce_hint()
+                    tells = self._is_time_to_tell(is_news=hint != self._hint)
                     log_news(self._replica)
                 self._carry_out(effects)
+                if tells:
+                    self.links.announce()
                 self._settle()
             except MeshlogError as error:
                 _log.error("%s", error, extra={"event": "store.trouble"})
@@ -105,6 +116,23 @@ class LinkLoop:
                     "a fault of meshlog's own; syncing goes on", extra={"event": "fault"}
                 )
                 self._rest()
+
+    def _is_time_to_tell(self, *, is_news: bool) -> bool:
+        """Say whether to announce where we stand, for one that we take for another who knows.
+
+        At once where that is new, then ever more rarely, for an announce may be lost.
+        """
+        if not self._replica.has_linked_twin():
+            self._tell_ms = None
+            return False
+        now_ms = self._now_ms()
+        if is_news or self._tell_ms is None:
+            self._tell_pause_ms = TELL_MS
+        elif now_ms < self._tell_ms:
+            return False
+        self._tell_ms = now_ms + self._tell_pause_ms
+        self._tell_pause_ms = min(self._tell_pause_ms * 2, TELL_MS_MAX)
+        return True
 
     def _rest(self) -> None:
         """Do nothing for a while but what comes; rows of the view wait, too."""
@@ -120,8 +148,9 @@ class LinkLoop:
 
     def _wait(self) -> Input:
         nap_ms = 0 if self._is_behind else _NAP_MS_MAX
-        if self._wake_ms is not None:
-            nap_ms = min(max(self._wake_ms - self._now_ms(), 0), nap_ms)
+        for when_ms in (self._wake_ms, self._tell_ms):
+            if when_ms is not None:
+                nap_ms = min(max(when_ms - self._now_ms(), 0), nap_ms)
         try:
             return self._inbox.get(timeout=nap_ms / 1000) or Woke()
         except queue.Empty:

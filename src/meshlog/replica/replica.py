@@ -356,6 +356,19 @@ class Replica:
         """Return the 8 bytes by which an announce says where we stand."""
         return announce_hint(self.ledger.root)
 
+    def has_linked_twin(self) -> bool:
+        """Say whether a peer with a fast link may be two devices: it has had several lives.
+
+        Both bear one name, so agreeing with one looks as if both agreed: what one told us the
+        other may lack, and hears of by an announce alone.
+        """
+        members, least = self.ledger.roster.members, self._policy.fast_batch_size_bytes
+        several = {author.hex() for author, member in members.items() if len(member.feeds) > 1}
+        return any(
+            state.linked and state.batch_size_bytes >= least and state.peer in several
+            for state in self.engine.peers
+        )
+
     def stands(self, author: AuthorId) -> bool | None:
         """Return True for a member, False for one that was removed, None for anybody else."""
         return stands(self.ledger, author)
