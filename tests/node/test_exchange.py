@@ -14,6 +14,7 @@ import pytest
 
 from meshlog import Node, SimNetwork, SimTransport, StoreError
 from meshlog.core.identity import Identity
+from meshlog.node import exchange
 from meshlog.node.exchange import INBOX_MAX, LinkLoop
 from meshlog.ports import Answered, Asked, AskFailed, Gate, LinkDown, LinkEvent, LinkUp, Peer
 from meshlog.replica import Replica
@@ -306,6 +307,58 @@ def test_rows_that_wait_do_not_turn_a_fault_into_a_spin(
 
     loop.close()
     assert replica.settled < 20
+
+
+class BesideTwins(Scripted):
+    """A replica with a peer that may be two devices."""
+
+    hint = b"first"
+
+    def has_linked_twin(self) -> bool:
+        return True
+
+    def announce_hint(self) -> bytes:
+        return self.hint
+
+
+def test_news_are_announced_to_a_peer_that_may_be_two_and_then_again(
+    valley: Valley, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(exchange, "TELL_MS", 50)
+    replica = BesideTwins()
+    loop = loop_over(replica, valley)
+    told: list[bytes] = []
+    monkeypatch.setattr(loop.links, "announce", lambda: told.append(replica.hint))
+    loop.start()
+
+    loop.tell(Poke())
+    wait_for(lambda: len(told) >= 3)
+    replica.hint = b"second"
+    loop.tell(Poke())
+    wait_for(lambda: b"second" in told)
+
+    loop.close()
+    assert len(replica.seen) < 50, "between two announces it sleeps"
+
+
+def test_an_announce_that_is_due_does_not_turn_a_fault_into_a_spin(
+    valley: Valley, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(exchange, "TELL_MS", 1)
+    replica = BesideTwins()
+    loop = loop_over(replica, valley)
+    loop.start()
+    loop.tell(Poke())
+    wait_for(lambda: len(replica.seen) > 2)
+
+    replica.fails = StoreError("the disk is full")
+    loop.tell(Poke())
+    time.sleep(0.1)
+    tried = len(replica.seen)
+    time.sleep(0.3)
+
+    assert len(replica.seen) < tried + 20
+    loop.close()
 
 
 def test_a_full_inbox_drops_with_a_word_and_never_blocks(

@@ -135,8 +135,8 @@ class LinkLoop:
         return True
 
     def _rest(self) -> None:
-        """Do nothing for a while but what comes; rows of the view wait, too."""
-        self._wake_ms = self._now_ms() + _REST_MS
+        """Do nothing for a while but what comes; rows of the view and announces wait, too."""
+        self._wake_ms, self._tell_ms = self._now_ms() + _REST_MS, None
         self._is_behind = False
 
     def _settle(self) -> None:

@@ -357,15 +357,12 @@ class Replica:
         return announce_hint(self.ledger.root)
 
     def has_linked_twin(self) -> bool:
-        """Say whether a peer with a fast link may be two devices: it has had several lives.
-
-        Both bear one name, so agreeing with one looks as if both agreed: what one told us the
-        other may lack, and hears of by an announce alone.
-        """
-        members, least = self.ledger.roster.members, self._policy.fast_batch_size_bytes
-        several = {author.hex() for author, member in members.items() if len(member.feeds) > 1}
+        """Say whether a peer with a fast link may be two devices; see ``twins.may_be_two``."""
+        least = self._policy.fast_batch_size_bytes
         return any(
-            state.linked and state.batch_size_bytes >= least and state.peer in several
+            state.linked
+            and state.batch_size_bytes >= least
+            and twins.may_be_two(self.ledger, state.peer)
             for state in self.engine.peers
         )
 

@@ -10,7 +10,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.lives import BRANCHES_MAX, Twin
 from meshlog.core.roster import Roster, label
 from meshlog.errors import StoreError
-from meshlog.ports import Meta
+from meshlog.ports import Meta, Peer
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 
@@ -24,6 +24,19 @@ _KEY = "twins"
 def may_differ(before: Ledger, after: Ledger) -> bool:
     """Say whether other identities may live twice since a change. Cost: O(1)."""
     return bool(after.forks) or before.roster is not after.roster or before.seals is not after.seals
+
+
+def may_be_two(ledger: Ledger, peer: Peer) -> bool:
+    """Say whether a peer may be two devices: its identity has had several lives.
+
+    Both bear one name, so agreeing with one looks as if both agreed: what one told us the other
+    may lack, and hears of by an announce alone.
+    """
+    try:
+        member = ledger.roster.members.get(AuthorId(bytes.fromhex(peer)))
+    except ValueError:  # a name of the simulator's or of a program's
+        return False
+    return member is not None and len(member.feeds) > 1
 
 
 def news(desk: Desk) -> list[str]:

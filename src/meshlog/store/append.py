@@ -67,9 +67,9 @@ class Appender:
 
     def add(self, events: Sequence[Event], arrived_ms: int) -> None:
         """See EventLog.add. Cost: a row per run."""
+        self.follow()
         rows: list[Row] = []
         cuts: list[Row] = []
-        self.follow()
         ahead: list[Row] = []
         position, last_id, on_time_ms = self.tail
         for run in split(events, last_id):

@@ -33,19 +33,13 @@ HINT_SIZE = 4
 """Bytes of an id in the table; whoever finds an event compares the rest. Of a million events some
 hundred share them by chance; making one that does costs 2**32 hashes and gains a longer look."""
 
-Runs = Iterable[Run]
 Pairs = list[tuple[int, int]]
 """Hint or key, and position."""
 
 
-def hint_of(event_id: bytes) -> int:
-    """Return the part of an id that the table has."""
-    return int.from_bytes(event_id[:HINT_SIZE], "big", signed=True)  # four bytes on the disk
-
-
 def id_pairs(ids: bytes, position: int) -> Pairs:
     """Return what the table of ids holds of events from a position on; ``ids`` are joined."""
-    return [
+    return [  # signed: four bytes on the disk
         (int.from_bytes(ids[at : at + HINT_SIZE], "big", signed=True), position + at // ID_SIZE)
         for at in range(0, len(ids), ID_SIZE)
     ]
@@ -145,7 +139,7 @@ class Index:
 
     def with_hint(self, event_id: bytes) -> list[int]:
         """Return the positions of the events whose ids begin like this one."""
-        hint = hint_of(event_id)
+        [(hint, _)] = id_pairs(event_id, 0)
         sql = "SELECT position FROM event_id WHERE hint = ? AND position <= ?"
         rows = self._file.run(sql, (hint, self.indexed))
         return [row[0] for row in rows] + self._ids.positions(hint)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from meshlog.core.event import ID_SIZE
+from meshlog.core.event import ID_SIZE, NO_PREV
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival
 from meshlog.store.file import Row, StoreFile
 from meshlog.store.numbers import FeedNumbers
-from meshlog.store.runs import Run, prev_of, unpack_run
+from meshlog.store.runs import Run, unpack_run
 
 CACHE_SIZE = 65_536
 """Bytes of runs in memory; the last one may be beyond. A choice."""
@@ -118,7 +118,7 @@ class RunReader:
     def _run(self, row: Row, prev: bytes | None = None) -> Run:
         position, feed, seq, base, places, ids, bodies = row
         if prev is None:
-            prev = prev_of(None if base is None else self.id_at(base))
+            prev = NO_PREV if base is None else self.id_at(base)
         if len(prev) != ID_SIZE:
             raise self._file.damaged()
         try:

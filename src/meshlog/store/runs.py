@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from meshlog.core.codec import decode_kept, encode_checked
-from meshlog.core.event import ID_SIZE, NO_PREV, Event, EventId
+from meshlog.core.event import ID_SIZE, Event, EventId
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError
@@ -163,8 +163,3 @@ def split(events: Iterable[Event], last_id: bytes) -> Iterator[list[Event]]:
         last_id = event.id
     if run:
         yield run
-
-
-def prev_of(base: bytes | None) -> bytes:
-    """Return what the first event of a run names as the one before, from that one's id."""
-    return NO_PREV if base is None else base

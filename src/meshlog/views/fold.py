@@ -31,8 +31,8 @@ class Lineage(Protocol):
     def forked(self) -> AbstractSet[FeedKey]:
         """The feeds that have more than one branch; in all others seq tells everything."""
 
-    def prev(self, event_id: bytes) -> bytes | None:
-        """Return the id before this one on its branch; None where the event is not held."""
+    def holds(self, event_id: bytes) -> bool:
+        """Say whether an event is held."""
 
     def branches(self, feed: FeedKey) -> Branches:
         """Return the chains of a feed that forked."""
@@ -60,9 +60,6 @@ class HeldEvents:
             if place in places:
                 self._forked.add(event.feed)
             places.add(place)
-        self._prev: dict[bytes, bytes] = {
-            event.id: event.prev for event in by_id.values() if event.feed in self._forked
-        }
         self._by_id = by_id
         self._branches: dict[bytes, dict[int, bytes]] = {}
         self._chains: dict[FeedKey, Branches] = {}
@@ -72,9 +69,9 @@ class HeldEvents:
         """See Lineage.forked."""
         return self._forked
 
-    def prev(self, event_id: bytes) -> bytes | None:
-        """See Lineage.prev."""
-        return self._prev.get(event_id)
+    def holds(self, event_id: bytes) -> bool:
+        """See Lineage.holds."""
+        return event_id in self._by_id
 
     def branches(self, feed: FeedKey) -> Branches:
         """See Lineage.branches. Cost: O(n log n) for n events of the feed, once."""

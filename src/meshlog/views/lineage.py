@@ -43,10 +43,9 @@ class StoreLineage:
             self._forked = {key for key, tips in heads.items() if len(tips) > 1}
         return self._forked
 
-    def prev(self, event_id: bytes) -> bytes | None:
-        """See Lineage.prev."""
-        arrival = self._store.get(event_id)
-        return arrival.event.prev if arrival else None
+    def holds(self, event_id: bytes) -> bool:
+        """See Lineage.holds."""
+        return self._store.get(event_id) is not None
 
     def branches(self, feed: FeedKey) -> Branches:
         """See Lineage.branches. Cost: O(events after the feed's first fork), once."""

@@ -26,10 +26,8 @@ from meshlog.views.standing import Standings
 _DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What comes of a row in which any byte may have been flipped."""
 
-
 ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 """Meta key, and how rows are written now; what an older meshlog wrote is folded anew once."""
-
 
 POSITION_KEY = "view.position"
 """Meta key of ``LiveView.position``."""
@@ -42,7 +40,6 @@ READ_RECORDS = 256
 
 SETTLE_SIZE = 4_194_304
 """…and bytes of bodies, the last one beyond. A choice."""
-
 
 _NOTHING = KeptRow(None, 0)
 """What is kept of a record of which nothing is."""
@@ -87,10 +84,7 @@ class LiveView:
 
         Cost: O(records + events since the rows were settled).
         """
-        yield from self._rows(sorted(self._unsettled(), key=str.encode))
-
-    def _rows(self, unsettled: Sequence[str]) -> Iterator[RecordRow]:
-        look, left = self._look(), iter(unsettled)
+        look, left = self._look(), iter(sorted(self._unsettled(), key=str.encode))
         name = next(left, None)
         kept = self._store.records()
         row = next(kept, None)

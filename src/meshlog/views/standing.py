@@ -138,7 +138,7 @@ class Standings:
                 [decree.place.id for decree in removals],
                 [decree.place.id for decree in readmissions],
                 [[feed.packed(), shifts] for feed, shifts in sorted(fixes.items())],
-                sorted(tip for tip in tips_of(cuts) if self.lineage.prev(tip) is not None),
+                sorted(tip for tip in tips_of(cuts) if self.lineage.holds(tip)),
             ]
         return hashlib.blake2b(encode_cbor(told), digest_size=8).digest()
 
