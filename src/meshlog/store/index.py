@@ -39,10 +39,14 @@ Pairs = list[tuple[int, int]]
 
 def id_pairs(ids: bytes, position: int) -> Pairs:
     """Return what the table of ids holds of events from a position on; ``ids`` are joined."""
-    return [  # signed: four bytes on the disk
-        (int.from_bytes(ids[at : at + HINT_SIZE], "big", signed=True), position + at // ID_SIZE)
+    return [
+        (_hint(ids[at : at + HINT_SIZE]), position + at // ID_SIZE)
         for at in range(0, len(ids), ID_SIZE)
     ]
+
+
+def _hint(id_or_less: bytes) -> int:
+    return int.from_bytes(id_or_less[:HINT_SIZE], "big", signed=True)  # four bytes on the disk
 
 
 def touch_pairs(bodies: Iterable[bytes], position: int) -> Pairs:
@@ -139,7 +143,7 @@ class Index:
 
     def with_hint(self, event_id: bytes) -> list[int]:
         """Return the positions of the events whose ids begin like this one."""
-        [(hint, _)] = id_pairs(event_id, 0)
+        hint = _hint(event_id)
         sql = "SELECT position FROM event_id WHERE hint = ? AND position <= ?"
         rows = self._file.run(sql, (hint, self.indexed))
         return [row[0] for row in rows] + self._ids.positions(hint)
