@@ -261,7 +261,10 @@ class LogIndex(Protocol):
         """
 
     def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:
-        """Yield the data events after a position whose body names a record, and its id."""
+        """Yield the events after a position, each with the id of the record that it touches.
+
+        The id is empty where the body names none; see ``touching``.
+        """
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""

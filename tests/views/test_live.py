@@ -13,7 +13,7 @@ from meshlog.core.codec import encode_cbor
 from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore
-from meshlog.views.live import LiveView
+from meshlog.views.live import SETTLE_SIZE, LiveView
 from meshlog.views.materialize import materialize, shown
 from meshlog.views.records import encode
 from tests.views.world import (
@@ -188,3 +188,31 @@ def test_a_body_that_only_looks_as_if_it_named_a_record_makes_none(store):
     settle(store, view)
     assert set(view.snapshot()) == {"r1"}
     assert view.check() == []
+
+
+def test_settling_stops_after_so_many_events_whether_or_not_they_touch_a_record(store):
+    """A stretch of kinds that no view reads must not hold the node's lock for its whole length."""
+    ann = Pen(ANN)
+    view = looking(store)
+    apply(store, *(ann(ms, "else", text="x") for ms in range(1, 8)), ann.set(8, "x"))
+
+    settled = []
+    for _ in range(3):
+        settle(store, view, 3)
+        settled.append((view.position, view.is_settled()))
+
+    assert settled == [(3, False), (6, False), (8, True)]
+    assert [row.record_id for row in store.records()] == ["r1"]
+
+
+def test_settling_stops_after_so_many_bytes_of_bodies_that_touch_no_record(store):
+    ann = Pen(ANN)
+    view = looking(store)
+    apply(store, *(ann(ms, "else", text="x" * 60_000) for ms in range(1, 101)))
+
+    settle(store, view, 1_000)
+    stopped_at = view.position
+    settle(store, view)
+
+    assert stopped_at == -(-SETTLE_SIZE // 60_000)
+    assert view.is_settled()

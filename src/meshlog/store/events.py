@@ -112,8 +112,10 @@ class EventTable:
     def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:
         """See LogIndex.touches."""
         for run in self._log.reader.runs(after_position + 1):
-            for index, name in _touches(run, max(after_position + 1 - run.position, 0)):
-                yield name, run.arrival(index)
+            first = max(after_position + 1 - run.position, 0)
+            names = dict(_touches(run, first))
+            for index in range(first, len(run)):
+                yield names.get(index, ""), run.arrival(index)
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """See LogIndex.touched_between; sorted.

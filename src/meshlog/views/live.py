@@ -109,7 +109,8 @@ class LiveView:
 
     def _unsettled(self) -> dict[str, None]:
         names = dict.fromkeys([*self._store.stale_records(), *self._stale])
-        names.update(dict.fromkeys(name for name, _ in self._store.touches(self.position)))
+        touches = self._store.touches(self.position)
+        names.update(dict.fromkeys(name for name, _ in touches if name))
         return names
 
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
@@ -160,10 +161,11 @@ class LiveView:
         """Bring rows up to date, inside a transaction of its own; return whether more is left.
 
         Args:
-            events: At most so many that came since, and as many records that are made anew.
+            events: At most so many that came since, and as many records that are made anew. Of
+                those whose bodies are large fewer; whether they touch a record does not matter.
 
-        Cost: O(rows that these events touch + what they write); a fold for a record that is
-        made anew.
+        Cost: O(these events + rows that they touch + what they write); a fold for a record that
+        is made anew.
         """
         look, store = self._look(), self._store
         end = store.event_count()
@@ -175,9 +177,10 @@ class LiveView:
         came: dict[str, list[Arrival]] = {}
         until, size_bytes = end, 0
         for count, (name, arrival) in enumerate(store.touches(start), 1):
-            some = came.pop(name, [])
-            some.append(arrival)
-            came[name] = some  # the last change last, as they are numbered
+            if name:
+                some = came.pop(name, [])
+                some.append(arrival)
+                came[name] = some  # the last change last, as they are numbered
             size_bytes += len(arrival.event.body)
             if count == events or size_bytes >= SETTLE_SIZE:
                 until = arrival.position
@@ -233,7 +236,8 @@ class LiveView:
         store, look, settled = self._store, self._look(), self.position
         first: dict[str, int] = {}
         for name, arrival in store.touches():
-            first.setdefault(name, arrival.position)
+            if name:
+                first.setdefault(name, arrival.position)
         wrong = [
             f"record {row.record_id!r} has a row, and no counted event touches it"
             for row in store.records()
