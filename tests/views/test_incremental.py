@@ -14,10 +14,11 @@ from meshlog.core.codec import encode_cbor
 from meshlog.core.event import Event
 from meshlog.ports import Arrival, KeptRow
 from meshlog.store.sqlite import SqliteStore
+from meshlog.views.changes import feed_ref
 from meshlog.views.fold import HeldEvents, fold_record, told_by
 from meshlog.views.incremental import grown
 from meshlog.views.live import ROWS_KEY
-from meshlog.views.records import encode, feed_ref
+from meshlog.views.records import encode
 from meshlog.views.rowstate import RowState, pack, unpack
 from tests.replica.devices import T0_MS, open_replica
 from tests.views.world import ANN, BOB, CAT, Pen, after, apply, arrivals, looking, ref, settle

@@ -14,10 +14,10 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.roster import Roster
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow
-from meshlog.views.changes import REFS_MAX, Ref, read_change, record_of, unreadable
+from meshlog.views.changes import read_change, record_of, unreadable
 from meshlog.views.fold import HeldEvents, fold_record
 from meshlog.views.materialize import materialize
-from meshlog.views.records import Record, decode, encode, replaces_for, with_replaces
+from meshlog.views.records import decode, encode
 from meshlog.views.standing import Standing, Standings
 from tests.views.world import ANN, BOB, CAT, GARBAGE, Pen, after, ref
 
@@ -141,7 +141,7 @@ def test_agreeing_is_no_conflict_but_both_values_are_live(ann, bob):
 
     assert "conflicts" not in record.public()
     assert encode(record).conflicts == 0
-    assert replaces_for(record, "a", CAT) == (ref(second), ref(first))
+    assert [write.origin.ref for write in record.fields["a"]] == [ref(second), ref(first)]
 
 
 @pytest.mark.parametrize("other", [1.0, True, "1", b"1", (1,)], ids=repr)
@@ -409,72 +409,6 @@ def test_the_deepest_value_of_an_event_fits_into_a_row(ann):
 def test_a_torn_row_is_an_error_of_ours(state):
     with pytest.raises(MalformedError):
         decode(RecordRow("r1", "", True, 0, state))
-
-
-# What a local write says that it saw
-
-
-def record_with(*events: Event) -> Record:
-    return fold_record("r1", events)
-
-
-def test_a_write_names_the_live_values_of_other_feeds_only(ann, bob, cat):
-    events = [ann.set(1, "x"), bob.set(2, "y"), cat.set(3, "z")]
-    payload = {"record_id": "r1", "field": "a", "value": "w"}
-
-    filled = with_replaces("field.set", payload, record_with(*events), CAT)
-
-    assert filled["replaces"] == (ref(events[1]), ref(events[0]))
-    assert live(*events, cat(4, "field.set", **filled)) == ["w"]
-
-
-def test_a_put_names_values_per_field_and_leaves_out_empty_lists(ann, bob):
-    events = [ann.set(1, "x"), bob.set(2, "y", field="b")]
-    payload = {"record_id": "r1", "fields": {"a": 1, "b": 2, "c": 3}}
-
-    filled = with_replaces("record.put", payload, record_with(*events), ANN)
-
-    assert filled["replaces"] == {"b": (ref(events[1]),)}
-
-
-def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, cat):
-    events = [
-        ann(1, "record.create", record_id="r1", form="f"),
-        ann(2, "note.add", record_id="r1", text="x"),
-        bob.set(3, "y"),
-        cat.set(4, "z", field="c"),
-    ]
-    filled = with_replaces("record.delete", {"record_id": "r1"}, record_with(*events), CAT)
-
-    assert filled["replaces"] == (ref(events[1]), ref(events[2]))
-    assert not visible(*events, cat(5, "record.delete", **filled))
-
-
-@pytest.mark.parametrize(
-    ("kind", "payload"),
-    [
-        ("field.set", {"record_id": "r1", "field": "a", "value": 1, "replaces": []}),
-        ("field.set", {"record_id": "r1", "field": 7}),
-        ("record.put", {"record_id": "r1", "fields": 7}),
-        ("record.create", {"record_id": "r1", "form": "f"}),
-        ("field.set", {"record_id": "r1", "field": "fresh", "value": 1}),
-    ],
-)
-def test_leaves_a_payload_alone_that_has_nothing_to_name(ann, kind, payload):
-    record = record_with(ann.set(1, "x"))
-
-    assert with_replaces(kind, payload, record, BOB) == payload
-    assert with_replaces(kind, payload, None, BOB) == payload
-
-
-def test_names_no_more_values_than_a_reader_accepts():
-    feeds = [ANN._replace(incarnation=life) for life in range(REFS_MAX + 1)]
-    record = record_with(*(Pen(feed).set(1 + at, at) for at, feed in enumerate(feeds)))
-
-    refs = replaces_for(record, "a", BOB)
-
-    assert len(refs) == REFS_MAX
-    assert refs[0] == Ref(ANN.author + REFS_MAX.to_bytes(4, "big"), 1)
 
 
 # Standing

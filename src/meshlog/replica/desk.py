@@ -20,6 +20,7 @@ from meshlog.replica.refold import stale_records
 from meshlog.replica.seat import Seat
 from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
+from meshlog.views.recent import Recent
 
 
 class Desk:
@@ -36,6 +37,7 @@ class Desk:
         self.seat = seat
         self.pen = Pen(store, identity, seat.dataset)
         self.view = LiveView(store, lambda: self.ledger.standings(store))
+        self.recent = Recent(store, self.view)
         self.ledger = Ledger.load(store, seat.dataset)
         """Of what is durable; replaced whole, never changed."""
         self.trouble = ""

@@ -15,6 +15,7 @@ from meshlog.errors import InputError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.views.changes import Unreadable, read_change
+from meshlog.views.recent import Recent
 
 _READ_CHUNK = 1_024
 
@@ -36,8 +37,16 @@ class Pen:
         feed: FeedKey,
         items: Sequence[tuple[str, Mapping[str, Any]]],
         now_ms: int,
+        recent: Recent | None = None,
     ) -> list[Event]:
         """Append events to one of our feeds; ``ledger`` is a copy.
+
+        Args:
+            ledger: Follows what is written.
+            feed: Ours.
+            items: Kind and payload of each, in order.
+            now_ms: Wall time.
+            recent: Writing to this feed: fills in what each write says that it saw.
 
         Returns:
             The events.
@@ -50,11 +59,16 @@ class Pen:
         events: list[Event] = []
         for kind, payload in items:
             ledger.clock = tick(ledger.clock, now_ms)
-            body, content = write_body(kind, payload)
+            if not isinstance(payload, Mapping):
+                raise InputError("a payload is a mapping with text keys")
+            said = payload if recent is None else recent.seen(kind, payload)
+            body, content = write_body(kind, said)
             event = Event.make(feed, head.seq + 1, ledger.clock, head.id, body, self.dataset)
             change = read_change(event, content)
             if isinstance(change, Unreadable):
                 raise InputError(f"{kind}: {change.reason}")
+            if recent is not None and change is not None:
+                recent.take(event, change)
             events.append(event)
             head = Head(event.seq, event.id)
         return self._put(ledger, events, now_ms)

@@ -19,7 +19,7 @@ from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role
 from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.core.identity import AuthorId, Identity
-from meshlog.errors import InputError, StoreError
+from meshlog.errors import StoreError
 from meshlog.ports import Peer, Store
 from meshlog.replica import horizon, invites, life, membership, mending, rights, serving, twins
 from meshlog.replica import seat as seats
@@ -36,7 +36,7 @@ from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.policy import Policy
 from meshlog.views.live import SETTLE_EVENTS
-from meshlog.views.records import Record, with_replaces
+from meshlog.views.records import Record
 
 NEWS_MAX = 16
 
@@ -146,18 +146,11 @@ class Replica:
         desk, feed = self._desk, self.data_feed
         rights.may_write(desk.ledger, self.seat)
         self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
-        named = [(kind, self._with_replaces(kind, payload, feed)) for kind, payload in items]
-        with desk.change() as ledger:
-            events = desk.pen.write(ledger, feed, named, now_ms)
+        said, standings = list(items), desk.ledger.standings(desk.store)
+        with desk.recent.writing(feed, standings), desk.change() as ledger:
+            events = desk.pen.write(ledger, feed, said, now_ms, desk.recent)
             desk.follow(ledger, events)
         return events
-
-    def _with_replaces(self, kind: str, payload: object, feed: FeedKey) -> Mapping[str, Any]:
-        if not isinstance(payload, Mapping):
-            raise InputError("a payload is a mapping with text keys")
-        record_id = payload.get("record_id")
-        record = self.view.get(record_id) if isinstance(record_id, str) else None
-        return with_replaces(kind, payload, record, feed)
 
     def put_form(self, definition: Mapping[str, Any], now_ms: int) -> Event | None:
         """Pin a form, so that everybody can code its records in a few bytes; durable on return.

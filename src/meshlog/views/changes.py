@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from meshlog.core.codec import VARINT_MAX
 from meshlog.core.event import SEQ_MAX, Content, Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AUTHOR_ID_SIZE
 
 TEXT_SIZE_MAX = 256
@@ -30,6 +30,11 @@ class Ref(NamedTuple):
     feed: bytes
     """20 bytes: author ‖ incarnation (big-endian)."""
     seq: int
+
+
+def feed_ref(feed: FeedKey) -> bytes:
+    """Return a data feed as a ``Ref`` names it, 20 bytes."""
+    return feed.author + feed.incarnation.to_bytes(4, "big")
 
 
 class Attachment(NamedTuple):

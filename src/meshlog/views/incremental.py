@@ -10,9 +10,8 @@ from bisect import insort
 from collections.abc import Container
 from typing import Any
 
-from meshlog.views.changes import Ref
+from meshlog.views.changes import Ref, feed_ref
 from meshlog.views.fold import Told
-from meshlog.views.records import feed_ref
 from meshlog.views.rowstate import RowState, Spot
 
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
-from meshlog.views.changes import Change, read_change
+from meshlog.views.changes import Change, feed_ref, read_change
 from meshlog.views.fold import Told, fold_told
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
-from meshlog.views.records import Conflict, Record, decode, encode, feed_ref
+from meshlog.views.records import Conflict, Record, decode, encode
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
 
@@ -68,6 +68,8 @@ class LiveView:
         self._store = store
         self._standings = standings
         self._stale = stale
+        self.marks = 0
+        """How often events came to stand otherwise: what was read before may not hold."""
 
     # ── reading ──
 
@@ -76,8 +78,12 @@ class LiveView:
 
         Cost: O(row + events since the row was settled).
         """
-        row = self._look().row(record_id)
+        row = self.row(record_id)
         return decode(row) if row else None
+
+    def row(self, record_id: str) -> RecordRow | None:
+        """Return a record's row as it is now. Cost: as ``get``."""
+        return self._look().row(record_id)
 
     def rows(self) -> Iterator[RecordRow]:
         """Yield the row of every record by UTF-8 bytes of its id, hidden ones included.
@@ -216,11 +222,14 @@ class LiveView:
 
     def mark(self, record_ids: Iterable[str]) -> None:
         """Have records made anew whose events stand otherwise, inside the open transaction."""
-        self._store.mark_stale(dict.fromkeys(record_ids))
+        names = dict.fromkeys(record_ids)
+        self._store.mark_stale(names)
+        self.marks += bool(names)
 
     def rebuild(self) -> None:
         """Have all rows made anew, inside the open transaction; ``settle`` does it."""
         self._store.mark_stale(None)
+        self.marks += 1
         self._store.set_meta(POSITION_KEY, bytes(8))
         self._store.set_meta(ROWS_KEY, ROWS_FORM)
 

@@ -1,4 +1,4 @@
-"""A record of the live view: its value, what a local write says that it saw, and its row.
+"""A record of the live view: its value and its row.
 
 docs/views.md has the rules in plain words.
 """
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshlog.core.codec import decode_cbor, encode_cbor, plain
-from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.errors import MalformedError
@@ -176,56 +175,6 @@ def _public_write(write: Write) -> dict[str, Any]:
         "feed": origin.ref.feed.hex(),
         "seq": origin.seq,
     }
-
-
-# ── What a local write says that it saw ──────────────────────────────────────────────
-
-
-def feed_ref(feed: FeedKey) -> bytes:
-    """Return a data feed as a ``Ref`` names it, 20 bytes."""
-    return feed.author + feed.incarnation.to_bytes(4, "big")
-
-
-def replaces_for(record: Record | None, field: str, own_feed: FeedKey) -> tuple[Ref, ...]:
-    """Return the live values of ``field`` that a write in ``own_feed`` has to name.
-
-    Those of ``own_feed`` itself are left out: the chain says that they were seen.
-    At most 64, the highest first.
-    """
-    if record is None:
-        return ()
-    refs = (write.origin.ref for write in record.fields.get(field, ()))
-    return tuple(dict.fromkeys(r for r in refs if r.feed != feed_ref(own_feed)))[:REFS_MAX]
-
-
-def deletes_for(record: Record | None, own_feed: FeedKey) -> tuple[Ref, ...]:
-    """Return what a delete in ``own_feed`` has to name: the record's heads in other feeds."""
-    if record is None:
-        return ()
-    return tuple(ref for ref in record.heads if ref.feed != feed_ref(own_feed))[:REFS_MAX]
-
-
-def with_replaces(kind: str, payload: Payload, record: Record | None, own_feed: FeedKey) -> Payload:
-    """Return ``payload`` with ``replaces`` filled in, if its kind has one and it says nothing.
-
-    Args:
-        kind: Kind of the event about to be appended to ``own_feed``.
-        payload: As the caller gave it; one that a view cannot read is returned as it is.
-        record: The record as the author sees it now; None where there is none yet.
-        own_feed: The data feed that the event goes to.
-    """
-    if "replaces" in payload:
-        return payload
-    replaces: object = None
-    match kind, payload:
-        case "field.set", {"field": str() as name}:
-            replaces = replaces_for(record, name, own_feed)
-        case "record.put", {"fields": Mapping() as fields}:
-            seen = {name: replaces_for(record, name, own_feed) for name in fields}
-            replaces = {name: refs for name, refs in seen.items() if refs}
-        case "record.delete", _:
-            replaces = deletes_for(record, own_feed)
-    return {**payload, "replaces": replaces} if replaces else payload
 
 
 # ── The row ──────────────────────────────────────────────────────────────────────────

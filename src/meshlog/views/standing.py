@@ -66,10 +66,7 @@ class Standings:
     def of(self, event: Event) -> Standing:
         """Return how ``event`` stands; control events are never held."""
         feed = event.feed
-        simple = self._simple.get(feed)
-        if simple is None:
-            simple = self._simple[feed] = self._is_simple(feed)
-        if simple:
+        if self.is_simple(feed):
             is_held = event.stamp.wall_ms > self.horizon_ms and feed.kind is FeedKind.DATA
             return Standing.HELD if is_held else Standing.COUNTS
         if self._exclusion(event):
@@ -78,8 +75,14 @@ class Standings:
             return Standing.HELD
         return Standing.COUNTS
 
-    def _is_simple(self, feed: FeedKey) -> bool:
+    def is_simple(self, feed: FeedKey) -> bool:
         """Say whether no decree, fork or fix is about a feed: the horizon decides alone."""
+        simple = self._simple.get(feed)
+        if simple is None:
+            simple = self._simple[feed] = self._is_simple(feed)
+        return simple
+
+    def _is_simple(self, feed: FeedKey) -> bool:
         if feed in self._quarantine or self._decrees.shifts(feed):
             return False
         return not self._has_members or not (

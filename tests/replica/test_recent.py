@@ -1,0 +1,186 @@
+"""What a write says that it saw, remembered from write to write, is what the view shows."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshlog.core.hlc import SKEW_MS_MAX
+from meshlog.errors import InputError, StoreError
+from meshlog.replica import Replica
+from meshlog.store import SqliteStore
+from meshlog.views import recent
+from meshlog.views.live import LiveView
+from meshlog.views.rowstate import RowState, unpack
+from meshlog.views.seen import with_replaces
+from tests.replica.devices import T0_MS, founder, holds_alike, invited, open_replica, share
+from tests.replica.test_intake import limit_pages
+from tests.replica.test_membership import revoke
+
+
+def expected(replica: Replica, kind: str, payload: dict[str, Any]) -> Any:
+    """Return what the write is to name, by a view that remembers nothing."""
+    store = replica.store
+    row = LiveView(store, lambda: replica.ledger.standings(store)).row(payload["record_id"])
+    state = unpack(row) if row else RowState(payload["record_id"])
+    return with_replaces(kind, payload, state, replica.data_feed).get("replaces", ())
+
+
+def write(replica: Replica, kind: str, now_ms: int, **payload: Any) -> None:
+    replica.advance_horizon(now_ms)
+    saw = expected(replica, kind, payload)
+    event = replica.append(kind, payload, now_ms)
+    assert event.payload.get("replaces", ()) == saw
+
+
+KINDS = st.sampled_from(["field.set", "record.put", "record.delete", "note.add"])
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob"]),
+        st.one_of(KINDS, st.sampled_from(["meet", "settle", "wait", "ahead"])),
+        st.sampled_from(["r1", "r2"]),
+        st.sampled_from(["a", "b"]),
+    ),
+    max_size=25,
+)
+MORE: dict[str, Any] = {
+    "field.set": lambda field: {"field": field, "value": 1},
+    "record.put": lambda field: {"fields": {field: 2, "c": 3}},
+    "record.delete": lambda _: {},
+    "note.add": lambda _: {"text": "x"},
+}
+
+
+@given(STEPS)
+def test_each_write_names_what_a_view_without_memory_shows(steps):
+    devices = {name: open_replica(name) for name in ("ann", "bob")}
+    now_ms = T0_MS
+    for name, step, record, field in steps:
+        now_ms += 1
+        here = devices[name]
+        other = devices["bob" if name == "ann" else "ann"]
+        match step:
+            case "meet":
+                share(other, here, now_ms)
+            case "settle":
+                here.settle()
+            case "wait":
+                now_ms += SKEW_MS_MAX
+            case "ahead":  # from now on what it writes is held until the others' clocks pass it
+                write(
+                    here,
+                    "field.set",
+                    now_ms + 2 * SKEW_MS_MAX,
+                    record_id=record,
+                    field=field,
+                    value=4,
+                )
+            case _:
+                write(here, step, now_ms, record_id=record, **MORE[step](field))
+    share(devices["ann"], devices["bob"], now_ms)
+    share(devices["bob"], devices["ann"], now_ms)
+    for device in devices.values():
+        device.advance_horizon(now_ms + 9 * SKEW_MS_MAX)
+        device.settle()
+    assert holds_alike(*devices.values())
+
+
+def test_a_batch_names_what_it_saw_once():
+    ann, bob = open_replica("ann"), open_replica("bob")
+    bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)
+    share(bob, ann)
+    again = ("field.set", {"record_id": "r", "field": "a", "value": 2})
+
+    first, second = ann.append_many([again, again], T0_MS + 1)
+
+    assert len(first.payload["replaces"]) == 1
+    assert "replaces" not in second.payload, "its own feed's value alone is left"
+
+
+def test_a_write_that_failed_was_never_seen(monkeypatch):
+    ann, bob = open_replica("ann"), open_replica("bob")
+    bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)
+    share(bob, ann)
+    write(ann, "note.add", T0_MS, record_id="r", text="x")
+    good = ("field.set", {"record_id": "r", "field": "a", "value": 2})
+    with pytest.raises(InputError):
+        ann.append_many([good, ("field.set", {"record_id": 7})], T0_MS + 1)
+
+    write(ann, "field.set", T0_MS + 2, record_id="r", field="a", value=3)
+
+    assert ann.view.conflicts() == []
+
+
+def test_a_full_disk_is_not_remembered_as_written(tmp_path):
+    with closing(SqliteStore(tmp_path / "s.db")) as store:
+        ann, bob = open_replica("ann", store=store), open_replica("bob")
+        bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)
+        share(bob, ann)
+        write(ann, "note.add", T0_MS, record_id="r", text="x")
+        limit_pages(store, 2)
+        much = [("field.set", {"record_id": "r", "field": "a", "value": bytes(60_000)})] * 4
+        with pytest.raises(StoreError):
+            ann.append_many(much, T0_MS + 1)
+        limit_pages(store, 100)
+
+        write(ann, "field.set", T0_MS + 2, record_id="r", field="a", value=3)
+
+        assert ann.view.check() == []
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(recent, "RECENT_RECORDS", 4)
+    monkeypatch.setattr(recent, "RECENT_SIZE", 500)
+    ann, bob = open_replica("ann"), open_replica("bob")
+    names = [f"r{at}" for at in range(12)]
+    bob.append_many([("note.add", {"record_id": name, "text": "x" * 99}) for name in names], T0_MS)
+    bob.append_many(
+        [("field.set", {"record_id": name, "field": "a", "value": 1}) for name in names], T0_MS
+    )
+    share(bob, ann)
+
+    for round_ in range(2):
+        for name in Random(round_).sample(names, 12):
+            write(ann, "field.set", T0_MS + 1, record_id=name, field="a", value=2)
+            assert len(ann._desk.recent._states) <= 5
+    again = [("field.set", {"record_id": name, "field": "a", "value": 3}) for name in names * 2]
+    bob.append_many(again, T0_MS + 2)
+    share(bob, ann)
+    later = [("field.set", {"record_id": name, "field": "b", "value": 3}) for name in names]
+    ann.append_many(again + later, T0_MS + 3)
+    for name in reversed(names):
+        write(ann, "field.set", T0_MS + 4, record_id=name, field="a", value=4)
+
+    assert ann.view.check() == []
+    assert ann.view.conflicts() == []
+
+
+def test_what_the_clock_has_reached_is_seen():
+    ann, bob = open_replica("ann"), open_replica("bob")
+    due_ms = T0_MS + 2 * SKEW_MS_MAX
+    bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, due_ms)
+    share(bob, ann)
+    write(ann, "field.set", T0_MS + 1, record_id="r", field="a", value=2)
+
+    write(ann, "field.set", due_ms, record_id="r", field="a", value=3)
+
+    assert ann.view.conflicts() == []
+
+
+def test_a_decree_that_lets_events_stand_otherwise_is_seen():
+    base = founder()
+    bob = invited(base, "bob")
+    bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)
+    write(base, "field.set", T0_MS, record_id="r", field="a", value=2)
+    share(base, bob)
+    share(bob, base)
+    write(base, "field.set", T0_MS + 5, record_id="r", field="b", value=2)
+
+    revoke(base, bob)
+
+    write(base, "field.set", T0_MS + 7, record_id="r", field="a", value=3)

@@ -1,0 +1,94 @@
+"""What a local write says that its author saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshlog.core.event import Event
+from meshlog.views.changes import REFS_MAX, Ref
+from meshlog.views.fold import fold_record
+from meshlog.views.materialize import materialize
+from meshlog.views.records import encode
+from meshlog.views.rowstate import RowState, unpack
+from meshlog.views.seen import replaces_for, with_replaces
+from tests.views.world import ANN, BOB, CAT, Pen, ref
+
+
+@pytest.fixture
+def ann() -> Pen:
+    return Pen(ANN)
+
+
+@pytest.fixture
+def bob() -> Pen:
+    return Pen(BOB)
+
+
+@pytest.fixture
+def cat() -> Pen:
+    return Pen(CAT)
+
+
+def record_with(*events: Event) -> RowState:
+    return unpack(encode(fold_record("r1", events)))
+
+
+def test_a_write_names_the_live_values_of_other_feeds_only(ann, bob, cat):
+    events = [ann.set(1, "x"), bob.set(2, "y"), cat.set(3, "z")]
+    payload = {"record_id": "r1", "field": "a", "value": "w"}
+
+    filled = with_replaces("field.set", payload, record_with(*events), CAT)
+
+    assert filled["replaces"] == (ref(events[1]), ref(events[0]))
+    assert [*materialize([*events, cat(4, "field.set", **filled)])["r1"]["fields"].values()] == [
+        "w"
+    ]
+
+
+def test_a_put_names_values_per_field_and_leaves_out_empty_lists(ann, bob):
+    events = [ann.set(1, "x"), bob.set(2, "y", field="b")]
+    payload = {"record_id": "r1", "fields": {"a": 1, "b": 2, "c": 3}}
+
+    filled = with_replaces("record.put", payload, record_with(*events), ANN)
+
+    assert filled["replaces"] == {"b": (ref(events[1]),)}
+
+
+def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, cat):
+    events = [
+        ann(1, "record.create", record_id="r1", form="f"),
+        ann(2, "note.add", record_id="r1", text="x"),
+        bob.set(3, "y"),
+        cat.set(4, "z", field="c"),
+    ]
+    filled = with_replaces("record.delete", {"record_id": "r1"}, record_with(*events), CAT)
+
+    assert filled["replaces"] == (ref(events[1]), ref(events[2]))
+    assert materialize([*events, cat(5, "record.delete", **filled)]) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("field.set", {"record_id": "r1", "field": "a", "value": 1, "replaces": []}),
+        ("field.set", {"record_id": "r1", "field": 7}),
+        ("record.put", {"record_id": "r1", "fields": 7}),
+        ("record.create", {"record_id": "r1", "form": "f"}),
+        ("field.set", {"record_id": "r1", "field": "fresh", "value": 1}),
+    ],
+)
+def test_leaves_a_payload_alone_that_has_nothing_to_name(ann, kind, payload):
+    record = record_with(ann.set(1, "x"))
+
+    assert with_replaces(kind, payload, record, BOB) == payload
+    assert with_replaces(kind, payload, RowState("r1"), BOB) == payload
+
+
+def test_names_no_more_values_than_a_reader_accepts():
+    feeds = [ANN._replace(incarnation=life) for life in range(REFS_MAX + 1)]
+    record = record_with(*(Pen(feed).set(1 + at, at) for at, feed in enumerate(feeds)))
+
+    refs = replaces_for(record, "a", BOB)
+
+    assert len(refs) == REFS_MAX
+    assert refs[0] == Ref(ANN.author + REFS_MAX.to_bytes(4, "big"), 1)
