@@ -15,6 +15,7 @@ from meshlog.errors import InputError, StoreError
 from meshlog.replica import Replica
 from meshlog.store import SqliteStore
 from meshlog.views import recent
+from meshlog.views.changes import feed_ref
 from meshlog.views.live import LiveView
 from meshlog.views.rowstate import RowState, unpack
 from meshlog.views.seen import with_replaces
@@ -28,7 +29,7 @@ def expected(replica: Replica, kind: str, payload: dict[str, Any]) -> Any:
     store = replica.store
     row = LiveView(store, lambda: replica.ledger.standings(store)).row(payload["record_id"])
     state = unpack(row) if row else RowState(payload["record_id"])
-    return with_replaces(kind, payload, state, replica.data_feed).get("replaces", ())
+    return with_replaces(kind, payload, state, feed_ref(replica.data_feed)).get("replaces", ())
 
 
 def write(replica: Replica, kind: str, now_ms: int, **payload: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshlog.core.event import Event
-from meshlog.views.changes import REFS_MAX, Ref
+from meshlog.views.changes import REFS_MAX, Ref, feed_ref
 from meshlog.views.fold import fold_record
 from meshlog.views.materialize import materialize
 from meshlog.views.records import encode
@@ -37,7 +37,7 @@ def test_a_write_names_the_live_values_of_other_feeds_only(ann, bob, cat):
     events = [ann.set(1, "x"), bob.set(2, "y"), cat.set(3, "z")]
     payload = {"record_id": "r1", "field": "a", "value": "w"}
 
-    filled = with_replaces("field.set", payload, record_with(*events), CAT)
+    filled = with_replaces("field.set", payload, record_with(*events), feed_ref(CAT))
 
     assert filled["replaces"] == (ref(events[1]), ref(events[0]))
     assert [*materialize([*events, cat(4, "field.set", **filled)])["r1"]["fields"].values()] == [
@@ -49,7 +49,7 @@ def test_a_put_names_values_per_field_and_leaves_out_empty_lists(ann, bob):
     events = [ann.set(1, "x"), bob.set(2, "y", field="b")]
     payload = {"record_id": "r1", "fields": {"a": 1, "b": 2, "c": 3}}
 
-    filled = with_replaces("record.put", payload, record_with(*events), ANN)
+    filled = with_replaces("record.put", payload, record_with(*events), feed_ref(ANN))
 
     assert filled["replaces"] == {"b": (ref(events[1]),)}
 
@@ -61,7 +61,9 @@ def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, 
         bob.set(3, "y"),
         cat.set(4, "z", field="c"),
     ]
-    filled = with_replaces("record.delete", {"record_id": "r1"}, record_with(*events), CAT)
+    filled = with_replaces(
+        "record.delete", {"record_id": "r1"}, record_with(*events), feed_ref(CAT)
+    )
 
     assert filled["replaces"] == (ref(events[1]), ref(events[2]))
     assert materialize([*events, cat(5, "record.delete", **filled)]) == {}
@@ -80,15 +82,15 @@ def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, 
 def test_leaves_a_payload_alone_that_has_nothing_to_name(ann, kind, payload):
     record = record_with(ann.set(1, "x"))
 
-    assert with_replaces(kind, payload, record, BOB) == payload
-    assert with_replaces(kind, payload, RowState("r1"), BOB) == payload
+    assert with_replaces(kind, payload, record, feed_ref(BOB)) == payload
+    assert with_replaces(kind, payload, RowState("r1"), feed_ref(BOB)) == payload
 
 
 def test_names_no_more_values_than_a_reader_accepts():
     feeds = [ANN._replace(incarnation=life) for life in range(REFS_MAX + 1)]
     record = record_with(*(Pen(feed).set(1 + at, at) for at, feed in enumerate(feeds)))
 
-    refs = replaces_for(record, "a", BOB)
+    refs = replaces_for(record, "a", feed_ref(BOB))
 
     assert len(refs) == REFS_MAX
     assert refs[0] == Ref(ANN.author + REFS_MAX.to_bytes(4, "big"), 1)

@@ -316,11 +316,18 @@ def plain(value: Any, depth: int = 0) -> Any:
     Raises:
         InputError: A type, a number or a depth that a body cannot carry.
     """
+    kind: object = type(value)
+    if kind in _AS_THEY_ARE or (kind is str and value.isascii()):
+        return value
     kind = _kind_of(type(value))  # type: ignore[arg-type] # a type is hashable
+    if kind is Mapping or kind is list or kind is tuple:
+        if depth >= DEPTH_MAX:
+            raise InputError(f"nested deeper than {DEPTH_MAX}")
+        if kind is Mapping:
+            return {_key(key): plain(item, depth + 1) for key, item in value.items()}
+        return [plain(item, depth + 1) for item in value]
     if kind is str:
         return _text(value)
-    if kind is bool or kind is NoneType:
-        return value
     if kind is int:
         if not _INT_MIN <= value <= _INT_MAX:
             raise InputError("integer past 64 bits")
@@ -331,13 +338,10 @@ def plain(value: Any, depth: int = 0) -> Any:
         return float.__float__(value)
     if kind is bytes:
         return bytes.__bytes__(value)
-    if depth >= DEPTH_MAX:
-        raise InputError(f"nested deeper than {DEPTH_MAX}")
-    if kind is Mapping:
-        return {_key(key): plain(item, depth + 1) for key, item in value.items()}
-    if kind is list or kind is tuple:
-        return [plain(item, depth + 1) for item in value]
     raise InputError(f"a body cannot carry {type(value).__name__}")
+
+
+_AS_THEY_ARE = frozenset({bool, NoneType, bytes})
 
 
 @lru_cache(maxsize=256)
@@ -359,6 +363,8 @@ def _text(value: str) -> str:
 
 
 def _key(value: object) -> str:
+    if type(value) is str and value.isascii():
+        return value
     if not isinstance(value, str):
         raise InputError("a key is not text")
     return _text(value)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshlog.core.event import NO_PREV, DatasetId, Event, write_body
+from meshlog.core.event import NO_PREV, DatasetId, Event, feed_prefix, id_in_feed, write_body
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import tick
 from meshlog.core.identity import Identity
@@ -55,22 +55,24 @@ class Pen:
             InputError: A kind or payload cannot be carried, or no view could read it; the caller
                 rolls back.
         """
-        head = own_head(ledger, feed)
+        seq, prev = own_head(ledger, feed)
+        prefix = feed_prefix(self.dataset, feed)
         events: list[Event] = []
         for kind, payload in items:
-            ledger.clock = tick(ledger.clock, now_ms)
             if not isinstance(payload, Mapping):
                 raise InputError("a payload is a mapping with text keys")
             said = payload if recent is None else recent.seen(kind, payload)
             body, content = write_body(kind, said)
-            event = Event.make(feed, head.seq + 1, ledger.clock, head.id, body, self.dataset)
+            ledger.clock = stamp = tick(ledger.clock, now_ms)
+            event_id = id_in_feed(prefix, seq + 1, stamp, prev, body)
+            event = Event(feed, seq + 1, stamp, prev, body, event_id)
             change = read_change(event, content)
             if isinstance(change, Unreadable):
                 raise InputError(f"{kind}: {change.reason}")
             if recent is not None and change is not None:
                 recent.take(event, change)
             events.append(event)
-            head = Head(event.seq, event.id)
+            seq, prev = event.seq, event_id
         return self._put(ledger, events, now_ms)
 
     def add(self, ledger: Ledger, event: Event, now_ms: int) -> None:

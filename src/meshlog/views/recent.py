@@ -17,10 +17,10 @@ from meshlog.views.rowstate import RowState, unpack
 from meshlog.views.seen import with_replaces
 from meshlog.views.standing import Standings
 
-RECENT_RECORDS = 1_024
+RECENT_RECORDS = 4_096
 """Records in memory at most: a person edits a few, an import writes each once. A choice."""
 
-RECENT_SIZE = 1_048_576
+RECENT_SIZE = 4_194_304
 """…and bytes of their rows and of what was written since, the last one beyond. A choice."""
 
 
@@ -50,7 +50,7 @@ class Recent:
         if self._held_at != self._now():
             self._forget()
         self._held_at = None  # where the transaction fails, nothing of what was taken is there
-        self._feed, self._standings = feed, standings
+        self._own, self._standings = feed_ref(feed), standings
         self._forked = {feed_ref(forked) for forked in standings.lineage.forked}
         self._is_whole = standings.is_simple(feed)
         yield
@@ -69,7 +69,7 @@ class Recent:
         record_id = payload.get("record_id")
         if not isinstance(record_id, str):
             return payload
-        return with_replaces(kind, payload, self._state(record_id), self._feed)
+        return with_replaces(kind, payload, self._state(record_id), self._own)
 
     def _state(self, record_id: str) -> RowState:
         state = self._states.get(record_id)

@@ -4,47 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshlog.core.feed import FeedKey
-from meshlog.views.changes import REFS_MAX, Payload, Ref, feed_ref
+from meshlog.views.changes import REFS_MAX, Payload, Ref
 from meshlog.views.rowstate import RowState
 
 
-def replaces_for(record: RowState, field: str, own_feed: FeedKey) -> tuple[Ref, ...]:
+def replaces_for(record: RowState, field: str, own_feed: bytes) -> tuple[Ref, ...]:
     """Return the live values of ``field`` that a write in ``own_feed`` has to name.
 
     Those of ``own_feed`` itself are left out: the chain says that they were seen.
     At most 64, the highest first.
     """
-    own = feed_ref(own_feed)
-    refs = (Ref(feed, seq) for _, (_, feed, seq) in record.fields.get(field, ()) if feed != own)
-    return tuple(dict.fromkeys(refs))[:REFS_MAX]
+    live = record.fields.get(field, ())
+    refs = [Ref(feed, seq) for _, (_, feed, seq) in live if feed != own_feed]
+    return tuple(dict.fromkeys(refs))[:REFS_MAX] if refs else ()
 
 
-def deletes_for(record: RowState, own_feed: FeedKey) -> tuple[Ref, ...]:
+def deletes_for(record: RowState, own_feed: bytes) -> tuple[Ref, ...]:
     """Return what a delete in ``own_feed`` has to name: the record's heads in other feeds."""
-    own, heads = feed_ref(own_feed), record.heads
-    refs = (Ref(feed, seq) for feed in sorted(heads) if feed != own for seq in heads[feed])
+    heads = record.heads
+    refs = (Ref(feed, seq) for feed in sorted(heads) if feed != own_feed for seq in heads[feed])
     return tuple(refs)[:REFS_MAX]
 
 
-def with_replaces(kind: str, payload: Payload, record: RowState, own_feed: FeedKey) -> Payload:
+def with_replaces(kind: str, payload: Payload, record: RowState, own_feed: bytes) -> Payload:
     """Return ``payload`` with ``replaces`` filled in, if its kind has one and it says nothing.
 
     Args:
         kind: Kind of the event about to be appended to ``own_feed``.
         payload: As the caller gave it; one that a view cannot read is returned as it is.
         record: The record as the author sees it now.
-        own_feed: The data feed that the event goes to.
+        own_feed: The data feed that the event goes to, as a ``Ref`` names it.
     """
     if "replaces" in payload:
         return payload
     replaces: object = None
-    match kind, payload:
-        case "field.set", {"field": str() as name}:
-            replaces = replaces_for(record, name, own_feed)
-        case "record.put", {"fields": Mapping() as fields}:
-            seen = {name: replaces_for(record, name, own_feed) for name in fields}
-            replaces = {name: refs for name, refs in seen.items() if refs}
-        case "record.delete", _:
-            replaces = deletes_for(record, own_feed)
+    if kind == "field.set":
+        name = payload.get("field")
+        replaces = replaces_for(record, name, own_feed) if isinstance(name, str) else ()
+    elif kind == "record.put":
+        fields = payload.get("fields")
+        named = fields if isinstance(fields, Mapping) else ()
+        seen = {name: replaces_for(record, name, own_feed) for name in named}
+        replaces = {name: refs for name, refs in seen.items() if refs}
+    elif kind == "record.delete":
+        replaces = deletes_for(record, own_feed)
     return {**payload, "replaces": replaces} if replaces else payload
