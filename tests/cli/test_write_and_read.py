@@ -9,7 +9,11 @@ import re
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from meshlog.cli import transfer
+from meshlog.cli.app import program
+from meshlog.errors import InputError
 from tests.cli.processes import Device
 
 INVITE = "MESHLOG1-"
@@ -263,6 +267,40 @@ def test_an_export_of_several_forms_says_how_to_choose(base: Device) -> None:
 def test_an_export_says_what_it_wrote(base: Device) -> None:
     assert base.ok("export", "wells.xyz") == "wells.xyz: 1 record as CSV\n"
     assert base.ok("export", "wells.json") == "wells.json: 1 record as JSON lines\n"
+
+
+def test_a_dash_is_standard_output_and_standard_input(base: Device) -> None:
+    base.ok("put", "W-2", "--form", "well", "who=Zoë", "depth_m=2.5")
+    invite = json.loads(base.ok("invite", "--json"))["invite"]
+    base.ok("join", invite, "--data", "team.db")
+
+    lines = base.ok("export", "-", "--format", "jsonl")
+    told = base.ok("import", "-", "--data", "team.db", stdin=lines)
+
+    assert told.splitlines()[0] == "standard input: 2 new, 0 changed, 0 unchanged"
+    cells = base.ok("export", "-")
+    assert cells == base.ok("export") == base.ok("export", "-", "--data", "team.db")
+    assert not (base.home / "-").exists()
+
+
+def test_a_broken_row_of_standard_input_is_named_by_its_line(base: Device) -> None:
+    result = base("import", "-", "--form", "well", "--id", "code", stdin="code,depth\nA,1\nB,2,3\n")
+
+    assert result.code == 1
+    assert result.err.startswith("standard input, line 3: ")
+    assert list(base.home.glob("meshlog-*")) == []  # its copy is gone
+
+
+def test_standard_input_without_end_does_not_fill_the_disk(
+    base: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "STDIN_SIZE_MAX", 1_000)
+    words = ["import", "-", "--form", "well", "--data", str(base.data)]
+
+    result = CliRunner().invoke(program, words, input="depth\n" + "1\n" * 500)
+
+    assert isinstance(result.exception, InputError)
+    assert "more than 1.0 kB: save it" in str(result.exception)
 
 
 def test_a_conflict_shows_winner_and_loser_until_it_is_settled(base: Device) -> None:

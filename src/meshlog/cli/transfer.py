@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, cast
 
 import click
 
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options, writing_options
-from meshlog.cli.output import count, hint, say, say_json, shown
+from meshlog.cli.output import count, hint, say, say_json, shown, size
 from meshlog.cli.progress import interruptible, progress
 from meshlog.cli.session import writing
 from meshlog.cli.stores import reading
@@ -26,6 +27,13 @@ from meshlog.views.records import decode
 
 _NAMES = {"csv": "CSV", "jsonl": "JSON lines"}
 
+_DASH = Path("-")
+_STDIN = Path("standard input")
+"""What a copy of it is called, and what people read."""
+
+STDIN_SIZE_MAX = 1_000_000_000
+"""Bytes that an import takes from standard input: they wait on this device's disk. A choice."""
+
 _FAULTS_SHOWN = 20
 """Rows that failed, on the screen; JSON has up to a hundred."""
 
@@ -35,9 +43,10 @@ _FAULTS_SHOWN = 20
     example="""
         meshlog import survey.csv --form water_point --id code
         meshlog import old-node.jsonl
+        unzip -p survey.zip | meshlog import - --form water_point
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--form", type=TEXT, metavar="FORM", help="What the rows are. A CSV file needs it.")
 @click.option(
     "--id",
@@ -68,11 +77,9 @@ def import_command(
 ) -> int:  # fmt: skip
     """Bring in CSV, JSON lines or an old meshlogd log.
 
-    A row that cannot be used is reported with its line and the rest is imported; the exit
-    code is 1 then. Importing the same file again adds nothing.
+    FILE may be - for standard input. A row that cannot be used is reported with its line and
+    the rest is imported; the exit code is 1 then. Importing the same file again adds nothing.
     """
-    if str(file) == "-":
-        raise InputError("import reads a file, not standard input: save it and name the file")
     written = 0
 
     def append(items: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
@@ -85,12 +92,13 @@ def import_command(
         written += len(items)
 
     with (
+        _readable(file) as source,
         writing(place) as writer,
-        progress(f"importing {file.name}, bytes") as advance,
+        progress(f"importing {source.name}, bytes") as advance,
         interruptible(advance) as checked,
     ):
         report = import_file(
-            file,
+            source,
             form=form,
             id_column=id_column,
             lookup=writer.record,
@@ -105,8 +113,32 @@ def import_command(
     if as_json:
         say_json({**asdict(report), "failed": [fault._asdict() for fault in report.failed]})
     else:
-        _show_report(file, report)
+        _show_report(_STDIN if source != file else file, report)
     return 1 if report.failed_count else 0
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[Path]:
+    """Yield a file that can be read several times: of standard input a copy."""
+    if file != _DASH:
+        yield file
+        return
+    with TemporaryDirectory(prefix="meshlog-") as folder:
+        copy = folder / _STDIN
+        size_bytes = 0
+        with copy.open("wb") as out:
+            while some := sys.stdin.buffer.read(1 << 16):
+                size_bytes += len(some)
+                if size_bytes > STDIN_SIZE_MAX:
+                    raise InputError(
+                        f"{_STDIN} has more than {size(STDIN_SIZE_MAX)}: save it to a file and"
+                        " name that"
+                    )
+                out.write(some)
+        try:
+            yield copy
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(_STDIN))) from error
 
 
 def _show_report(file: Path, report: ImportReport) -> None:
@@ -135,10 +167,10 @@ def _show_report(file: Path, report: ImportReport) -> None:
     "export",
     example="""
         meshlog export wells.csv --form water_point
-        meshlog export --format jsonl > all.jsonl
+        meshlog export - --format jsonl | gzip > all.jsonl.gz
     """,
 )
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--form", type=TEXT, metavar="FORM", help="Only records of this form. CSV needs one form."
 )
@@ -152,9 +184,11 @@ def _show_report(file: Path, report: ImportReport) -> None:
 def export_command(place: Place, file: Path | None, form: str | None, format_: str | None) -> None:
     """Write the records as CSV or JSON lines.
 
-    They go to FILE or to standard output. Importing the result gives the same records. Of
-    a conflict the shown value is written.
+    They go to FILE, or to standard output where it is - or left out. Importing the result
+    gives the same records. Of a conflict the shown value is written.
     """
+    if file == _DASH:
+        file = None
     if format_ is None:
         format_ = (
             "jsonl" if file is not None and file.suffix in (".jsonl", ".ndjson", ".json") else "csv"

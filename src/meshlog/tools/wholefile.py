@@ -57,8 +57,11 @@ def check_target(path: Path) -> None:
     """Refuse a place where no file can be.
 
     Raises:
-        InputError: It is a folder, or its folder does not exist.
+        InputError: It is a folder, or its folder does not exist; or it is ``-``, by which people
+            mean standard output, where nothing can be put back.
     """
+    if str(path) == "-":
+        raise InputError("this is written to a file, not to standard output: name one")
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a file in it")
     if not path.absolute().parent.is_dir():

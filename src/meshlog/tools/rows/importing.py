@@ -98,7 +98,7 @@ def guess_format(path: Path) -> Format:
         for _ in range(_GUESS_LINES):
             text = lines.take().strip()
             if text.startswith("[") and path.suffix != ".csv":
-                raise InputError(f"{path} is one JSON list: convert it with jq -c '.[]' {path}")
+                raise InputError(f"{path} is one JSON list: convert it with jq -c '.[]'")
             if not text.startswith("{"):
                 continue
             try:

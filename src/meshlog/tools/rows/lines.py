@@ -15,9 +15,10 @@ LINE_LENGTH_MAX = 1_048_576
 """Characters; far more than an event can hold (64 KiB). The rest of a longer line is dropped,
 and what is left of it is refused for its size."""
 
+_UTF16 = "UTF-16: convert it with iconv -f UTF-16 -t UTF-8"
 _FOREIGN = {
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    b"\xff\xfe": _UTF16,
+    b"\xfe\xff": _UTF16,
     b"PK\x03\x04": "an Excel or zip file: save it as CSV (UTF-8)",
     b"\xd0\xcf\x11\xe0": "an old Excel file: save it as CSV (UTF-8)",
     b"\x1f\x8b": "compressed: unpack it with gunzip",
@@ -99,8 +100,7 @@ def check_file(path: Path) -> int:
         raise InputError(f"{path} cannot be read ({error.strerror}): check who owns it") from error
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
-            hint = f"UTF-16: convert it with iconv -f UTF-16 -t UTF-8 {path}"
-            raise InputError(f"{path} is {hint if what == 'UTF-16' else what}")
+            raise InputError(f"{path} is {what}")
     if not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise InputError(f"{path} is empty: a CSV file begins with a line that names the columns")
     return size_bytes
