@@ -16,13 +16,11 @@ from math import factorial
 from typing import ClassVar, TypeAlias
 
 from meshlog.core.rangecoder import UINT_MAX, Coder, Context, prior
+from meshlog.core.units import POWERS, SCALE_MAX, from_units, whole_units
+from meshlog.core.uuids import dashes, hex_number, uuid_number
 from meshlog.errors import MalformedError
 
 Option: TypeAlias = str | int | float | bool
-
-SCALE_MAX = 15
-WHOLE_MAX = 2**53 - 1
-"""Up to here a double holds every whole number, and k / 10**scale is rounded once."""
 
 SHARE_MAX = 64
 """Shares are told in sixty-fourths."""
@@ -198,7 +196,7 @@ class Decimal(FieldType):
             scale = self.scales[place]
             units = whole_units(value, scale)
             if units is not None:
-                inside = self.low <= units * _POWERS[finest - scale] <= self.high
+                inside = self.low <= units * POWERS[finest - scale] <= self.high
                 return units * len(self.scales) + place if inside else None
         return None
 
@@ -213,7 +211,7 @@ class Decimal(FieldType):
         units, place = divmod(packed, count)
         before = None if last is None else last % count
         place = coder.symbol((context, "scale", before), count, place, _FALLING[:count])
-        coarser = _POWERS[max(self.scales) - self.scales[place]]
+        coarser = POWERS[max(self.scales) - self.scales[place]]
         low, high = -(-self.low // coarser), self.high // coarser
         if low > high:
             raise MalformedError("no such number")
@@ -221,7 +219,7 @@ class Decimal(FieldType):
             bits = (high - low).bit_length()
             units = low + coder.direct(bits, units - low)
         else:
-            expected = last // count * _POWERS[max(self.scales) - self.scales[last % count]]
+            expected = last // count * POWERS[max(self.scales) - self.scales[last % count]]
             expected = min(max(expected // coarser, low), high)
             units = expected + difference(coder, context, units - expected, self.high - self.low)
         if not low <= units <= high:
@@ -231,25 +229,6 @@ class Decimal(FieldType):
 
 _FALLING = tuple(64 >> min(place * 2, 6) for place in range(SCALE_MAX + 1))
 """What a list that begins with the most frequent weighs before anything was seen."""
-
-
-_POWERS: tuple[int, ...] = tuple(10**scale for scale in range(SCALE_MAX + 1))
-
-
-def whole_units(value: float, scale: int) -> int | None:
-    """Return how many units of 10**-scale a float is, where that gives it back exactly."""
-    power = _POWERS[scale]
-    if not abs(value) * power <= WHOLE_MAX:
-        return None
-    units = round(value * power)
-    if units / power != value or (units == 0 and repr(value) != "0.0"):
-        return None
-    return units
-
-
-def from_units(units: int, scale: int) -> float:
-    """Return a number of units of 10**-scale as the float nearest to it."""
-    return units / _POWERS[scale]
 
 
 def difference(coder: Coder, context: Context, value: int, reach: int) -> int:
@@ -382,32 +361,3 @@ class Unique(FieldType):
         """See FieldType.code."""
         del last
         return uuid_number(coder, context, packed)
-
-
-def hex_number(digits: str, length: int) -> int | None:
-    """Return the number that so many lower-case hex digits are, or None for anything else."""
-    if len(digits) != length or not digits.isascii() or not _HEX.fullmatch(digits):
-        return None
-    return int(digits, 16)
-
-
-_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
-
-
-def dashes(number: int) -> str:
-    """Return 128 bits as people write a UUID."""
-    text = f"{number:032x}"
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
-_RANDOM = prior(1, 3)
-
-
-def uuid_number(coder: Coder, context: Context, number: int) -> int:
-    """Code 128 bits; 122 where they are a random UUID (RFC 9562 §5.4)."""
-    is_random = number >> 76 & 15 == 4 and number >> 62 & 3 == 2  # noqa: PLR2004 - version, variant
-    if not coder.bit((context, "random"), is_random, _RANDOM, 2):
-        return coder.direct(64, number >> 64) << 64 | coder.direct(64, number & 2**64 - 1)
-    high = coder.direct(48, number >> 80)
-    middle = coder.direct(12, number >> 64 & 0xFFF)
-    return (high << 16 | 4 << 12 | middle) << 64 | 2 << 62 | coder.direct(62, number & 2**62 - 1)

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 from meshlog.core.fieldtypes import (
     PATTERN,
-    SCALE_MAX,
     SHARE_MAX,
-    WHOLE_MAX,
     Choice,
     Choices,
     Decimal,
@@ -21,6 +19,7 @@ from meshlog.core.fieldtypes import (
     Unique,
     Whole,
 )
+from meshlog.core.units import SCALE_MAX, WHOLE_MAX
 from meshlog.errors import MalformedError
 
 Params: TypeAlias = Mapping[str, Any]

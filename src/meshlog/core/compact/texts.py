@@ -8,8 +8,8 @@ from functools import lru_cache
 from meshlog.core.compact.memory import Memory, is_nameable, name_form
 from meshlog.core.event import BODY_SIZE_MAX
 from meshlog.core.feed import FeedKind
-from meshlog.core.fieldtypes import dashes, hex_number, uuid_number
 from meshlog.core.rangecoder import Coder, Context, Primer, Writer
+from meshlog.core.uuids import dashes, hex_number, uuid_number
 from meshlog.errors import MalformedError
 
 _KNOWN, _SPELLED, _HEX, _UUID, _NUMBERED = range(5)

@@ -10,9 +10,9 @@ from meshlog.core.codec import DEPTH_MAX
 from meshlog.core.compact.memory import Memory
 from meshlog.core.compact.texts import text
 from meshlog.core.event import BODY_SIZE_MAX
-from meshlog.core.fieldtypes import SCALE_MAX, WHOLE_MAX, from_units, whole_units
 from meshlog.core.form import Form
 from meshlog.core.rangecoder import UINT_MAX, Coder, Context, prior
+from meshlog.core.units import SCALE_MAX, WHOLE_MAX, from_units, whole_units
 from meshlog.errors import MalformedError
 
 _NULL, _FALSE, _TRUE, _INT, _DECIMAL, _DOUBLE, _TEXT, _BYTES, _LIST, _MAP = range(10)

@@ -12,12 +12,10 @@ from typing import Any, TypeAlias
 from meshlog.core.codec import encode_cbor
 from meshlog.core.event import encode_body
 from meshlog.core.fieldtypes import (
-    SCALE_MAX,
     SHARE_MAX,
     Choices,
     FieldType,
     Moment,
-    whole_units,
 )
 from meshlog.core.form import (
     FIELDS_MAX,
@@ -27,6 +25,7 @@ from meshlog.core.form import (
     FormBook,
 )
 from meshlog.core.typedefinition import OPTIONS_MAX, WEIGHTS, read_type
+from meshlog.core.units import SCALE_MAX, whole_units
 from meshlog.tools.rows.report import RowError
 from meshlog.tools.rows.source import Source
 
