@@ -10,7 +10,7 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError
 from meshlog.replica import Replica
-from meshlog.sync.difference import common_seq
+from meshlog.sync.locators import common_seq
 
 
 def delta(

@@ -16,15 +16,14 @@ from meshlog.core.segment import event_count
 from meshlog.sync.difference import (
     Difference,
     Push,
-    answer_loc,
     answer_want,
     compare_control,
     compare_data,
-    locate,
     state_control,
     state_data,
 )
 from meshlog.sync.holdings import Holdings, Ingested, Verdict
+from meshlog.sync.locators import answer_loc, locate
 from meshlog.sync.messages import (
     LOCATORS_MAX,
     Ack,

@@ -33,9 +33,10 @@ from meshlog.sync.broadcast.stragglers import Stragglers
 from meshlog.sync.broadcast.trickle import Trickle
 from meshlog.sync.broadcast.turns import Turns
 from meshlog.sync.broadcast.wording import Wording
-from meshlog.sync.difference import Difference, Push, answer_loc, compare_feed, newly
+from meshlog.sync.difference import Difference, Push, compare_feed, newly
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
+from meshlog.sync.locators import answer_loc
 from meshlog.sync.messages import Beacon, Message, Part, Run, Seg, encode_message
 from meshlog.sync.offsets import Offsets
 from meshlog.sync.policy import Policy

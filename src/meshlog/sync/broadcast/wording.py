@@ -19,9 +19,9 @@ from meshlog.sync.broadcast.recall import (
     stated_vec,
     whole_digests,
 )
-from meshlog.sync.difference import locate
 from meshlog.sync.hints import HeadHint, HeadHints
 from meshlog.sync.holdings import Holdings
+from meshlog.sync.locators import locate
 from meshlog.sync.messages import Beacon, Message, encode_message
 from meshlog.sync.statements import (
     BASE_SIZE,
