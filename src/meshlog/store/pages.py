@@ -18,9 +18,9 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 PAGE_SIZE = 4_096
 """What stores are made with: SQLite's default since 2016; for a file whose header is damaged."""
 
-FLIPPED_SIZE_MAX = 2_048
-"""Bytes of a row, from its cell's first, of which each bit is tried; a choice: what tells of a
-run of 64 events takes at most some 1,400."""
+FLIPPED_SIZE_MAX = 4_096
+"""Bytes of a row, from its cell's first, of which each bit is tried: a run of several events has
+no more."""
 
 _HEADER_SIZE = 100
 _WAL_HEADER_SIZE = 32

@@ -16,7 +16,7 @@ from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
 from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
 from meshlog.store.pages import Found, Pages, Place
-from meshlog.store.runs import crc_of_run, unpack_run
+from meshlog.store.runs import RUN_EVENTS_MAX, crc_of_run, unpack_run
 
 META_SIZE_MAX = 65_536
 POSITION_MAX = 2**48
@@ -137,13 +137,13 @@ class Shards:
             return False
         match row.values:
             case (None, int(feed), int(seq), int() | None as base, int(crc),
-                  bytes(places), bytes(), bytes()):  # fmt: skip
+                  bytes(places), bytes(ids), bytes()):  # fmt: skip
                 if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
                     return False
                 count = self._put_events(at, row)
-                if count:
-                    place = row.place if row.overflows else (None, None, None)
-                    self._put("run", at, feed, seq, base, count, *place[:3])
+                place = row.place if row.overflows else (None, None, None)
+                events = count or min(len(ids) // ID_SIZE, RUN_EVENTS_MAX)  # lost, and named
+                self._put("run", at, feed, seq, base, events, *place[:3])
                 return count > 0
             case (None, int(feed), int(seq), bytes(id_)) if len(id_) == ID_SIZE:
                 self._put("head", at, feed, seq, id_)

@@ -1,0 +1,86 @@
+"""A run comes back from its row as it was, or the row is damaged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshlog.core.event import NO_PREV, Event
+from meshlog.core.hlc import Stamp
+from meshlog.errors import MalformedError
+from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_run, places_of, split, unpack_run
+from tests.views.world import ANN
+
+WORDS = st.sampled_from([b"depth_m", b"status", b"OPENED", b"R-17"])
+BODIES = st.one_of(st.binary(max_size=60), st.lists(WORDS, max_size=30).map(b"".join))
+
+
+def chain(bodies: list[bytes]) -> list[Event]:
+    events: list[Event] = []
+    prev = NO_PREV
+    for seq, body in enumerate(bodies, 1):
+        events.append(Event.make(ANN, seq, Stamp(1_000 + seq, 0), prev, body))
+        prev = events[-1].id
+    return events
+
+
+def unpacked(places: bytes, ids: bytes, bodies: bytes) -> Run:
+    return unpack_run(1, ANN, 1, NO_PREV, places, ids, bodies)
+
+
+@given(st.lists(BODIES, min_size=1, max_size=200))
+def test_events_come_back_as_they_were(bodies):
+    events = chain(bodies)
+    found = []
+    prev = NO_PREV
+    for run in split(events, NO_PREV):
+        first = run[0]
+        back = unpack_run(first.seq, ANN, first.seq, prev, *pack_run(run, 5))
+        found += [arrival.event for arrival in back.arrivals()]
+        assert len(run) == 1 or len(back.bodies) <= RUN_SIZE_MAX
+        prev = run[-1].id
+
+    assert found == events
+
+
+def test_bodies_that_repeat_each_other_take_few_bytes():
+    events = chain([b"the same words, and number %d" % number for number in range(30)])
+
+    *_, kept = pack_run(events, 5)
+
+    assert len(kept) < sum(len(event.body) for event in events) / 4
+
+
+def test_every_flipped_bit_in_compressed_bodies_is_damage():
+    places, ids, kept = pack_run(chain([b"R-17 depth_m %d" % at for at in range(20)]), 5)
+    for bit in range(8 * len(kept)):
+        bad = bytearray(kept)
+        bad[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MalformedError):
+            unpacked(places, ids, bytes(bad))
+
+
+@pytest.mark.parametrize("size", [RUN_SIZE_MAX + 1, 2**40])
+def test_what_would_grow_past_any_run_is_not_unpacked(size):
+    *_, kept = pack_run(chain([bytes(size) if size < RUN_SIZE_MAX * 2 else b"x", b"x" * 90]), 5)
+    places = places_of([1 << 16, 2 << 16], [size, 90], [5])
+
+    with pytest.raises(MalformedError):
+        unpacked(places, bytes(64), kept)
+
+
+@pytest.mark.parametrize("bodies", [b"", b"x", bytes(4), bytes(16), bytes(18)])
+def test_bodies_of_another_size_are_damage(bodies):
+    places = places_of([1 << 16, 2 << 16], [8, 9], [5])
+
+    with pytest.raises(MalformedError):
+        unpacked(places, bytes(64), bodies)
+
+
+@pytest.mark.parametrize("size", [99, 101])
+def test_compressed_bodies_of_another_size_are_damage(size):
+    *_, kept = pack_run(chain([bytes(50), bytes(50)]), 5)
+
+    with pytest.raises(MalformedError):
+        unpacked(places_of([1 << 16, 2 << 16], [50, size - 50], [5]), bytes(64), kept)
