@@ -6,7 +6,7 @@ docs/protocol.md §1 is normative. Every read checks its bound before it allocat
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from math import isfinite
@@ -241,6 +241,9 @@ _KNOWN_TAGS = (
 )
 _REFUSE_TAGS: Mapping[int, Any] = dict.fromkeys(_KNOWN_TAGS, _no_tag)
 
+FrozenMap = cbor2.frozendict
+"""The type of every map that ``decode_cbor`` returns."""
+
 
 def encode_cbor(value: object) -> bytes:
     """Return ``value`` as deterministic CBOR (RFC 8949 §4.2.1).
@@ -377,17 +380,19 @@ _HARMLESS = frozenset({str, bytes, bool, type(None)})
 def _check(value: object, depth: int = 0) -> None:
     """Raise InputError where a *decoded* value is outside what a body carries; copies nothing."""
     kind = type(value)
-    if kind in _HARMLESS:
-        return
+    items: Iterable[object]
     if kind is tuple and depth < DEPTH_MAX:
-        for item in cast("tuple[object, ...]", value):
-            if type(item) not in _HARMLESS:
-                _check(item, depth + 1)
-    elif kind is cbor2.frozendict and depth < DEPTH_MAX:
-        for key, item in cast("Mapping[object, object]", value).items():
+        items = cast("tuple[object, ...]", value)
+    elif kind is FrozenMap and depth < DEPTH_MAX:
+        for key in cast("Mapping[object, object]", value):
             if type(key) is not str:
                 raise InputError("a key is not text")
-            if type(item) not in _HARMLESS:
-                _check(item, depth + 1)
+        items = cast("Mapping[object, object]", value).values()
     else:
         plain(value, depth)
+        return
+    for item in items:
+        kind = type(item)  # what is mostly there is judged here: a call costs more than all of it
+        if kind in _HARMLESS or (kind is int and _INT_MIN <= cast("int", item) <= _INT_MAX):
+            continue
+        _check(item, depth + 1)

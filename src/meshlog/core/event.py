@@ -7,7 +7,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.codec import decode_cbor, encode_checked, plain
+from meshlog.core.codec import FrozenMap, decode_cbor, encode_checked, plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
@@ -91,10 +91,12 @@ def read_body(body: bytes) -> Content | None:
         value = decode_cbor(body)
     except MalformedError:
         return None
-    match value:
-        case (str() as kind, Mapping() as payload):
-            return Content(kind, payload)
-    return None
+    if type(value) is not tuple or len(value) != 2:  # noqa: PLR2004 - kind and payload
+        return None
+    kind, payload = value
+    if type(kind) is not str or type(payload) is not FrozenMap:
+        return None
+    return Content(kind, payload)
 
 
 def has_too_many_parts(body: bytes) -> bool:
