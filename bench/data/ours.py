@@ -134,8 +134,8 @@ def check(path: str) -> dict[str, Any]:
     problems = Problems()
     feeds = FeedCheck(store, Ledger.load(store, dataset).roster, problems)
     with measured() as chains:
-        for arrival in store.scan():
-            feeds.take(arrival.event, arrival.position)
+        for stretch in store.stretches():
+            feeds.take_all(stretch)
         feeds.finish()
     assert not problems.count, problems
     assert feeds.cuts == report.cuts > 0, feeds.cuts

@@ -205,6 +205,36 @@ class Arrival(NamedTuple):
     """Wall time of this device when it was stored."""
 
 
+class Stretch(Protocol):
+    """Events that follow one another in the log and in their feed, as the log keeps them.
+
+    For whoever reads all of it: an object for each event costs more than what is asked of most.
+    """
+
+    position: int
+    """Of the first; the others follow."""
+    feed: FeedKey
+    seq: int
+    """Of the first."""
+    prev: bytes
+    """Id of the event before the first; zeros at seq 1."""
+    stamps: list[int]
+    """Packed."""
+    ids: bytes
+    """All of them, joined."""
+    cuts: dict[int, bytes]
+    """Signatures by position."""
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+
+    def all_bodies(self) -> list[bytes]:
+        """Return the body of each event."""
+
+    def arrival(self, index: int) -> Arrival:
+        """Return an event, from 0."""
+
+
 class EventLog(Protocol):
     """Every event held, append-only. Reads see what the open transaction wrote."""
 
@@ -234,6 +264,9 @@ class EventLog(Protocol):
 
     def scan(self, after_position: int = 0) -> Iterator[Arrival]:
         """Yield everything held in arrival order, from just after a position."""
+
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield everything held in arrival order, as ``scan`` does. Read only."""
 
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
         """Return what is held at these positions, in their order."""

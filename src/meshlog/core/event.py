@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from itertools import count
 from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
@@ -137,6 +138,30 @@ def id_in_feed(prefix: bytes, seq: int, stamp: Stamp, prev: bytes, body: bytes) 
     return EventId(blake2b(prefix + place + prev + body, digest_size=ID_SIZE).digest())
 
 
+def chained_ids(
+    prefix: bytes, seq: int, prev: bytes, stamps: Iterable[int], bodies: Iterable[bytes]
+) -> list[bytes]:
+    """Return the ids of events that follow one another in a feed; see ``id_in_feed``.
+
+    Args:
+        prefix: See ``feed_prefix``.
+        seq: Of the first.
+        prev: Id of the event before the first.
+        stamps: Packed.
+        bodies: As many.
+
+    Cost: two thirds of ``id_in_feed`` for each.
+    """
+    start, place = blake2b(prefix, digest_size=ID_SIZE), _PLACE.pack
+    ids = []
+    for number, stamp, body in zip(count(seq), stamps, bodies, strict=False):
+        hasher = start.copy()
+        hasher.update(place(number, stamp) + prev + body)
+        prev = hasher.digest()
+        ids.append(prev)
+    return ids
+
+
 OPEN_GENESIS_BODY = encode_body("dataset.genesis", {"name": "open", "open": True})
 OPEN_DATASET = DatasetId(
     event_id(
@@ -268,7 +293,7 @@ class Event(NamedTuple):
 
     def is_authentic(self, dataset: DatasetId = OPEN_DATASET) -> bool:
         """Say whether ``id`` is the hash of the parts. Signatures are the store's to check."""
-        return self.id == self.recompute_id(dataset)
+        return self.seq <= SEQ_MAX and self.id == self.recompute_id(dataset)
 
 
 def check_place(seq: object, hlc: object, prev: object) -> tuple[Stamp, bytes]:

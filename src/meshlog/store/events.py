@@ -75,6 +75,10 @@ class EventTable:
         for run in self._log.reader.runs(after_position + 1):
             yield from run.arrivals(max(after_position + 1 - run.position, 0))
 
+    def stretches(self) -> Iterator[Run]:
+        """See EventLog.stretches."""
+        return self._log.reader.runs()
+
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
         """See EventLog.arrivals."""
         return [self._log.reader.arrival(position) for position in positions]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from meshlog.core.event import ID_SIZE, NO_PREV
-from meshlog.errors import MalformedError
+from meshlog.errors import MalformedError, StoreError
 from meshlog.ports import Arrival
 from meshlog.store.file import Row, StoreFile
 from meshlog.store.numbers import FeedNumbers
@@ -90,8 +90,13 @@ class RunReader:
             new = [row for row in rows if row[0] >= position or after < 0]
             if not new:
                 return
+            last = new[-1][0] + len(new[-1][5]) // ID_SIZE - 1
+            try:
+                cuts = self._cuts(new[0][0], last)
+            except StoreError:  # the runs before the damage can be read
+                cuts = None
             for row in new:
-                run = self._run(row, prev if row[3] == after else None)
+                run = self._run(row, prev if row[3] == after else None, cuts)
                 yield run
                 after = run.position + len(run) - 1
                 prev = run.ids[-ID_SIZE:]
@@ -115,7 +120,9 @@ class RunReader:
             self._size_bytes -= self._cache.popitem(last=False)[1].size_bytes
         return run
 
-    def _run(self, row: Row, prev: bytes | None = None) -> Run:
+    def _run(
+        self, row: Row, prev: bytes | None = None, cuts: Mapping[int, bytes] | None = None
+    ) -> Run:
         position, feed, seq, base, places, ids, bodies = row
         if prev is None:
             prev = NO_PREV if base is None else self.id_at(base)
@@ -126,6 +133,12 @@ class RunReader:
         except MalformedError as error:
             raise self._file.damaged() from error
         last = position + len(run) - 1
-        sql = "SELECT position, signature FROM cut WHERE position BETWEEN ? AND ?"
-        run.cuts.update(self._file.run(sql, (position, last)))
+        if cuts is None:
+            run.cuts.update(self._cuts(position, last))
+        elif cuts:
+            run.cuts.update((at, cuts[at]) for at in range(position, last + 1) if at in cuts)
         return run
+
+    def _cuts(self, first: int, last: int) -> dict[int, bytes]:
+        sql = "SELECT position, signature FROM cut WHERE position BETWEEN ? AND ?"
+        return dict(self._file.run(sql, (first, last)))

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from meshlog.core.event import DatasetId
+from meshlog.core.feed import FeedKind
+from meshlog.core.roster import fold
 from meshlog.store import index
 from meshlog.store.sqlite import SqliteStore
-from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
+from meshlog.tools.fsck.feeds import FeedCheck
+from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
 from tests.store.logs import tamper
 from tests.tools.camp import Device
 
@@ -143,6 +146,65 @@ def test_names_the_event_that_was_changed(
 
     assert word in words(check(camp)) or (position == 1 and word == "stamped before")
     assert not check(camp).is_clean
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("cut", "UPDATE cut SET signature = zeroblob(64)"),
+        ("cut", "DELETE FROM cut"),
+        ("run", "UPDATE run SET seq = seq + 1"),
+        ("run", "UPDATE run SET seq = (1 << 32) - 1"),
+        ("run", "UPDATE run SET base = base - 1"),
+        ("run", "UPDATE run SET base = NULL"),
+        ("run", "UPDATE run SET feed = 1 + feed % 5"),
+    ],
+)
+def test_events_looked_at_together_and_one_by_one_show_the_same(
+    camp: Camp, table: str, change: str
+):
+    with closing(sqlite3.connect(camp[0])) as connection:
+        rows = connection.execute(f"SELECT position, * FROM {table}").fetchall()
+        blanks = ", ".join("?" * (len(rows[0]) - 1))
+        for position, *row in rows:
+            with connection:
+                connection.execute(f"{change} WHERE position = ?", (position,))
+            assert_told_alike(camp)
+            with connection:
+                connection.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
+                connection.execute(f"INSERT INTO {table} VALUES ({blanks})", row)
+    assert check(camp).is_clean
+
+
+@pytest.mark.parametrize("what", ["body", "event_id", "stamp"])
+def test_a_changed_event_shows_the_same_among_others_and_alone(camp: Camp, what: str):
+    changes: dict[str, Any] = {
+        "body": longer, "event_id": first_bit_flipped, "stamp": lambda stamp: stamp - (1 << 40)
+    }  # fmt: skip
+    for position in (1, 2, 20, 41, 60, 84):
+        tamper(camp[0], position, **{what: changes[what]})
+
+        assert assert_told_alike(camp) > 0
+
+
+def assert_told_alike(camp: Camp) -> int:
+    """Compare what a check of stretches tells with that of single events; return how much."""
+    path, dataset = camp
+    with closing(SqliteStore(path, read_only=True)) as store:
+        control = [a.event for a in store.scan() if a.event.feed.kind is FeedKind.CONTROL]
+        roster = fold(dataset, control)
+        together, alone = Problems(), Problems()
+        checks = FeedCheck(store, roster, together), FeedCheck(store, roster, alone)
+        for stretch in store.stretches():
+            checks[0].take_all(stretch)
+        for arrival in store.scan():
+            checks[1].take(arrival.event, arrival.position)
+        for check in checks:
+            check.finish()
+    assert together == alone
+    told = [(c.events, c.cuts, c.unsigned, c.own_latest, c.forks()) for c in checks]
+    assert told[0] == told[1]
+    return together.count
 
 
 def test_finds_every_flipped_byte_of_a_body(camp: Camp):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise, repeat
 from typing import Protocol
 
-from meshlog.core.event import CUT_DOMAIN, NO_DATASET, NO_PREV, Event
+from meshlog.core.event import (
+    CUT_DOMAIN,
+    ID_SIZE,
+    NO_DATASET,
+    NO_PREV,
+    SEQ_MAX,
+    Event,
+    chained_ids,
+    feed_prefix,
+)
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
 from meshlog.errors import StoreError
-from meshlog.ports import Store
+from meshlog.ports import Store, Stretch
 
 RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
 REFETCH = f"{RESTORE}; the others still have the rest"
@@ -39,7 +49,11 @@ class _Tip:
 
 @dataclass(slots=True)
 class FeedCheck:
-    """Takes every event in arrival order; knows the branches' ends, never all events."""
+    """Takes every event in arrival order; knows the branches' ends, never all events.
+
+    What holds is seen of a stretch at once; where anything is amiss, each of its events is looked
+    at by itself, to say which and why.
+    """
 
     store: Store
     roster: Roster
@@ -67,11 +81,67 @@ class FeedCheck:
         forked = (feed for feed, tips in sorted(self._tips.items()) if len(tips) > 1)
         return tuple(self._name(feed) for feed in forked)
 
+    def take_all(self, stretch: Stretch) -> None:
+        """Check a stretch of events against what came before it. Cost: a hash for each."""
+        tip = self._end_of(stretch)
+        if tip is None:
+            for index in range(len(stretch)):
+                self.take(stretch.arrival(index).event, stretch.position + index)
+            return
+        feed = stretch.feed
+        self._check_member(feed)
+        self.events += len(stretch)
+        self.cuts += len(stretch.cuts)
+        tips = self._tips.setdefault(feed, {})
+        tips.pop(stretch.prev, None)
+        tips[stretch.ids[-ID_SIZE:]] = tip
+        if feed.author == self._own:
+            self.own_latest = max(self.own_latest, tip.stamp)
+
+    def _end_of(self, stretch: Stretch) -> _Tip | None:
+        """Return what a stretch makes of the branch that it continues; None where it is not plain.
+
+        So where it begins a fork, holds the genesis, or anything is amiss.
+        """
+        before = self._tips.get(stretch.feed, {}).get(stretch.prev)
+        if stretch.prev == NO_PREV:
+            before = _Tip(0, _BEFORE_ALL, 0)
+        if before is None:
+            return None
+        last_seq = stretch.seq + len(stretch) - 1
+        stamps = [before.stamp.packed(), *stretch.stamps]
+        if (
+            stretch.seq != before.seq + 1
+            or last_seq > SEQ_MAX
+            or not all(earlier < later for earlier, later in pairwise(stamps))
+            or self._ids_of(stretch) != stretch.ids
+            or not all(map(self._holds, repeat(stretch), stretch.cuts))
+        ):
+            return None
+        signed_seq = before.signed_seq
+        if stretch.cuts:
+            signed_seq = stretch.seq + max(stretch.cuts) - stretch.position
+        return _Tip(last_seq, Stamp.unpacked(stamps[-1]), signed_seq)
+
+    def _ids_of(self, stretch: Stretch) -> bytes:
+        """Return the ids that its events hash to, joined."""
+        prefix = feed_prefix(self.roster.dataset, stretch.feed)
+        bodies = stretch.all_bodies()
+        ids = chained_ids(prefix, stretch.seq, stretch.prev, stretch.stamps, bodies)
+        return b"".join(ids)
+
+    def _holds(self, stretch: Stretch, position: int) -> bool:
+        """Say whether the signature at a position is its author's."""
+        keys = self._keys(stretch.feed)
+        at = (position - stretch.position) * ID_SIZE
+        message = CUT_DOMAIN + stretch.ids[at : at + ID_SIZE]
+        return bool(keys) and verify(keys, stretch.cuts[position], message)
+
     def take(self, event: Event, position: int) -> None:
         """Check one event against what came before it."""
         self.events += 1
         tips = self._tips.setdefault(event.feed, {})
-        self._check_member(event)
+        self._check_member(event.feed)
         if not self._is_authentic(event):
             self._wrong(event, "is not what its author wrote: its id does not fit")
         base = self._base(event, tips, position)
@@ -109,7 +179,7 @@ class FeedCheck:
 
     def _is_authentic(self, event: Event) -> bool:
         dataset = self.roster.dataset
-        return event.id == event.recompute_id(NO_DATASET if event.id == dataset else dataset)
+        return event.is_authentic(NO_DATASET if event.id == dataset else dataset)
 
     def _base(self, event: Event, tips: dict[bytes, _Tip], position: int) -> _Tip | None:
         """Return the event before: mostly a branch's end; where a fork begins, an older one."""
@@ -126,9 +196,8 @@ class FeedCheck:
             return None
         return _Tip(before.event.seq, before.event.stamp, 0)
 
-    def _check_member(self, event: Event) -> None:
+    def _check_member(self, feed: FeedKey) -> None:
         """A feed's author has to be a member, and its data feed one that the member opened."""
-        feed = event.feed
         if feed in self._strangers:
             return
         member = self.roster.members.get(feed.author)
@@ -142,7 +211,7 @@ class FeedCheck:
             self.problems.add(f"{self._name(feed)}: nobody let its author write it. {REFETCH}")
 
     def _check_cut(self, event: Event) -> bool:
-        keys = self._keys(event)
+        keys = self._keys(event.feed)
         if not keys:
             return False
         holds = verify(keys, event.signature, CUT_DOMAIN + event.id)
@@ -150,11 +219,11 @@ class FeedCheck:
             self._wrong(event, "carries a signature that does not hold")
         return holds
 
-    def _keys(self, event: Event) -> bytes:
-        member = self.roster.members.get(event.author)
+    def _keys(self, feed: FeedKey) -> bytes:
+        member = self.roster.members.get(feed.author)
         if member is not None:
             return member.keys
-        if self.roster.founder and author_id(self.roster.founder) == event.author:
+        if self.roster.founder and author_id(self.roster.founder) == feed.author:
             return self.roster.founder
         return b""
 

@@ -148,11 +148,11 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms, barred)
     seen = _Seen(standings)
     try:
-        for arrival in store.scan():
-            check.take(arrival.event, arrival.position)
-            seen.take(arrival.event)
-            if check.events % PROGRESS_EVENTS == 0:
-                tell(min(steps // 3 + check.events, steps), steps)
+        for stretch in store.stretches():
+            check.take_all(stretch)
+            for index in range(len(stretch)):
+                seen.take(stretch.arrival(index).event)
+            tell(min(steps // 3 + check.events, steps), steps)
     except _DAMAGE as error:
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
     check.finish()
