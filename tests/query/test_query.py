@@ -449,7 +449,7 @@ def test_conditions_beyond_what_sqlite_takes_are_refused_as_such(camp: Node):
 
 
 def test_no_name_of_a_form_stops_a_query():
-    """Any member may name a form; whatever the name, all are found."""
+    """Any member may name a form; whatever the name, all are found, after the next write, too."""
     node = Node("ann", None)
     with closing(sqlite3.connect(":memory:")) as file:
         file.executescript(SCHEMA)
@@ -457,8 +457,28 @@ def test_no_name_of_a_form_stops_a_query():
     for number, name in enumerate(names):
         node.put_record(f"r{number}", {"a": 1}, name)
         node.put_record(f"s{number}", {"a": 1}, name.upper())
+    node.query()
+    for number in range(len(names)):  # with a new field each view is made anew
+        node.put_record(f"r{number}", {"b": 1})
+        node.put_record(f"s{number}", {"b": 1})
 
     assert len(node.query("a = 1")) == 2 * len(names) > 20
+
+
+def test_a_form_with_a_name_of_ours_or_of_sqlite_has_its_view_too(tmp_path: Path):
+    names = ["ahead", "words_data", "sqlite_schema", "place_visit", "words_said", "É", "é"]
+    with Node("ann", None, tmp_path / "s.db") as node:
+        for name in names:
+            node.put_record(name, {"a": name}, name)
+        node.query()
+
+    with closing(sqlite3.connect(tmp_path / "s.db.query")) as file:
+        views = {form: name for name, form in file.execute("SELECT name, form FROM form_view")}
+        shown = {name: file.execute(f'SELECT a FROM "{views[name]}"').fetchall() for name in names}
+    assert shown == {name: [(name,)] for name in names}
+    assert [views[name] for name in names[:4]] == [
+        "form_ahead", "form_words_data", "form_sqlite_schema", "place_visit",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

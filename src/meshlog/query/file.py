@@ -23,7 +23,7 @@ from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
-VERSION = 4
+VERSION = 5
 """Of the schema: a file of another one is made anew."""
 
 MEMORY = ":memory:"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 COLUMNS_MAX = 200
 """Columns of a form's view."""
 
-RESERVED = frozenset({
-    "records", "answers", "notes", "places", "conflicts", "record", "value", "note", "place",
-    "words", "state", "shape", "shape_new", "form_view", "record_form", "value_found",
-})  # fmt: skip
-"""Names of our own tables, indices and views: a form of that name has ``form_`` before it."""
-
 VIEWS_MAX = 1_000
 """Forms that get a view: a member may make up any number of them."""
 
-_OWN_TABLES = re.compile(r"sqlite_|words_|place_", re.IGNORECASE)
+_OURS = """
+    SELECT name FROM sqlite_schema
+    WHERE type IN ('table', 'view', 'index') AND name NOT IN (SELECT name FROM form_view)
+"""
+"""Names of our own tables, indices and views: a form of such a name has ``form_`` before it."""
 
+_SQLITES = b"sqlite_"
+"""How names begin that SQLite keeps for itself."""
 
 _FORMS = """
     WITH RECURSIVE known (form) AS (
@@ -55,7 +54,8 @@ def make_form_views(connection: sqlite3.Connection) -> None:
     if not is_new:
         return
     known = dict(connection.execute("SELECT name, form FROM form_view").fetchall())
-    wanted = _names(form for (form,) in connection.execute(_FORMS).fetchall())
+    ours = {_folded(name) for (name,) in connection.execute(_OURS)}
+    wanted = _names((form for (form,) in connection.execute(_FORMS).fetchall()), ours)
     for name, form in known.items():
         if wanted.get(name) != form or form in is_new:
             _drop(connection, name)
@@ -81,32 +81,35 @@ def _drop(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("DELETE FROM form_view WHERE name = ?", (name,))
 
 
-def _names(forms: Iterable[str]) -> dict[str, str]:
+def _names(forms: Iterable[str], ours: Container[bytes]) -> dict[str, str]:
     """Return the form of each view by the view's name; of one name, whatever the case, the first.
 
     Args:
         forms: Sorted.
+        ours: Names that are in use, folded.
     """
     named: dict[str, str] = {}
-    taken: set[str] = set()
+    taken: set[bytes] = set()
     for form in forms:
-        name = form if form.casefold() not in RESERVED else f"form_{form}"
-        if not form or "\x00" in form or _OWN_TABLES.match(name) or name.casefold() in taken:
+        folded = _folded(form)
+        is_kept = folded in ours or folded.startswith(_SQLITES)
+        name = f"form_{form}" if is_kept else form
+        if not form or "\x00" in form or _folded(name) in taken:
             continue
         if len(taken) == VIEWS_MAX:
             break
-        taken.add(name.casefold())
+        taken.add(_folded(name))
         named[name] = form
     return named
 
 
 def _form_view(name: str, form: str, fields: list[str]) -> str:
     shown: list[str] = []
-    taken = {"record_id", "written_at"}
+    taken = {b"record_id", b"written_at"}
     for field in fields:
-        if field.casefold() in taken or "\x00" in field or len(shown) == COLUMNS_MAX:
+        if _folded(field) in taken or "\x00" in field or len(shown) == COLUMNS_MAX:
             continue
-        taken.add(field.casefold())
+        taken.add(_folded(field))
         shown.append(
             "(SELECT value FROM value WHERE value.record = record.record AND rank = 0"  # noqa: S608
             f" AND field = {_text(field)}) AS {_quoted(field)}"
@@ -119,6 +122,11 @@ def _form_view(name: str, form: str, fields: list[str]) -> str:
         f"CREATE VIEW {_quoted(name)} AS SELECT {columns}"  # noqa: S608 - names are quoted
         f" FROM record WHERE form = {_text(form)}"
     )
+
+
+def _folded(name: str) -> bytes:
+    """Return what SQLite compares names by: it folds the letters a to z alone."""
+    return name.encode().lower()
 
 
 def _quoted(name: str) -> str:
