@@ -503,3 +503,16 @@ def test_a_folder_that_cannot_be_written_is_searched_all_the_same(tmp_path: Path
         (tmp_path / "store.query").mkdir()
 
         assert ids(ann.query("a = 1")) == ["r1"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"sort": "depth_m"}, {"sort": [5]}, {"sort": None}, {"form": 5}, {"text": None},
+        {"bbox": 5}, {"after": 5}, {"where": (5,)}, {"where": (b"a = 1",)},
+    ],
+)  # fmt: skip
+def test_an_argument_of_another_type_is_refused_by_name(asked: dict[str, Any]):
+    """A sort that is one text would else be a field for each of its letters."""
+    with pytest.raises(InputError, match=r"text|box"):
+        Query(**asked)

@@ -120,7 +120,7 @@ class NodeReader:
 
         Cost: O(records that changed since the last query + what the query looks at).
         """
-        asked = Query(form, where, text, bbox, tuple(sort), limit, offset, after)
+        asked = Query(form, where, text, bbox, sort, limit, offset, after)
         with self.current() as replica:
             found = self._finder.find(asked)
             records = (replica.record(record_id) for record_id in found.record_ids)

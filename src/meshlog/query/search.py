@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class Query:
     ``"hand pump"`` those beside each other in one note or value."""
     bbox: tuple[float, float, float, float] | None = None
     """West, south, east, north, in degrees; from 170 to -170 crosses the date line."""
-    sort: tuple[str, ...] = ()
+    sort: Sequence[str] = ()
     """Fields, each with ``-`` before it for the greatest first; ``@id`` and ``@written`` are the
     record id and the latest write. Records without the field come last."""
     limit: int | None = None
@@ -58,6 +59,7 @@ class Query:
         Raises:
             InputError: It is; the message says where.
         """
+        self._check_types()
         pages = (self.offset, 0 if self.limit is None else self.limit)
         if not all(type(number) is int and 0 <= number <= WHOLE_MAX for number in pages):
             raise InputError("limit and offset are whole numbers from 0, of 64 bits")
@@ -81,6 +83,15 @@ class Query:
             if self.offset:
                 raise InputError("give an offset or a cursor, not both")
             Cursor.parse(self.after, self.sort)
+
+    def _check_types(self) -> None:
+        for name, told in (("form", self.form), ("after", self.after)):
+            if not isinstance(told, str | None):
+                raise InputError(f"{name} is text")
+        if not _is_texts([self.text, *self.where]):
+            raise InputError("conditions and words to look for are texts")
+        if not _is_texts(self.sort):
+            raise InputError("sort is a list of fields, each a text")
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -112,7 +123,7 @@ def find(connection: sqlite3.Connection, query: Query) -> Found:
     rows = rows[: query.limit]
     after = query.after if is_cut else None
     if is_cut and rows:
-        after = str(Cursor(query.sort, rows[-1]))
+        after = str(Cursor(tuple(query.sort), rows[-1]))
     return Found([row[-1] for row in rows], after)
 
 
@@ -148,7 +159,7 @@ def _phrase(text: str) -> str:
 
 
 def _inside(bbox: tuple[float, float, float, float]) -> Condition:
-    if len(bbox) != _SIDES or not all(type(side) in (int, float) for side in bbox):
+    if not _is_box(bbox):
         raise InputError("a box is four numbers: west, south, east, north, in degrees")
     west, south, east, north = bbox
     if not all(-_EAST <= side <= _EAST for side in bbox) or south > north:
@@ -164,3 +175,13 @@ def _inside(bbox: tuple[float, float, float, float]) -> Condition:
         values += (west, east)
     sql = f"(SELECT record FROM place WHERE {lat} AND {lon})"  # noqa: S608 - values are bound
     return Condition(f"record.record IN {sql}", values)
+
+
+def _is_texts(told: object) -> bool:
+    return isinstance(told, list | tuple) and all(isinstance(one, str) for one in told)
+
+
+def _is_box(told: object) -> bool:
+    if not isinstance(told, list | tuple) or len(told) != _SIDES:
+        return False
+    return all(type(side) in (int, float) for side in told)
