@@ -43,10 +43,11 @@ class StoreBusyError(StoreError):
 class ReducerError(MeshlogError):
     """A reducer of the caller's raised; what it had done since the last look is undone."""
 
-    def __init__(self, name: str, event_id: bytes, cause: Exception) -> None:
-        """Name the reducer and the event that it raised on."""
+    def __init__(self, name: str, event_id: bytes | None, cause: Exception) -> None:
+        """Name the reducer and the event that it raised on, None before the first."""
+        where = "before the first event" if event_id is None else f"on event {event_id.hex()[:8]}"
         super().__init__(
-            f"reducer {name!r} failed on event {event_id.hex()[:8]}"
+            f"reducer {name!r} failed {where}"
             f" ({type(cause).__name__}: {cause}): mend it, and raise its version"
         )
         self.name = name

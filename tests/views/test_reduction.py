@@ -17,7 +17,7 @@ from meshlog.errors import InputError, ReducerError
 from meshlog.replica.ledger import Ledger
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views import reduction as module
-from meshlog.views.reducer import SkipEvent
+from meshlog.views.reducer import WHY_LENGTH_MAX, SkipEvent
 from meshlog.views.reduction import Reduction
 from meshlog.views.standing import Standings
 from tests.views.test_standing import arrive, stories
@@ -207,6 +207,27 @@ def test_what_it_cannot_read_is_skipped_and_listed_in_order():
         ]
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"), [("\ud800?", "??"), ("x" * 70_000, "x" * WHY_LENGTH_MAX), ("", "skipped")]
+)
+def test_a_reason_that_quotes_a_payload_is_kept_as_text_and_short(said: str, kept: str):
+    """A reducer reads JSON in a text, and says what it found: half a surrogate pair, or 64 KiB."""
+
+    class Quoting(Order):
+        def apply(self, _: Any, event: Event) -> Any:
+            del event
+            raise SkipEvent(said)
+
+    event = Pen(ANN).set(1, "x")
+    with closing(SqliteStore(":memory:")) as store:
+        reduction = Reduction(store, Quoting())
+        with store.transaction():
+            take(store, event)
+
+        assert reduction.state(rules(store, FAR_MS), NO_CHANGE) == {"ids": []}
+        assert reduction.skipped() == [(event.id, kept)]
+
+
 class Fragile(Order):
     """Breaks at the fourth event."""
 
@@ -242,6 +263,23 @@ def test_a_reducer_that_raises_names_the_event_and_leaves_the_store_as_it_was():
         assert state == {"ids": [event.id for event in events]}
 
 
+def test_a_reducer_that_cannot_begin_says_so_and_nothing_is_done():
+    class Unready(Order):
+        def initial(self) -> Any:
+            raise KeyError("depots")
+
+    class Odd(Order):
+        def initial(self) -> Any:
+            return {1, 2}
+
+    with closing(SqliteStore(":memory:")) as store:
+        with pytest.raises(ReducerError, match=r"before the first event \(KeyError: 'depots'\)"):
+            Reduction(store, Unready()).state(rules(store, FAR_MS), NO_CHANGE)
+        with pytest.raises(InputError, match="state of reducer 'order' cannot be kept"):
+            Reduction(store, Odd()).state(rules(store, FAR_MS), NO_CHANGE)
+        assert store.get_reduction("order") is None
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
@@ -271,7 +309,8 @@ def test_a_state_that_cannot_be_kept_is_refused_and_nothing_is_done(state: Any, 
     "wrong",
     [
         {"name": ""}, {"name": 7}, {"name": "é" * 33}, {"version": -1}, {"version": True},
-        {"kinds": ()}, {"kinds": "field.set"}, {"kinds": [1]},
+        {"kinds": ()}, {"kinds": "field.set"}, {"kinds": [1]}, {"kinds": iter(["field.set"])},
+        {"kinds": None}, {"initial": {}}, {"apply": None},
     ],
 )  # fmt: skip
 def test_what_is_no_reducer_is_refused(wrong: dict[str, Any]):

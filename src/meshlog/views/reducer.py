@@ -17,10 +17,14 @@ State: TypeAlias = Any
 bytes, lists, and dicts with text keys, nested at most 16 deep."""
 
 
+WHY_LENGTH_MAX = 256
+"""Characters of a reason that are kept: it may quote a payload. A choice."""
+
+
 class SkipEvent(Exception):  # noqa: N818 - it is no error: hostile payloads are expected
     """Raised by a reducer that cannot read an event; the event is kept, skipped and listed.
 
-    Raise it before the state is changed.
+    Raise it before the state is changed. Of its reason the first 256 characters are kept.
     """
 
 
@@ -67,10 +71,14 @@ def check_reducer(reducer: Reducer) -> None:
     Raises:
         InputError: Its name, version or kinds are not what they should be.
     """
-    name, version, kinds = reducer.name, reducer.version, reducer.kinds
+    name, version, kinds = (getattr(reducer, each, None) for each in ("name", "version", "kinds"))
+    if not all(callable(getattr(reducer, each, None)) for each in ("initial", "apply")):
+        raise InputError("a reducer has name, version, kinds, initial and apply")
     if type(name) is not str or not 1 <= len(name.encode(errors="replace")) <= NAME_SIZE_MAX:
         raise InputError(f"a reducer's name is text of 1 to {NAME_SIZE_MAX} bytes")
     if type(version) is not int or not 0 <= version < 2**32:
         raise InputError(f"the version of reducer {name!r} is a whole number below 2**32")
-    if isinstance(kinds, str) or not kinds or not all(type(kind) is str for kind in kinds):
+    if isinstance(kinds, str) or not isinstance(kinds, Collection) or not kinds:
+        raise InputError(f"the kinds of reducer {name!r} are a set of texts, at least one")
+    if not all(type(kind) is str for kind in kinds):
         raise InputError(f"the kinds of reducer {name!r} are texts, at least one")

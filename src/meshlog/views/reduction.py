@@ -18,7 +18,7 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, MalformedError, ReducerError
 from meshlog.ports import ReductionEntry, ReductionRow, Store
-from meshlog.views.reducer import Reducer, SkipEvent, State, check_reducer
+from meshlog.views.reducer import WHY_LENGTH_MAX, Reducer, SkipEvent, State, check_reducer
 from meshlog.views.standing import Standings
 
 CHECKPOINT_EVENTS = 256
@@ -245,7 +245,14 @@ class Reduction:
             state = self._store.get_checkpoint(name, stamp) if stamp < earliest else None
             if state is not None:
                 return _Reached(stamp, events, plain(decode_cbor(state)))
-        return _Reached(_BEFORE_ALL, 0, plain(self._reducer.initial()))
+        return _Reached(_BEFORE_ALL, 0, self._first())
+
+    def _first(self) -> State:
+        try:
+            state = self._reducer.initial()
+        except Exception as error:
+            raise ReducerError(self._reducer.name, None, error) from error
+        return plain(decode_cbor(self._packed(state)))
 
     def _replayed(
         self, reached: _Reached, standings: Standings, fresh: dict[int, Event]
@@ -283,7 +290,7 @@ class Reduction:
         try:
             state = self._reducer.apply(state, event)
         except SkipEvent as skip:
-            why = str(skip) or "skipped"
+            why = _kept_text(str(skip)) or "skipped"
         except Exception as error:
             raise ReducerError(self._reducer.name, event.id, error) from error
         if why != entry.why:
@@ -325,6 +332,11 @@ class Reduction:
 def _judged(position: int, event: Event, standings: Standings) -> ReductionEntry:
     stamp = standings.stamp(event).packed()
     return ReductionEntry(stamp, position, standings.counts(event), "")
+
+
+def _kept_text(why: str) -> str:
+    """Return the beginning of a reason, as text that a store can keep."""
+    return why[:WHY_LENGTH_MAX].encode(errors="replace").decode()
 
 
 def _weight(event: Event) -> int:
