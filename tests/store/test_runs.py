@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError
-from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_run, places_of, split, unpack_run
+from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_bodies, pack_runs, places_of, unpack_run
 from tests.views.world import ANN
 
 WORDS = st.sampled_from([b"depth_m", b"status", b"OPENED", b"R-17"])
@@ -32,28 +32,27 @@ def unpacked(places: bytes, ids: bytes, bodies: bytes) -> Run:
 @given(st.lists(BODIES, min_size=1, max_size=200))
 def test_events_come_back_as_they_were(bodies):
     events = chain(bodies)
-    found = []
+    found: list[Event] = []
     prev = NO_PREV
-    for run in split(events, NO_PREV):
-        first = run[0]
-        back = unpack_run(first.seq, ANN, first.seq, prev, *pack_run(run, 5))
-        found += [arrival.event for arrival in back.arrivals()]
-        assert len(run) == 1 or len(back.bodies) <= RUN_SIZE_MAX
-        prev = run[-1].id
+    for position, _, seq, base, _, *columns in pack_runs(events, 7, 1, None, 5):
+        assert (seq, base) == (position - 6, position - 1 if found else None)
+        run = unpack_run(position, ANN, seq, prev, *columns)
+        found += [arrival.event for arrival in run.arrivals()]
+        assert len(run) == 1 or len(run.bodies) <= RUN_SIZE_MAX
+        prev = found[-1].id
 
     assert found == events
 
 
 def test_bodies_that_repeat_each_other_take_few_bytes():
-    events = chain([b"the same words, and number %d" % number for number in range(30)])
+    bodies = [b"the same words, and number %d" % number for number in range(30)]
 
-    *_, kept = pack_run(events, 5)
-
-    assert len(kept) < sum(len(event.body) for event in events) / 4
+    assert len(pack_bodies(bodies)) < sum(map(len, bodies)) / 4
 
 
 def test_every_flipped_bit_in_compressed_bodies_is_damage():
-    places, ids, kept = pack_run(chain([b"R-17 depth_m %d" % at for at in range(20)]), 5)
+    events = chain([b"R-17 depth_m %d" % at for at in range(20)])
+    [(*_, places, ids, kept)] = pack_runs(events, 1, 1, None, 5)
     for bit in range(8 * len(kept)):
         bad = bytearray(kept)
         bad[bit // 8] ^= 1 << bit % 8
@@ -63,7 +62,7 @@ def test_every_flipped_bit_in_compressed_bodies_is_damage():
 
 @pytest.mark.parametrize("size", [RUN_SIZE_MAX + 1, 2**40])
 def test_what_would_grow_past_any_run_is_not_unpacked(size):
-    *_, kept = pack_run(chain([bytes(size) if size < RUN_SIZE_MAX * 2 else b"x", b"x" * 90]), 5)
+    kept = pack_bodies([bytes(size) if size < RUN_SIZE_MAX * 2 else b"x", b"x" * 90])
     places = places_of([1 << 16, 2 << 16], [size, 90], [5])
 
     with pytest.raises(MalformedError):
@@ -80,7 +79,7 @@ def test_bodies_of_another_size_are_damage(bodies):
 
 @pytest.mark.parametrize("size", [99, 101])
 def test_compressed_bodies_of_another_size_are_damage(size):
-    *_, kept = pack_run(chain([bytes(50), bytes(50)]), 5)
+    kept = pack_bodies([bytes(50), bytes(50)])
 
     with pytest.raises(MalformedError):
         unpacked(places_of([1 << 16, 2 << 16], [50, size - 50], [5]), bytes(64), kept)

@@ -6,6 +6,7 @@ docs/protocol.md §1 is normative. Every read checks its bound before it allocat
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -72,6 +73,17 @@ def read_varint(data: bytes, at: int, limit: int = VARINT_MAX) -> tuple[int, int
         shift += 7
     is_whole = shift == 7 * _VARINT_BYTES_MAX
     raise MalformedError("varint too long" if is_whole else "truncated")
+
+
+_IS_LITTLE_ENDIAN = array("i", bytes((1, 0, 0, 0)))[0] == 1
+
+
+def numbers_of(data: bytes) -> array[int]:
+    """Return the 32-bit numbers, signed and big-endian, that ``data`` is made of."""
+    numbers = array("i", data)
+    if _IS_LITTLE_ENDIAN:
+        numbers.byteswap()
+    return numbers
 
 
 class Reader:

@@ -6,8 +6,12 @@ the feed's name, the first seq and the chain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count, repeat
+from operator import lt
+from typing import TypeVar
 
 from meshlog.core.codec import VARINT_BYTE_MAX, Reader, block, read_varint, varint
 from meshlog.core.event import (
@@ -17,8 +21,8 @@ from meshlog.core.event import (
     SEQ_MAX,
     DatasetId,
     Event,
+    chained_ids,
     feed_prefix,
-    id_in_feed,
 )
 from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
@@ -48,6 +52,11 @@ PLACE_SIZE_MAX = 1 + FEED_KEY_SIZE + 9
 
 BASE_HINT_SIZE = 4
 
+Entries = tuple[tuple[Stamp, bytes], ...]
+"""Stamp and body of each event, in order."""
+
+_Kind = TypeVar("_Kind", Stamp, Event)
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -57,8 +66,7 @@ class Segment:
     first_seq: int
     base_hint: bytes
     """First bytes of the id of the event before, 4 or 2; a hint, wrong costs a round trip."""
-    entries: tuple[tuple[Stamp, bytes], ...]
-    """Stamp and body of each event, in order."""
+    entries: Entries
     signature: bytes
     is_relative: bool = False
     """Whether the stamps count from that of the base; see ``placed``."""
@@ -109,33 +117,43 @@ def decode_segment(data: bytes) -> Segment:
     reader.skip(end - reader.position)
     signature = reader.take(SIGNATURE_SIZE)
     reader.end()
-    return Segment(feed, first_seq, base_hint, tuple(entries), signature)
+    return Segment(feed, first_seq, base_hint, entries, signature)
 
 
-def _read_entries(data: bytes, at: int, count: int) -> tuple[list[tuple[Stamp, bytes]], int]:
+def _read_entries(data: bytes, at: int, count: int) -> tuple[Entries, int]:
     """Return stamp and body of so many events from a place on, and the place behind them."""
-    entries, last = [], len(data)
-    wall_ms, counter = 0, -1
+    walls_ms, counters, bodies = [], [], []
+    wall_ms, counter, last = 0, -1, len(data)
     for _ in range(count):
-        packed, at = read_varint(data, at, WALL_MS_MAX << 1 | 1)
+        if at < last and data[at] <= VARINT_BYTE_MAX:  # as mostly, here and below: saves a call
+            packed, at = data[at], at + 1
+        else:
+            packed, at = read_varint(data, at, WALL_MS_MAX << 1 | 1)
         delta_ms, odd = packed >> 1, packed & 1
-        expected = 0 if delta_ms else counter + 1
-        counter = expected
+        wall_ms += delta_ms
+        expected = counter = 0 if delta_ms else counter + 1
         if odd:
             counter, at = read_varint(data, at, COUNTER_MAX)
-        wall_ms += delta_ms
         if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX or (odd and counter == expected):
             raise MalformedError("stamp out of range")
-        if at < last and data[at] <= VARINT_BYTE_MAX:  # as mostly: saves a fifth of it all
+        if at < last and data[at] <= VARINT_BYTE_MAX:
             size, at = data[at], at + 1
         else:
             size, at = read_varint(data, at, BODY_SIZE_MAX)
         end = at + size
         if end > last:
             raise MalformedError("truncated")
-        entries.append((Stamp(wall_ms, counter), data[at:end]))
+        walls_ms.append(wall_ms)
+        counters.append(counter)
+        bodies.append(data[at:end])
         at = end
-    return entries, at
+    return tuple(zip(_made(Stamp, walls_ms, counters), bodies, strict=True)), at
+
+
+def _made(kind: type[_Kind], *columns: Iterable[object]) -> list[_Kind]:
+    """Return named tuples made of columns: in half the time of a call for each."""
+    make: Callable[[tuple[object, ...]], _Kind] = partial(tuple.__new__, kind)
+    return list(map(make, zip(*columns, strict=False)))
 
 
 def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
@@ -182,19 +200,17 @@ def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event
     The last one carries the signature, still unverified. A relative segment has to be placed
     before. Cost: one hash per event.
     """
-    feed, seq, prev = segment.feed, segment.first_seq, base
-    prefix = feed_prefix(dataset, feed)
-    events: list[Event] = []
-    for stamp, body in segment.entries:
-        event_id = id_in_feed(prefix, seq, stamp, prev, body)
-        if seq == 1 and feed.kind is FeedKind.CONTROL:
-            genesis = id_in_feed(feed_prefix(NO_DATASET, feed), seq, stamp, prev, body)
-            event_id = genesis if genesis == dataset else event_id
-        events.append(Event(feed, seq, stamp, prev, body, event_id))
-        prev = event_id
-        seq += 1
-    events[-1] = events[-1]._replace(signature=segment.signature)
-    return events
+    feed, seq = segment.feed, segment.first_seq
+    stamps, bodies = zip(*segment.entries, strict=True)
+    packed = [wall_ms << 16 | counter for wall_ms, counter in stamps]
+    ids = chained_ids(feed_prefix(dataset, feed), seq, base, packed, bodies)
+    if seq == 1 and feed.kind is FeedKind.CONTROL:
+        genesis = chained_ids(feed_prefix(NO_DATASET, feed), seq, base, packed[:1], bodies)
+        if genesis == [dataset]:
+            prefix = feed_prefix(dataset, feed)
+            ids = genesis + chained_ids(prefix, 2, dataset, packed[1:], bodies[1:])
+    signatures = [b""] * (len(ids) - 1) + [segment.signature]
+    return _made(Event, repeat(feed), count(seq), stamps, [base, *ids], bodies, ids, signatures)
 
 
 def is_signed(events: Sequence[Event], keys: bytes) -> bool:
@@ -204,9 +220,5 @@ def is_signed(events: Sequence[Event], keys: bytes) -> bool:
 
 def stamps_rise(events: Sequence[Event], base: Stamp) -> bool:
     """Say whether each stamp is greater than the one before, the first than ``base``."""
-    latest = base
-    for event in events:
-        if event.stamp <= latest:
-            return False
-        latest = event.stamp
-    return True
+    stamps = [event.stamp for event in events]
+    return all(map(lt, [base, *stamps], stamps))

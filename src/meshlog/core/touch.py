@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from hashlib import blake2b
 
+from meshlog.core.codec import numbers_of
 from meshlog.core.event import read_body
 
 _NAME = b"record_id"
-_SHORT_KEY = 0x60 + len(_NAME)
 _TEXT, _LONG_TEXT = 0x60, 0x78
 """Heads of a text in CBOR, its size in the head and in the byte after it (RFC 8949 §3)."""
+
+_SHORT_KEY = bytes((_TEXT + len(_NAME),))
 
 
 def touched(body: bytes) -> bytes:
@@ -20,25 +24,24 @@ def touched(body: bytes) -> bytes:
 
     Cost: a search for a word; a decoding where the word is there twice, or oddly coded.
     """
-    at = body.find(_NAME)
-    if at < 0:
+    before, name, after = body.partition(_NAME)
+    if not name:
         return b""
-    start = at + len(_NAME) + 1
-    if 0 < at < len(body) - len(_NAME) - 1 and body[at - 1] == _SHORT_KEY:
-        head = body[start - 1]
-        if _TEXT <= head <= _LONG_TEXT and body.find(_NAME, start) < 0:
-            if head < _LONG_TEXT:
-                return body[start : start + head - _TEXT]
-            return body[start + 1 : start + 1 + body[start]]
+    if before[-1:] == _SHORT_KEY and len(after) > 1 and after.find(_NAME, 1) < 0:
+        head = after[0]
+        if _TEXT <= head < _LONG_TEXT:
+            return after[1 : head - _TEXT + 1]
+        if head == _LONG_TEXT:
+            return after[2 : after[1] + 2]
     content = read_body(body)
-    name = content.payload.get("record_id") if content else None
-    return name.encode() if type(name) is str else b""
+    said = content.payload.get("record_id") if content else None
+    return said.encode() if type(said) is str else b""
 
 
-def touch_key(name: bytes) -> int:
-    """Return 32 bits that stand for a record's name in an index; some names share them.
+def touch_keys(names: Iterable[bytes]) -> array[int]:
+    """Return for each name of a record 32 bits that stand for it in an index; some share them.
 
-    A hash, for whoever looks for one of n names that share a key reads n events: of a CRC-32 a
+    Hashes, for whoever looks for one of n names that share a key reads n events: of a CRC-32 a
     member makes thousands in no time, here each costs 2**32 hashes.
     """
-    return int.from_bytes(blake2b(name, digest_size=4).digest(), "big", signed=True)
+    return numbers_of(b"".join([blake2b(name, digest_size=4).digest() for name in names]))

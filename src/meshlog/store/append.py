@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from meshlog.core.event import ID_SIZE, NO_PREV, Event
+from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import WALL_MS_MAX
 from meshlog.errors import StoreError
-from meshlog.store.file import Row, StoreFile
+from meshlog.store.file import StoreFile
 from meshlog.store.heads import Heads, Tip
-from meshlog.store.index import Index, id_pairs, touch_pairs
+from meshlog.store.index import Index
 from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.reading import RunReader
-from meshlog.store.runs import crc_of_run, pack_run, split
+from meshlog.store.runs import chains, pack_runs
 
 ON_TIME_KEY = "store.on_time_ms"
 """Meta key, the store's own: see ``Tail.on_time_ms``."""
@@ -28,8 +29,6 @@ class Tail(NamedTuple):
 
     position: int
     """Of the last event, so the number of events held."""
-    event_id: bytes
-    """Of the last event; empty when there is none."""
     on_time_ms: int
     """Latest wall time of a data event that was not stamped ahead of its arrival; -1 when there
     is none."""
@@ -53,64 +52,58 @@ class Appender:
         self.tail = self._durable = self._load_tail()
 
     def _load_tail(self) -> Tail:
-        last = self.file.first("SELECT position, ids FROM run ORDER BY position DESC LIMIT 1")
+        sql = "SELECT position + length(ids) / 32 - 1 FROM run ORDER BY position DESC LIMIT 1"
+        last = self.file.first(sql)
         if last is None:
-            return Tail(0, b"", -1)
-        position, ids = last
+            return Tail(0, -1)
         try:
             value = read_meta(self.file, ON_TIME_KEY)
         except StoreError:  # damage is fsck's to tell
             on_time_ms = WALL_MS_MAX
         else:
             on_time_ms = -1 if value is None else int.from_bytes(value, "big", signed=True)
-        return Tail(position + len(ids) // ID_SIZE - 1, ids[-ID_SIZE:], on_time_ms)
+        return Tail(last[0], on_time_ms)
 
     def add(self, events: Sequence[Event], arrived_ms: int) -> None:
         """See EventLog.add. Cost: a row per run."""
         self.follow()
-        rows: list[Row] = []
-        cuts: list[Row] = []
-        ahead: list[Row] = []
-        position, last_id, on_time_ms = self.tail
-        for run in split(events, last_id):
-            first, last = run[0], run[-1]
-            assert last.seq - first.seq == len(run) - 1, SEQ_FOLLOWS
-            assert last.feed == first.feed, SEQ_FOLLOWS
-            tips = self.heads.edit(first.feed)
-            if tips and first.prev not in tips and rows:  # a fork: what it leaves must be readable
-                self._write(rows, cuts)
-            base = self._base(first, tips)
-            feed = self.feeds.make(first.feed)
-            places, ids, bodies = pack_run(run, arrived_ms)
-            position += 1
-            crc = crc_of_run(position, feed, first.seq, base, places)
-            rows.append((position, feed, first.seq, base, crc, places, ids, bodies))
-            is_data = first.feed.kind is FeedKind.DATA
-            if is_data:
-                on_time_ms = max(on_time_ms, _on_time(run, arrived_ms, position, ahead))
-            cuts += [(position + at, event.signature)
-                     for at, event in enumerate(run) if event.signature]  # fmt: skip
-            bodies_of_data = [event.body for event in run] if is_data else []
-            self.index.take(id_pairs(ids, position), touch_pairs(bodies_of_data, position))
-            position += len(run) - 1
-            last_id = last.id
-            tips.pop(first.prev, None)
-            tips[last_id] = Tip(last.seq, position)
-        self._write(rows, cuts)
-        if ahead:
-            self.file.write_many("INSERT INTO ahead VALUES (?, ?)", ahead)
-        self.tail = Tail(position, last_id, on_time_ms)
+        for chain in chains(events) if events else ():
+            self._add(chain, arrived_ms)
 
-    def _write(self, rows: list[Row], cuts: list[Row]) -> None:
-        """Write runs and their signatures, and forget them here."""
+    def _add(self, events: Sequence[Event], arrived_ms: int) -> None:
+        """Add events of one branch."""
+        first, last = events[0], events[-1]
+        assert last.seq - first.seq == len(events) - 1, SEQ_FOLLOWS
+        assert last.feed == first.feed, SEQ_FOLLOWS
+        tips = self.heads.edit(first.feed)
+        position, base = self.tail.position + 1, self._base(first, tips)
+        rows = pack_runs(events, position, self.feeds.make(first.feed), base, arrived_ms)
         self.file.write_many("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        cuts = [
+            (at, event.signature) for at, event in enumerate(events, position) if event.signature
+        ]
         self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
-        cuts.clear()
-        if rows:
-            position, *_, ids, _ = rows[-1]
-            at = position + len(ids) // ID_SIZE - 1
-            self.tail = self.tail._replace(position=at, event_id=ids[-ID_SIZE:])
-        rows.clear()
+        on_time_ms, bodies = self.tail.on_time_ms, []
+        if first.feed.kind is FeedKind.DATA:
+            on_time_ms = max(on_time_ms, self._note_ahead(events, position, arrived_ms))
+            bodies = [event.body for event in events]
+        self.index.take(position, b"".join([event.id for event in events]), bodies)
+        self.tail = Tail(position + len(events) - 1, on_time_ms)
+        tips.pop(first.prev, None)
+        tips[last.id] = Tip(last.seq, self.tail.position)
+
+    def _note_ahead(self, events: Sequence[Event], position: int, arrived_ms: int) -> int:
+        """Write down what was ahead of its arrival; return the latest wall time of the rest.
+
+        -1 where there is none.
+        """
+        walls_ms = [event.stamp.wall_ms for event in events]  # they rise
+        on_time = bisect_right(walls_ms, arrived_ms)
+        if on_time < len(events):
+            ahead = enumerate(events[on_time:], position + on_time)
+            rows = [(event.stamp.packed(), at) for at, event in ahead]
+            self.file.write_many("INSERT INTO ahead VALUES (?, ?)", rows)
+        return walls_ms[on_time - 1] if on_time else -1
 
     def _base(self, event: Event, tips: dict[bytes, Tip]) -> int | None:
         """Return the position of ``event.prev``, None at seq 1."""
@@ -175,16 +168,3 @@ class Appender:
         self.feeds.restore()
         self.index.restore()
         self.reader.forget()
-
-
-def _on_time(run: Sequence[Event], arrived_ms: int, position: int, ahead: list[Row]) -> int:
-    """Return the latest wall time in a run that was not ahead, or -1; note what was."""
-    if run[-1].stamp.wall_ms <= arrived_ms:  # stamps rise
-        return run[-1].stamp.wall_ms
-    on_time_ms = -1
-    for at, event in enumerate(run):
-        if event.stamp.wall_ms > arrived_ms:
-            ahead.append((event.stamp.packed(), position + at))
-        else:
-            on_time_ms = max(on_time_ms, event.stamp.wall_ms)
-    return on_time_ms

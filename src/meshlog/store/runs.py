@@ -7,7 +7,7 @@ costs one row. Rows are never changed.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
@@ -34,6 +34,9 @@ _RAW_DEFLATE = -15
 """As zlib's ``wbits``: no header and no checksum of its own."""
 
 _CRC_SIZE = 4
+
+RunRow = tuple[int, int, int, int | None, int, bytes, bytes, bytes]
+"""A row of ``run``: position, feed, seq, base, crc, places, ids, bodies."""
 
 _EVENT_SIZE = ID_SIZE + 4
 """What an event takes in a run beside its body, about."""
@@ -102,19 +105,58 @@ class Run:
         return map(self.arrival, range(first, len(self) if last is None else last + 1))
 
 
-def pack_run(events: Sequence[Event], arrived_ms: int) -> tuple[bytes, bytes, bytes]:
-    """Return the columns ``places``, ``ids`` and ``bodies`` of a run.
+def chains(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Yield events in stretches that are each of one branch, in order."""
+    ends = [at for at, (one, next_) in enumerate(pairwise(events), 1) if next_.prev != one.id]
+    for start, end in pairwise((0, *ends, len(events))):
+        yield events[start:end]
+
+
+def pack_runs(
+    events: Sequence[Event], position: int, feed: int, base: int | None, arrived_ms: int
+) -> list[RunRow]:
+    """Return the rows of events of one branch.
+
+    Args:
+        events: In order.
+        position: Of the first.
+        feed: Its number.
+        base: Position of the event before the first; None at seq 1.
+        arrived_ms: When they came.
+    """
+    seq, rows = events[0].seq, []
+    stamps = [wall_ms << 16 | counter for wall_ms, counter in [event.stamp for event in events]]
+    bodies = [event.body for event in events]
+    ids = [event.id for event in events]
+    sizes = list(map(len, bodies))
+    for start, end in pairwise(_ends(sizes)):
+        places = places_of(stamps[start:end], sizes[start:end], [arrived_ms])
+        place = (position + start, feed, seq + start, base)
+        columns = places, b"".join(ids[start:end]), pack_bodies(bodies[start:end])
+        rows.append((*place, crc_of_run(*place, places), *columns))
+        base = position + end - 1
+    return rows
+
+
+def _ends(sizes: Sequence[int]) -> list[int]:
+    """Return where the runs of events with bodies of these sizes end, and 0 before the first."""
+    ends, size_bytes = [0], 0
+    for at, size in enumerate(sizes):
+        size_bytes += size + _EVENT_SIZE
+        if at > ends[-1] and (size_bytes > RUN_SIZE_MAX or at - ends[-1] >= RUN_EVENTS_MAX):
+            ends.append(at)
+            size_bytes = size + _EVENT_SIZE
+    return [*ends, len(sizes)]
+
+
+def pack_bodies(bodies: Sequence[bytes]) -> bytes:
+    """Return the column ``bodies`` of a run.
 
     Bodies of one form repeat each other: those of several events are compressed, where that takes
     fewer bytes; so fewer than ``places`` says are compressed.
     """
-    stamps = [event.stamp.wall_ms << 16 | event.stamp.counter for event in events]
-    bodies = [event.body for event in events]
-    ids = b"".join([event.id for event in events])
-    kept = joined = b"".join(bodies)
-    if len(events) > 1:
-        kept = min(joined, _compressed(joined), key=len)
-    return places_of(stamps, list(map(len, bodies)), [arrived_ms]), ids, kept
+    joined = b"".join(bodies)
+    return min(joined, _compressed(joined), key=len) if len(bodies) > 1 else joined
 
 
 def places_of(stamps: Sequence[int], sizes: Sequence[int], arrivals_ms: Sequence[int]) -> bytes:
@@ -184,18 +226,3 @@ def _decompressed(kept: bytes, size: int) -> bytes:
 def crc_of_run(position: int, feed: int, seq: int, base: int | None, places: bytes) -> int:
     """Return the checksum of what neither an id nor a signature of a run covers, 32 bits."""
     return zlib.crc32(places, zlib.crc32(repr((position, feed, seq, base)).encode()))
-
-
-def split(events: Iterable[Event], last_id: bytes) -> Iterator[list[Event]]:
-    """Yield events as runs, in order; ``last_id`` is that of the event before all of them."""
-    run: list[Event] = []
-    size = 0
-    for event in events:
-        size += len(event.body) + _EVENT_SIZE
-        if run and (event.prev != last_id or len(run) >= RUN_EVENTS_MAX or size > RUN_SIZE_MAX):
-            yield run
-            run, size = [], len(event.body) + _EVENT_SIZE
-        run.append(event)
-        last_id = event.id
-    if run:
-        yield run

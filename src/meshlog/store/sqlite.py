@@ -91,8 +91,9 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
             self._log.restore()
             self._instance.restore()
             raise
+        lives = self._log.heads.lives()
         self._log.accept()
-        self._instance.accept(self.event_count())
+        self._instance.accept(self.event_count(), lives)
 
     # ── Continuity ──
 
