@@ -38,7 +38,7 @@ STAMPS_MAX = 4_096
 """Heads whose stamps are remembered: about a megabyte."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Ledger:
     """The sums of one replica's log. ``copy``, change, and keep the copy once it is durable."""
 
@@ -59,8 +59,8 @@ class Ledger:
     """Every rotation of the dataset's key."""
     life: int | None = None
     """The incarnation that this device writes in; None before its first."""
-    _saved: Mapping[str, int] = field(default_factory=dict)
-    """Clock and horizon as the store has them."""
+    _saved: tuple[int, int] = (-1, -1)
+    """Clock, packed, and horizon as the store has them."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -95,8 +95,7 @@ class Ledger:
     def copy(self) -> Ledger:
         """Return a copy whose changes do not show here. Cost: O(feeds)."""
         twin = object.__new__(Ledger)
-        for name in Ledger.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.__dict__.update(self.__dict__)
         twin.frontier, twin.forks = dict(self.frontier), dict(self.forks)
         return twin
 
@@ -269,11 +268,19 @@ class Ledger:
         )
 
     def save(self, store: Store) -> None:
-        """Write clock and horizon where they moved, inside the caller's transaction."""
-        for key, value in (("clock", self.clock.packed()), ("horizon", self.horizon_ms)):
-            if self._saved.get(key) != value:
-                store.set_meta(key, value.to_bytes(8, "big"))
-        self._saved = {"clock": self.clock.packed(), "horizon": self.horizon_ms}
+        """Write clock and horizon where they moved, inside the caller's transaction.
+
+        A horizon that moved on over nothing need not be known after a restart: it is written when
+        the clock has come up to the one that is, so that what counted once counts ever after.
+        """
+        clock, horizon_ms = self._saved
+        if self.clock.packed() != clock:
+            clock = self.clock.packed()
+            store.set_meta("clock", clock.to_bytes(8, "big"))
+        if self.clock.wall_ms > horizon_ms or self.horizon_ms < horizon_ms:
+            horizon_ms = self.horizon_ms
+            store.set_meta("horizon", horizon_ms.to_bytes(8, "big"))
+        self._saved = clock, horizon_ms
 
 
 def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:
