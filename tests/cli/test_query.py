@@ -102,3 +102,18 @@ def test_beside_an_encrypted_store_nothing_is_written(empty: Device) -> None:
 
     assert empty.ok("query", "depth_m = 30", "--count") == "1\n"
     assert not empty.data.with_name("meshlog.db.query").exists()
+
+
+def test_json_of_a_statement_loses_no_column(camp: Device) -> None:
+    result = camp("query", "--sql", "SELECT 1 AS a, 2 AS a", "--json")
+
+    assert (result.code, result.out) == (2, "")
+    assert "two columns are called 'a'" in result.err
+
+
+@pytest.mark.parametrize("more", [("--offset", "1"), ("--limit", "1"), ("--count",), ("a = 1",)])
+def test_a_statement_stands_alone(camp: Device, more: tuple[str, ...]) -> None:
+    result = camp("query", "--sql", "SELECT 1", *more)
+
+    assert (result.code, result.out) == (2, "")
+    assert "stands alone" in result.err

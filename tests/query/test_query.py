@@ -241,6 +241,19 @@ def test_finds_places_in_a_box_the_date_line_included(
     assert ids(camp.query(bbox=box)) == found
 
 
+@pytest.mark.parametrize("box", [(-180, -1, -170, 1), (170, -1, 180, 1), (170, -1, -170, 1)])
+def test_the_meridian_of_180_degrees_is_found_from_both_sides(
+    box: tuple[float, float, float, float],
+):
+    node = Node("ann", None)
+    node.put_record("east", {"lat": 0.5, "lon": 180.0})
+    node.put_record("west", {"lat": 0.5, "lon": -180.0})
+    node.put_record("north", {"lat": 2.5, "lon": -180.0})
+
+    assert ids(node.query(bbox=box)) == ["east", "west"]
+    assert node.query(bbox=(-179, -1, 179, 1)) == []
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

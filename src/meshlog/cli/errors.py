@@ -30,6 +30,7 @@ _ADVICE = {
 def guarded(program: click.Command, argv: Sequence[str] | None) -> int:
     """Run ``program`` and return its exit code. Never raises, save for our own mistakes."""
     words = None if argv is None else list(argv)
+    stdout = sys.stdout
     try:
         code = program.main(words, prog_name="meshlog", standalone_mode=False)
         sys.stdout.flush()
@@ -44,6 +45,10 @@ def guarded(program: click.Command, argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # whoever read our output has enough
         _silence_stdout()
         return 0
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        return 0  # click wraps it where the reader has gone, and would say 1: a fault was found
     except OSError as error:
         _silence_stdout()
         return _fail(_os_error(error))

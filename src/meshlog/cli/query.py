@@ -76,7 +76,7 @@ def query_command(
     behind = None if after == START else after
     asked = Query(form, where, text, box, sort, limit, offset, behind)
     is_narrowed = asked.conditions or sort or limit is not None or after is not None
-    if sql is not None and (is_narrowed or only_count):
+    if sql is not None and (is_narrowed or only_count or offset):
         raise InputError("--sql stands alone: say the rest in SQL")
     with reading(place) as read:
         with QueryFile(query_path(place.data)) as file:
@@ -121,6 +121,9 @@ def _show_rows(columns: list[str], rows: list[tuple[object, ...]], *, as_json: b
         rows.pop()
         hint(f"only the first {ROWS_MAX} rows are shown: say LIMIT, or open the query file itself")
     if as_json:
+        twice = [name for index, name in enumerate(columns) if name in columns[:index]]
+        if twice:
+            raise InputError(f"two columns are called {twice[0]!r}: name one with AS")
         say_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif columns:
         cells = [["" if cell is None else shown(cell) for cell in row] for row in rows]

@@ -173,6 +173,8 @@ def _inside(bbox: tuple[float, float, float, float]) -> Condition:
     else:
         lon = "(lon >= ? OR lon <= ?)"
         values += (west, east)
+    if _EAST in (east, -west):  # 180° west and 180° east are one meridian
+        lon = f"({lon} OR abs(lon) = {_EAST})"
     sql = f"(SELECT record FROM place WHERE {lat} AND {lon})"  # noqa: S608 - values are bound
     return Condition(f"record.record IN {sql}", values)
 
