@@ -15,7 +15,7 @@ from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.live import SETTLE_SIZE, LiveView
 from meshlog.views.materialize import materialize, shown
-from meshlog.views.records import encode
+from meshlog.views.records import Record, decode, encode
 from tests.views.world import (
     ANN,
     BOB,
@@ -56,12 +56,18 @@ def test_equals_the_pure_fold_whatever_is_settled_when(
             held = events[: start + batch]
             assert encode_cbor(view.snapshot()) == counted(held, FAR_MS)
             assert list(view.rows()) == list(filter(None, map(row_of(view), sorted(RECORDS))))
+            assert list(map(view.get, RECORDS)) == [decode_maybe(view.row(r)) for r in RECORDS]
             assert view.check() == []
         settle(store, view)
         assert view.is_settled()
         assert list(store.records()) == list(view.rows())
         assert list(view.unsettled()) == []
         assert view.check() == []
+
+
+def decode_maybe(row: RecordRow | None) -> Record | None:
+    """What is read without a row in between is what that row says, to the order of its parts."""
+    return decode(row) if row else None
 
 
 def row_of(view: LiveView) -> Callable[[str], RecordRow | None]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from meshlog.core.codec import decode_cbor, decode_kept
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
@@ -19,9 +20,11 @@ from meshlog.views.changes import Change, feed_ref, read_change
 from meshlog.views.fold import Told, fold_told
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
-from meshlog.views.records import Conflict, Record, decode, encode
+from meshlog.views.records import Conflict, Record, decode, encode, record_of
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
+
+T = TypeVar("T")
 
 _DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What comes of a row in which any byte may have been flipped."""
@@ -78,8 +81,7 @@ class LiveView:
 
         Cost: O(row + events since the row was settled).
         """
-        row = self.row(record_id)
-        return decode(row) if row else None
+        return self._look().record(record_id)
 
     def row(self, record_id: str) -> RecordRow | None:
         """Return a record's row as it is now. Cost: as ``get``."""
@@ -278,6 +280,19 @@ class _Look:
         self._lineage = StoreLineage(store)
         self._forked = {feed_ref(feed) for feed in standings.lineage.forked}
 
+    def record(self, record_id: str) -> Record | None:
+        """Return a record as it is now: what ``row`` says of it, mostly without making that."""
+        kept = self._store.get_record(record_id) or _NOTHING
+        row = kept.row
+        if record_id in self._stale or kept.position is None:
+            row = self.fold(record_id)
+        elif told := self._told(record_id, self._store.touching(record_id, kept.position)):
+            found = self._onto(record_id, row, told, decode_cbor, record_of)
+            if found is not None:
+                return found
+            row = self.fold(record_id)
+        return decode(row) if row else None
+
     def row(self, record_id: str) -> RecordRow | None:
         """Return a record's row as it is now."""
         kept = self._store.get_record(record_id) or _NOTHING
@@ -286,21 +301,33 @@ class _Look:
         return self.grown(record_id, kept, self._store.touching(record_id, kept.position))
 
     def grown(self, record_id: str, kept: KeptRow, came: Sequence[Arrival]) -> RecordRow | None:
-        """Return a record's row with all that came, in order; those that are in it are left out.
-
-        A damaged row can hold anything, and is folded anew.
-        """
+        """Return a record's row with all that came, in order; those that are in it are left out."""
         row, after = kept.row, kept.position or 0
         told = self._told(record_id, (arrival for arrival in came if arrival.position > after))
         if not told:
             return row
+        made = self._onto(record_id, row, told, decode_kept, pack)
+        return made or self.fold(record_id, came[-1].position)
+
+    def _onto(
+        self,
+        record_id: str,
+        row: RecordRow | None,
+        told: Sequence[Told],
+        read: Callable[[bytes], Any],
+        made: Callable[[RowState], T],
+    ) -> T | None:
+        """Return what is made of a row with these on top; None where only a fold can tell.
+
+        A damaged row can hold anything.
+        """
         try:
-            state = RowState(record_id) if row is None else unpack(row)
+            state = RowState(record_id) if row is None else unpack(row, read)
             if all(grown(state, item, self._forked) for item in told):
-                return pack(state)
+                return made(state)
         except _DAMAGE:
             pass
-        return self.fold(record_id, came[-1].position)
+        return None
 
     def fold(self, record_id: str, until: int | None = None) -> RecordRow | None:
         """Return a record's row made anew, from the events up to a position, or from all."""

@@ -210,22 +210,30 @@ def decode(row: RecordRow) -> Record:
     Raises:
         MalformedError: The state is not one; ``LiveView.rebuild`` makes it again.
     """
-    state = unpack(row, decode_cbor)
     try:
-        return Record(
-            row.record_id,
-            row.form,
-            state.created_by,
-            {
-                name: tuple(Write(value, Origin.at(spot)) for value, spot in writes)
-                for name, writes in state.fields.items()
-            },
-            tuple(Note(text, Origin.at(spot)) for text, spot in state.notes),
-            tuple(Attachment(*attachment) for attachment in state.attachments),
-            tuple(Ref(feed, seq) for feed, seqs in state.heads.items() for seq in seqs),
-            row.visible,
-            Origin.at(state.last),
-            tuple(Ref(feed, seq) for feed, seq in state.named.items()),
-        )
+        return record_of(unpack(row, decode_cbor))
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise MalformedError("record row") from error
+
+
+def record_of(state: RowState) -> Record:
+    """Return the record that ``decode(pack(state))`` returns, without the row in between.
+
+    Args:
+        state: Its values are what ``decode_cbor`` returned.
+    """
+    return Record(
+        state.record_id,
+        state.form,
+        state.created_by,
+        {
+            name: tuple(Write(value, Origin.at(spot)) for value, spot in writes)
+            for name, writes in sorted(state.fields.items())
+        },
+        tuple(Note(text, Origin.at(spot)) for text, spot in state.notes),
+        tuple(Attachment(*attachment) for attachment in state.attachments),
+        tuple(Ref(feed, seq) for feed, seqs in sorted(state.heads.items()) for seq in seqs),
+        state.visible,
+        Origin.at(state.last),
+        tuple(Ref(feed, seq) for feed, seq in sorted(state.named.items())),
+    )
