@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshlog.core.event import Event
+from meshlog.core.event import Event, encode_body
 from meshlog.views.changes import REFS_MAX, Ref, feed_ref
 from meshlog.views.fold import fold_record
 from meshlog.views.materialize import materialize
@@ -94,3 +94,41 @@ def test_names_no_more_values_than_a_reader_accepts():
 
     assert len(refs) == REFS_MAX
     assert refs[0] == Ref(ANN.author + REFS_MAX.to_bytes(4, "big"), 1)
+
+
+def crowd(fields: int) -> list[Event]:
+    """What one more feeds than a write may name say of each field, none having seen another."""
+    pens = [Pen(ANN._replace(incarnation=life)) for life in range(REFS_MAX + 1)]
+    return [
+        pen(1 + at, "record.put", record_id="r1", fields=dict.fromkeys(names(fields), at))
+        for at, pen in enumerate(pens)
+    ]
+
+
+def names(fields: int) -> list[str]:
+    return [f"field {number}" for number in range(fields)]
+
+
+def test_a_crowd_of_values_leaves_room_in_an_event_for_what_is_written():
+    for fields in (1, 50, 1_000):
+        payload = {"record_id": "r1", "fields": dict.fromkeys(names(fields), "ours")}
+
+        filled = with_replaces("record.put", payload, record_with(*crowd(fields)), feed_ref(BOB))
+
+        assert len(encode_body("record.put", filled)) < 65_536
+        assert {len(refs) for refs in filled["replaces"].values()} == {
+            {1: REFS_MAX, 50: 20, 1_000: 1}[fields]
+        }
+
+
+def test_a_conflict_of_more_values_than_a_write_names_is_settled_by_two():
+    events = crowd(1)
+    [conflict] = fold_record("r1", events).disputed()
+
+    first, second = conflict.resolution("ours")
+
+    bob = Pen(BOB)
+    settled = [bob(100 + at, "field.set", **said) for at, said in enumerate((first, second))]
+    record = fold_record("r1", [*events, *settled])
+    assert len(conflict.writes) == REFS_MAX + 1
+    assert [write.value for write in record.fields["field 0"]] == ["ours"]

@@ -103,9 +103,9 @@ def resolve_command(
         else:
             chosen = _taken(read, conflict, take) if take is not None else _asked(read, conflict)
         told = _conflict(read, conflict)
-    kind, payload = checked("field.set", conflict.resolution(chosen))
+    items = [checked("field.set", said) for said in conflict.resolution(chosen)]
     with writing(place) as writer:
-        [(event_id, seq)] = writer.emit([(kind, payload)])
+        *_, (event_id, seq) = writer.emit(items)
         after = writer.record(record)
     remaining = after.conflicts().get(field, ()) if after else ()
     if as_json:

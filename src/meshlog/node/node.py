@@ -215,6 +215,8 @@ class Node(NodeReader):
     def resolve(self, conflict: Conflict, value: object) -> Event:
         """Settle a conflict as it was seen: replace its values, and none that came meanwhile.
 
+        More than 64 values take several events, in one transaction; the last one is returned.
+
         Args:
             conflict: As ``conflicts`` returned it.
             value: What the field is from now on; one of the values, or another.
@@ -223,7 +225,8 @@ class Node(NodeReader):
             InputError: The value cannot be carried.
             StoreError: The disk refused.
         """
-        return self.emit("field.set", conflict.resolution(value))
+        *_, last = self.emit_many(("field.set", said) for said in conflict.resolution(value))
+        return last
 
     def put_form(self, definition: Mapping[str, Any]) -> bool:
         """Pin a form, so that its records take a few bytes on slow air.

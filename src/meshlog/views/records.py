@@ -79,22 +79,19 @@ class Conflict(NamedTuple):
         shown = encode_cbor(self.shown.value)
         return tuple(write for write in self.writes[1:] if encode_cbor(write.value) != shown)
 
-    def resolution(self, value: object) -> Payload:
-        """Return the payload of the ``field.set`` that settles this conflict.
+    def resolution(self, value: object) -> list[Payload]:
+        """Return the payloads of the ``field.set`` events that settle this conflict: mostly one.
 
-        It replaces these values and no others: one that came meanwhile stays in conflict. Those
+        They replace these values and no others: one that came meanwhile stays in conflict. Those
         of the author's own feed are named, too, because a new life may begin before it is written.
 
         Args:
             value: What the field is from now on; one of the values, or another.
         """
-        replaces = tuple(dict.fromkeys(write.origin.ref for write in self.writes))[:REFS_MAX]
-        return {
-            "record_id": self.record_id,
-            "field": self.field,
-            "value": value,
-            "replaces": replaces,
-        }
+        refs = list(dict.fromkeys(write.origin.ref for write in self.writes))
+        said = {"record_id": self.record_id, "field": self.field, "value": value}
+        parts = (tuple(refs[at : at + REFS_MAX]) for at in range(0, len(refs), REFS_MAX))
+        return [{**said, "replaces": part} for part in parts]
 
 
 @dataclass(frozen=True, slots=True)

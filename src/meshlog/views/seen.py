@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from meshlog.views.changes import REFS_MAX, Payload, Ref
 from meshlog.views.rowstate import RowState
 
+PUT_REFS_MAX = 1_024
+"""References that a write of many fields makes in all, but one per field: some 24 kB, so that a
+crowd of values in conflict leaves room for what is written. A choice."""
 
-def replaces_for(record: RowState, field: str, own_feed: bytes) -> tuple[Ref, ...]:
+
+def replaces_for(
+    record: RowState, field: str, own_feed: bytes, most: int = REFS_MAX
+) -> tuple[Ref, ...]:
     """Return the live values of ``field`` that a write in ``own_feed`` has to name.
 
     Those of ``own_feed`` itself are left out: the chain says that they were seen.
-    At most 64, the highest first.
+    At most ``most``, itself at most 64, the highest first.
     """
     live = record.fields.get(field, ())
     refs = [Ref(feed, seq) for _, (_, feed, seq) in live if feed != own_feed]
-    return tuple(dict.fromkeys(refs))[:REFS_MAX] if refs else ()
+    return tuple(dict.fromkeys(refs))[:most] if refs else ()
 
 
 def deletes_for(record: RowState, own_feed: bytes) -> tuple[Ref, ...]:
@@ -44,7 +50,8 @@ def with_replaces(kind: str, payload: Payload, record: RowState, own_feed: bytes
     elif kind == "record.put":
         fields = payload.get("fields")
         named = fields if isinstance(fields, Mapping) else ()
-        seen = {name: replaces_for(record, name, own_feed) for name in named}
+        most = min(REFS_MAX, max(1, PUT_REFS_MAX // max(1, len(named))))
+        seen = {name: replaces_for(record, name, own_feed, most) for name in named}
         replaces = {name: refs for name, refs in seen.items() if refs}
     elif kind == "record.delete":
         replaces = deletes_for(record, own_feed)
