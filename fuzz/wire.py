@@ -11,18 +11,11 @@ from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import Identity
 from meshlog.core.segment import event_count
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
+from meshlog.sync.bundle import Bundle, decode_bundle, encode_bundle
 from meshlog.sync.frame import decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.keyring import KeyRing
-from meshlog.sync.messages import (
-    Bundle,
-    Kind,
-    Seg,
-    decode_bundle,
-    decode_messages,
-    encode_bundle,
-    encode_messages,
-)
+from meshlog.sync.messages import Kind, Seg, decode_messages, encode_messages
 from meshlog.sync.statements import (
     encode_delta,
     encode_digests,

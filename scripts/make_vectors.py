@@ -53,6 +53,7 @@ from meshlog.ports import Peer
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
 from meshlog.sync.broadcast.packet import AirKey
+from meshlog.sync.bundle import encode_bundle
 from meshlog.sync.frame import ANSWER, ASK, encode_frame
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.keyring import KeyRing
@@ -629,7 +630,7 @@ def packets() -> dict[str, Any]:
 def messages() -> dict[str, Any]:
     """§6.2: messages and bundles."""
     examples = example_messages()
-    bundle = wire.encode_bundle([examples[0], examples[4], examples[8]])
+    bundle = encode_bundle([examples[0], examples[4], examples[8]])
 
     def one(kind: int, content: bytes) -> bytes:
         return b"\x01" + bytes((kind,)) + varint(len(content)) + content
@@ -645,7 +646,7 @@ def messages() -> dict[str, Any]:
             for message in examples
         ],
         "bundles": [
-            {"name": "empty", "hex": wire.encode_bundle([]).hex(), "messages": []},
+            {"name": "empty", "hex": encode_bundle([]).hex(), "messages": []},
             {
                 "name": "beacon, statement and segment",
                 "hex": bundle.hex(),
@@ -673,7 +674,7 @@ def messages() -> dict[str, Any]:
             ("newer version, deflated", b"\x82" + DEFLATED[1:], "newer version"),
             (
                 "a statement twice",
-                wire.encode_bundle([wire.Sum(0, 0), wire.Sum(0, 0)]),
+                encode_bundle([wire.Sum(0, 0), wire.Sum(0, 0)]),
                 "repeated message",
             ),
             ("no version", b"", "truncated"),
@@ -712,7 +713,7 @@ def hellos() -> dict[str, Any]:
     """§6.1 and §6.3: proofs of a link, frames of the seam."""
     gate = KeyGate(ANN, DATASET, RING)
     binding = bytes_of("link", 16)
-    bundle = wire.encode_bundle([wire.Sum(0, 0)])
+    bundle = encode_bundle([wire.Sum(0, 0)])
     proofs = [
         {"initiator": initiator, "proof": gate.prove(binding, initiator=initiator).hex()}
         for initiator in (False, True)

@@ -19,6 +19,7 @@ from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import encode_segment
 from meshlog.sync import messages as say
+from meshlog.sync.bundle import encode_bundle
 from meshlog.sync.hints import HeadHint, Point
 from meshlog.sync.statements import Delta, Ids, Loc, Vec
 
@@ -84,35 +85,35 @@ def _note(text: str = "x") -> bytes:
 def bundles(attack: str, by: Attacker, victim: AuthorId) -> Iterator[bytes]:
     """Yield the requests of one attack on the node of an author."""
     theirs = FeedKey(victim, FeedKind.DATA, 7)
-    yield say.encode_bundle([by.opening()])
+    yield encode_bundle([by.opening()])
     match attack:
         case "forged author":
-            yield say.encode_bundle([by.run([_note("forged")], theirs)])
+            yield encode_bundle([by.run([_note("forged")], theirs)])
         case "squatted slot":
-            yield say.encode_bundle([by.run([_note("squat")], theirs, 51)])
+            yield encode_bundle([by.run([_note("squat")], theirs, 51)])
         case "frontier request":
-            yield say.encode_bundle([NOWHERE, Ids(())])
+            yield encode_bundle([NOWHERE, Ids(())])
         case "20,000 made-up authors":
             for first in range(0, 20_000, 2_000):
                 rng = random.Random(first)  # noqa: S311 - no secrets
                 made = (by.opening(Identity(rng.randbytes(64))) for _ in range(2_000))
-                yield say.encode_bundle(made)
+                yield encode_bundle(made)
         case "one packet, wrong type":
-            yield say.encode_bundle([by.run([encode_body("x", {"author": 7})])])
-            yield say.encode_bundle([by.run([encode_body("field.set", {"record_id": 7})])])
+            yield encode_bundle([by.run([encode_body("x", {"author": 7})])])
+            yield encode_bundle([by.run([encode_body("field.set", {"record_id": 7})])])
         case "seq-gap flood, 31 MB":
             rng = random.Random(1)  # noqa: S311 - no secrets
             for n in range(31):
                 runs = [[_note(rng.randbytes(15_000).hex())] for _ in range(32)]
-                yield say.encode_bundle(by.run(run, None, 100 + n) for run in runs)
+                yield encode_bundle(by.run(run, None, 100 + n) for run in runs)
         case "a Resource that inflates":
             yield bytes(10 * 1024 * 1024)  # Reticulum's bz2
             yield b"\x81" + zlib.compress(b"\x7f" + block(bytes(990_000)), 9, -15)
         case "far-future stamps":
-            yield say.encode_bundle([by.run([_note()], None, 1, Stamp(WALL_MS_MAX, 0))])
+            yield encode_bundle([by.run([_note()], None, 1, Stamp(WALL_MS_MAX, 0))])
         case "small-order key":
             keys = by.who.keys[:32] + b"\1" + bytes(31)
-            yield say.encode_bundle([by.opening(keys=keys)])
+            yield encode_bundle([by.opening(keys=keys)])
         case "malformed of every kind":
             yield from _malformed(by)
 
@@ -133,10 +134,10 @@ def _malformed(by: Attacker) -> Iterator[bytes]:
         [by.run([_note()], None, SEQ_MAX)], [say.Seg(b"")], [say.Seg(bytes(262_144))],
     ]  # fmt: skip
     for said in whole:
-        yield say.encode_bundle(said)
+        yield encode_bundle(said)
     yield from (b"", b"\x01", b"\x02", b"\xff", b"\x81", b"\x81\x00", b"\x01\x05" + varint(2**62))
     for n in range(100):
-        good = bytearray(say.encode_bundle(whole[n % len(whole)]))[:4_096]
+        good = bytearray(encode_bundle(whole[n % len(whole)]))[:4_096]
         for _ in range(3):
             if good:
                 good[rng.randrange(len(good))] = rng.randrange(256)

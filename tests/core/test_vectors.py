@@ -49,6 +49,7 @@ from meshlog.ports import Peer
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
 from meshlog.sync.broadcast.packet import AirKey
+from meshlog.sync.bundle import decode_bundle, encode_bundle
 from meshlog.sync.frame import Frame, decode_frame, encode_frame
 from meshlog.sync.gate import KeyGate
 from meshlog.sync.keyring import KeyRing
@@ -265,7 +266,7 @@ def test_message_both_ways(case: Any):
     message, data = message_of(case["type"], case["fields"]), bytes.fromhex(case["hex"])
 
     assert wire.encode_message(message) == data
-    assert wire.decode_bundle(b"\x01" + data) == [message]
+    assert decode_bundle(b"\x01" + data) == [message]
 
 
 def air_of(file: Any) -> AirKey:
@@ -299,23 +300,23 @@ def test_packet_refuses(case: Any):
 
 @cases("message", "bundles")
 def test_bundle(case: Any):
-    heard = wire.decode_bundle(bytes.fromhex(case["hex"]))
+    heard = decode_bundle(bytes.fromhex(case["hex"]))
 
     assert [type(message).__name__.upper() for message in heard] == case["messages"]
 
 
 @cases("message", "deflated")
 def test_deflated_bundle(case: Any):
-    heard = wire.decode_bundle(bytes.fromhex(case["hex"]))
+    heard = decode_bundle(bytes.fromhex(case["hex"]))
 
     assert b"".join(map(wire.encode_message, heard)).hex() == case["plain"]
-    assert wire.decode_bundle(wire.encode_bundle(heard)) == heard
+    assert decode_bundle(encode_bundle(heard)) == heard
 
 
 @cases("message", "refused")
 def test_bundle_refuses(case: Any):
     with pytest.raises(MalformedError) as caught:
-        wire.decode_bundle(bytes.fromhex(case["hex"]))
+        decode_bundle(bytes.fromhex(case["hex"]))
 
     assert caught.value.reason == case["reason"]
 

@@ -25,6 +25,7 @@ from meshlog.sync import hints
 from meshlog.sync import messages as say
 from meshlog.sync import statements as state
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
+from meshlog.sync.bundle import encode_bundle
 from tests.replica.devices import T0_MS, identity
 
 T = TypeVar("T")
@@ -270,7 +271,7 @@ class Mallory:
         """A request or an answer."""
         rng = self.rng
         said = [self.message() for _ in range(rng.choice((1, 1, 2, 4)))]
-        data = bytearray(say.encode_bundle(said))
+        data = bytearray(encode_bundle(said))
         shape = rng.random()
         if shape < 0.05:
             return b"\x81" + zlib.compress(

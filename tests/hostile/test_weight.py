@@ -21,6 +21,7 @@ from meshlog.ports import Asked, LinkUp
 from meshlog.sync import hints
 from meshlog.sync import messages as say
 from meshlog.sync import statements as state
+from meshlog.sync.bundle import DEFLATED, encode_bundle
 from meshlog.sync.holdings import Verdict
 from meshlog.sync.peers import PeerState
 from tests.replica.devices import T0_MS, Pump, founder, identity, invited, name_of, note
@@ -88,7 +89,7 @@ def filled(piece: bytes) -> bytes:
 def packed(plain: bytes) -> bytes:
     """Return a request deflated, with as much noise as makes its ratio one that is read."""
     noise = b"\x7f" + block(Random(2).randbytes(len(plain) // 100))
-    return bytes((plain[0] | say.DEFLATED,)) + zlib.compress(plain[1:] + noise, 9, -15)
+    return bytes((plain[0] | DEFLATED,)) + zlib.compress(plain[1:] + noise, 9, -15)
 
 
 def tiny_events(liar: Liar) -> bytes:
@@ -126,7 +127,7 @@ def many_ids(liar: Liar) -> bytes:
          (hints.HeadHint(1 + liar.rng.randrange(9_999), b"hint"),))
         for n in range(state.FEEDS_MAX)
     )  # fmt: skip
-    return say.encode_bundle([NOWHERE, state.Ids(feeds)])
+    return encode_bundle([NOWHERE, state.Ids(feeds)])
 
 
 def many_heads(liar: Liar) -> bytes:
@@ -135,13 +136,13 @@ def many_heads(liar: Liar) -> bytes:
         (FeedKey(AuthorId(liar.rng.randbytes(16)), FeedKind.CONTROL, n), heads)
         for n in range(2_900)
     )
-    return say.encode_bundle([NOWHERE, state.Ids(feeds)])
+    return encode_bundle([NOWHERE, state.Ids(feeds)])
 
 
 def many_data_feeds(liar: Liar) -> bytes:
     digest = liar.base.roster_digest()[:4]
     feeds = tuple((hints.HeadHint(1 + n % 7, b""),) for n in range(20_000))
-    return say.encode_bundle([NOWHERE, state.Vec(digest, hashed=False, feeds=feeds)])
+    return encode_bundle([NOWHERE, state.Vec(digest, hashed=False, feeds=feeds)])
 
 
 def many_points(liar: Liar) -> bytes:
@@ -152,12 +153,12 @@ def many_points(liar: Liar) -> bytes:
         )
         for n in range(say.LOCATORS_MAX)
     ]
-    return say.encode_bundle(locs)
+    return encode_bundle(locs)
 
 
 def many_wants(liar: Liar) -> bytes:
     runs = tuple(say.Run(liar.tip.feed, 1, SEQ_MAX) for _ in range(say.RUNS_MAX))
-    return say.encode_bundle([say.Want(2**40, runs)])
+    return encode_bundle([say.Want(2**40, runs)])
 
 
 def unknown_message(_liar: Liar) -> bytes:
@@ -174,7 +175,7 @@ def inflating_part(_liar: Liar) -> bytes:
 
 def many_steps(_liar: Liar) -> bytes:
     steps = tuple(state.Step(n, 1, holes=((1, 1),)) for n in range(state.STEPS_MAX))
-    return say.encode_bundle([state.Delta(b"base", b"r", 255, steps)])
+    return encode_bundle([state.Delta(b"base", b"r", 255, steps)])
 
 
 def empty_maps(liar: Liar) -> bytes:
@@ -230,7 +231,7 @@ def test_no_request_takes_a_mebibyte_more_than_itself(
 ) -> None:
     liar = Liar()
     request = make(liar)
-    if deflated and not request[0] & say.DEFLATED:
+    if deflated and not request[0] & DEFLATED:
         request = packed(request)
 
     grown = liar.heavy(request)
@@ -266,7 +267,7 @@ def test_one_compact_segment_is_read_over_a_link_as_over_the_air() -> None:
     assert segment is not None
     liar.state.counts.clear()
 
-    liar.base.handle(Asked(name_of(liar.turned), 1, say.encode_bundle([say.Seg(segment)])), T0_MS)
+    liar.base.handle(Asked(name_of(liar.turned), 1, encode_bundle([say.Seg(segment)])), T0_MS)
 
     assert liar.state.counts == {Verdict.ACCEPTED: 1}
 

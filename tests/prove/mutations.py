@@ -18,9 +18,9 @@ from meshlog.replica.ledger import Ledger
 from meshlog.store import file, instance
 from meshlog.sync import difference
 from meshlog.sync.broadcast import loose
+from meshlog.sync.bundle import Bundle
 from meshlog.sync.engine import Engine
 from meshlog.sync.holdings import Verdict
-from meshlog.sync.messages import Bundle
 from meshlog.views import fold, live, standing
 
 Patch = pytest.MonkeyPatch

@@ -17,8 +17,9 @@ from meshlog.core.segment import encode_segment
 from meshlog.ports import Answered, Asked, AskFailed, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica, found, join, join_open
 from meshlog.store import SqliteStore
+from meshlog.sync.bundle import decode_bundle, encode_bundle
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, Shout, WakeAt
-from meshlog.sync.messages import Message, decode_bundle, encode_bundle
+from meshlog.sync.messages import Message
 
 T0_MS = 1_750_000_000_000
 BATCH = 16_384

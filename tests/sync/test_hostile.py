@@ -17,6 +17,7 @@ from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, Pe
 from meshlog.replica import Replica
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
+from meshlog.sync.bundle import encode_bundle
 from meshlog.sync.effects import Answer, Ask, Input, Poke, Woke
 from tests.replica.devices import (
     T0_MS,
@@ -81,7 +82,7 @@ def answers(ann: Replica) -> dict[str, Callable[[bytes], bytes]]:
         "another roster": [same, statements.Vec(b"nope", hashed=True, feeds=())],
         "segments of noise": [same, *(wire.Seg(rng.randbytes(90)) for _ in range(200))],
     }
-    return {name: lambda _, case=case: wire.encode_bundle(case) for name, case in cases.items()}  # type: ignore[misc]
+    return {name: lambda _, case=case: encode_bundle(case) for name, case in cases.items()}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", [*answers(open_replica("ann")), "garbage", "an empty string"])
@@ -114,7 +115,7 @@ def test_a_malicious_responder_is_left_alone_soon(name: str):
 def claiming(ann: Replica, accepted: int) -> Callable[[bytes], bytes]:
     beacon = wire.Beacon(0, bytes(8), ann.roster_digest()[:4], 0)
     empty = statements.Vec(ann.roster_digest()[:4], hashed=False, feeds=())
-    return lambda _: wire.encode_bundle([wire.Ack(beacon, accepted, 0), empty])
+    return lambda _: encode_bundle([wire.Ack(beacon, accepted, 0), empty])
 
 
 def test_a_responder_cannot_claim_more_than_it_was_offered():
@@ -173,7 +174,7 @@ def test_an_answer_stays_within_the_batch(credit_bytes: int):
     ann = well_read()
     runs = tuple(wire.Run(ann.data_feed, number + 1, 2**32 - 1) for number in range(200))
 
-    answer = wire.encode_bundle(ask(ann, wire.Want(credit_bytes, runs)))
+    answer = encode_bundle(ask(ann, wire.Want(credit_bytes, runs)))
 
     assert len(answer) <= 16_384 + 2_000
 
@@ -200,14 +201,14 @@ def test_unknown_feeds_by_the_thousand_want_no_more_than_a_bundle_takes():
         for number in range(20_000)
     )
 
-    answer = ask_bytes(ann, wire.encode_bundle([statements.Ids(feeds)]))
+    answer = ask_bytes(ann, encode_bundle([statements.Ids(feeds)]))
 
     assert len(answer) < 64_000
 
 
 fuzzed = well_read()
 inputs: st.SearchStrategy[Input] = st.one_of(
-    st.builds(Asked, st.just(Peer("p")), st.integers(0, 9), bundles.map(wire.encode_bundle)),
+    st.builds(Asked, st.just(Peer("p")), st.integers(0, 9), bundles.map(encode_bundle)),
     st.builds(Asked, st.just(Peer("p")), st.integers(0, 9), st.binary(max_size=80)),
     st.builds(AskFailed, st.just(Peer("p")), st.integers(0, 9), st.just("timeout")),
     st.builds(LinkUp, st.just(Peer("p")), st.integers(1, 10**6)),
@@ -254,11 +255,11 @@ def test_no_bundle_raises_or_changes_what_is_held(
     before = dump(fuzzed)
     asked = familiar(bundle, fuzzed, Random(seed))
 
-    for happened in [Asked(Peer("p"), 1, wire.encode_bundle(asked)), *more]:
+    for happened in [Asked(Peer("p"), 1, encode_bundle(asked)), *more]:
         effects = fuzzed.handle(happened, T0_MS)
         for effect in effects:
             if isinstance(effect, Ask):
-                answer = wire.encode_bundle(asked)
+                answer = encode_bundle(asked)
                 effects += fuzzed.handle(Answered(effect.peer, effect.exchange, answer), T0_MS)
         assert all(len(effect.answer) < 100_000 for effect in effects if isinstance(effect, Answer))
 

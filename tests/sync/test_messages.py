@@ -17,6 +17,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
+from meshlog.sync.bundle import decode_bundle, encode_bundle
 
 seqs = st.integers(1, SEQ_MAX)
 counts = st.integers(0, 2**63 - 1)
@@ -68,7 +69,7 @@ bundles = st.lists(messages, max_size=6, unique_by=type)
 
 def decoded(data: bytes) -> list[wire.Message] | None:
     try:
-        return wire.decode_bundle(data)
+        return decode_bundle(data)
     except MalformedError as error:
         if error.reason not in REASONS:
             raise AssertionError(error.reason) from error
@@ -87,7 +88,7 @@ REASONS = {
 
 @given(bundles)
 def test_a_bundle_comes_back(bundle: list[wire.Message]):
-    assert wire.decode_bundle(wire.encode_bundle(bundle)) == bundle
+    assert decode_bundle(encode_bundle(bundle)) == bundle
 
 
 @given(st.binary(max_size=300))
@@ -98,14 +99,14 @@ def test_any_bytes_are_malformed_or_a_bundle(data: bytes):
 
 @given(bundles, st.data())
 def test_damage_is_malformed_or_another_bundle(bundle: list[wire.Message], data: st.DataObject):
-    good = wire.encode_bundle(bundle)
+    good = encode_bundle(bundle)
     at = data.draw(st.integers(0, len(good) - 1))
     byte = data.draw(st.integers(0, 255))
 
     for bad in (good[:at] + bytes([byte]) + good[at + 1 :], good[:at], good + bytes([byte])):
         found = decoded(bad)
         if found is not None:
-            assert decoded(wire.encode_bundle(found)) == found
+            assert decoded(encode_bundle(found)) == found
 
 
 @given(messages, st.data())
@@ -134,15 +135,15 @@ def test_a_statement_stands_once_in_a_bundle(kind: int):
     }
 
     with pytest.raises(MalformedError, match="repeated"):
-        wire.decode_bundle(wire.encode_bundle([examples[kind]] * 2))
+        decode_bundle(encode_bundle([examples[kind]] * 2))
 
 
 def test_locators_are_few():
     loc = statements.Loc(FeedKey(AuthorId(bytes(16)), FeedKind.DATA, 1), ())
 
-    assert len(wire.decode_bundle(wire.encode_bundle([loc] * wire.LOCATORS_MAX))) == 16
+    assert len(decode_bundle(encode_bundle([loc] * wire.LOCATORS_MAX))) == 16
     with pytest.raises(MalformedError, match="repeated"):
-        wire.decode_bundle(wire.encode_bundle([loc] * (wire.LOCATORS_MAX + 1)))
+        decode_bundle(encode_bundle([loc] * (wire.LOCATORS_MAX + 1)))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_the_largest_statement_is_read_in_time():
     )
     started = time.monotonic()
 
-    assert wire.decode_bundle(wire.encode_bundle([ids])) == [ids]
+    assert decode_bundle(encode_bundle([ids])) == [ids]
     assert time.monotonic() - started < 5
 
 
@@ -182,7 +183,7 @@ def test_a_want_and_heads_are_cut_to_what_a_peer_reads():
     many = tuple(hints.HeadHint(number, b"aaaa") for number in range(1, 200))
     vec = statements.Vec(bytes(4), hashed=True, feeds=(many,))
 
-    heard: list[Any] = wire.decode_bundle(wire.encode_bundle([want, vec]))
+    heard: list[Any] = decode_bundle(encode_bundle([want, vec]))
 
     assert heard[0].runs == want.runs[: wire.RUNS_MAX]
     assert heard[1].feeds == (many[-statements.HEADS_MAX :],)
@@ -193,7 +194,7 @@ def test_a_newer_version_is_told_from_an_unknown_one():
     reasons = {}
     for version in (0, 2, 255):
         with pytest.raises(MalformedError) as caught:
-            wire.decode_bundle(bytes([version]) + b"\x08\x02\x00\x00")
+            decode_bundle(bytes([version]) + b"\x08\x02\x00\x00")
         reasons[version] = caught.value.reason
 
     assert reasons == {0: "unknown version", 2: "newer version", 255: "newer version"}
@@ -217,10 +218,10 @@ def test_any_bytes_are_not_deflated_or_a_bundle(data: bytes):
 def test_what_repeats_is_deflated():
     seg = wire.Seg(b"the same again, " * 200)
 
-    data = wire.encode_bundle([seg])
+    data = encode_bundle([seg])
 
     assert (data[0], len(data) < 100) == (0x81, True)
-    assert wire.decode_bundle(data) == [seg]
+    assert decode_bundle(data) == [seg]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), octets(32))

@@ -24,9 +24,10 @@ from meshlog.ports import (
 )
 from meshlog.sync.broadcast.lane import Lane
 from meshlog.sync.broadcast.packet import AirKey
+from meshlog.sync.bundle import Bundle, encode_bundle
 from meshlog.sync.effects import Answer, Ask, Changed, Effect, Input, Poke, WakeAt, Woke
 from meshlog.sync.holdings import Holdings
-from meshlog.sync.messages import Ack, Beacon, Bundle, Message, encode_bundle, root_hint
+from meshlog.sync.messages import Ack, Beacon, Message, root_hint
 from meshlog.sync.offsets import Offsets
 from meshlog.sync.peers import Peers, PeerState
 from meshlog.sync.policy import Policy

@@ -1,20 +1,18 @@
 """What peers say to each other, and its bytes. docs/protocol.md §6 is normative.
 
-A bundle is a version byte and messages in a row, deflated where that pays; each is a type
-byte, a length, a content.
+Each message is a type byte, a length, a content; in a row they make a bundle or a packet.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, assert_never
 
-from meshlog.core.codec import Inflating, Reader, block, varint
+from meshlog.core.codec import Reader, block, varint
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey
 from meshlog.core.segment import SEGMENT_SIZE_MAX
@@ -40,13 +38,6 @@ from meshlog.sync.statements import (
     read_vec,
 )
 
-VERSION = 1
-DEFLATED = 0x80
-"""Flag of the version byte: the messages are deflated (RFC 1951, no header). On a bundle of
-survey rows this saves four bytes in five."""
-
-DEFLATE_SIZE_MIN = 512
-_RAW = -15
 BUNDLE_SIZE_MAX = 1_000_000
 """Bytes of one request or answer; a batch is far smaller, a long IDS may come near."""
 
@@ -63,10 +54,6 @@ RUNS_MAX = 1_024
 """Runs that a WANT names; the rest is wanted in the next exchange."""
 
 ROOT_HINT_SIZE = 8
-
-
-RATIO_MAX = 128
-"""How many times its size a bundle may inflate to. What people write reaches 20."""
 
 
 class Kind(IntEnum):
@@ -179,65 +166,6 @@ def root_hint(time_s: int, root: bytes) -> bytes:
     return hashlib.blake2b(time_s.to_bytes(4, "big") + root, digest_size=ROOT_HINT_SIZE).digest()
 
 
-class Bundle:
-    """What a request or an answer says. Its segments stay coded in it until they are taken."""
-
-    def __init__(self, data: bytes) -> None:
-        """Read all of a bundle but what its segments carry.
-
-        Raises:
-            MalformedError: Another version (reason ``"newer version"``), or past a limit.
-        """
-        self._data = data
-        self.said: list[Message] = []
-        """Everything but segments, in order; unknown types of this version are left out."""
-        self.has_segments = False
-        for kind, message in _walk(_opened(data), _ALL_BUT_SEGMENTS):
-            if message is None:
-                self.has_segments |= kind == Kind.SEG
-            else:
-                self.said.append(message)
-
-    def segments(self) -> Iterator[bytes]:
-        """Yield its segments, in order, read anew: one is in memory at a time."""
-        for _, message in _walk(_opened(self._data), (Kind.SEG,)):
-            if isinstance(message, Seg):
-                yield message.data
-
-
-def encode_bundle(messages: Iterable[Message]) -> bytes:
-    """Return the bytes of a request or an answer, deflated where that saves 5 % or more.
-
-    What deflates further than a reader takes goes out by letter frequencies alone: at most 8 : 1.
-    """
-    chunks = [chunk for message in messages for chunk in _chunks(message)]
-    size_bytes = sum(map(len, chunks))
-    if size_bytes >= DEFLATE_SIZE_MIN:
-        deflated = _deflated(chunks, zlib.Z_DEFAULT_STRATEGY)
-        if size_bytes > RATIO_MAX * len(deflated):
-            deflated = _deflated(chunks, zlib.Z_HUFFMAN_ONLY)
-        if len(deflated) * 20 <= size_bytes * 19:
-            return deflated
-    return b"".join((bytes((VERSION,)), *chunks))
-
-
-def _chunks(message: Message) -> tuple[bytes, ...]:
-    """Return the bytes of one message; those of a segment are not copied."""
-    if isinstance(message, Seg):
-        return bytes((Kind.SEG,)) + varint(len(message.data)), message.data
-    return (encode_message(message),)
-
-
-def _deflated(chunks: Iterable[bytes], strategy: int) -> bytes:
-    """Return a whole bundle, deflated piece by piece."""
-    deflater = zlib.compressobj(9, wbits=_RAW, strategy=strategy)
-    out = bytearray((VERSION | DEFLATED,))
-    for chunk in chunks:
-        out += deflater.compress(chunk)
-    out += deflater.flush()
-    return bytes(out)
-
-
 def encode_messages(messages: Iterable[Message]) -> bytes:
     """Return messages in a row: the inside of a bundle, and of a broadcast packet."""
     return b"".join(encode_message(message) for message in messages)
@@ -249,35 +177,12 @@ def encode_message(message: Message) -> bytes:
     return bytes((kind,)) + block(content)
 
 
-def decode_bundle(data: bytes) -> list[Message]:
-    """Return the messages in ``data`` all at once; see ``Bundle``, which takes less room."""
-    return [message for _, message in _walk(_opened(data), _DECODERS) if message is not None]
-
-
 def decode_messages(data: bytes) -> list[Message]:
     """Return the messages in a row that ``data`` is: the inside of a broadcast packet."""
-    return [message for _, message in _walk(Reader(data), _DECODERS) if message is not None]
+    return [message for _, message in walk(Reader(data), DECODERS) if message is not None]
 
 
-def _opened(data: bytes) -> Reader:
-    """Return a reader of the messages in a bundle. Nothing of it is copied or inflated yet.
-
-    Raises:
-        MalformedError: Another version, or too large.
-    """
-    if len(data) > BUNDLE_SIZE_MAX:
-        raise MalformedError("bundle too large")
-    reader = Reader(data)
-    first = reader.uint(1)
-    version = first & ~DEFLATED
-    if version != VERSION:
-        raise MalformedError("newer version" if version > VERSION else "unknown version")
-    if not first & DEFLATED:
-        return reader
-    return Inflating(data, 1, min(BUNDLE_SIZE_MAX, RATIO_MAX * len(data)))
-
-
-def _walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message | None]]:
+def walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message | None]]:
     """Yield the type of each message, and what it says if that type is wanted; else None."""
     seen: Counter[int] = Counter()
     count = 0
@@ -286,7 +191,7 @@ def _walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message
         count += 1
         if count > MESSAGES_MAX:
             raise MalformedError("repeated message")
-        if kind in _DECODERS:
+        if kind in DECODERS:
             seen[kind] += 1
             if seen[kind] > _PER_BUNDLE.get(kind, 1):
                 raise MalformedError("repeated message")
@@ -294,7 +199,7 @@ def _walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message
                 raise MalformedError(
                     "segment too large" if kind == Kind.SEG else "number past its limit"
                 )
-        if kind not in _DECODERS or kind not in wanted:
+        if kind not in DECODERS or kind not in wanted:
             reader.skip(size)
             yield kind, None
         elif kind == Kind.IDS:  # may be half of a bundle: read where it stands
@@ -305,7 +210,7 @@ def _walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message
             yield kind, ids
         else:
             content = Reader(reader.take(size))
-            message = _DECODERS[kind](content)
+            message = DECODERS[kind](content)
             content.end()
             yield kind, message
 
@@ -388,7 +293,7 @@ def _read_sum(reader: Reader) -> Sum:
     return Sum(reader.varint(), reader.varint())
 
 
-_DECODERS: Mapping[int, Callable[[Reader], Message]] = {
+DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.BEACON: _read_beacon,
     Kind.IDS: read_ids,
     Kind.VEC: read_vec,
@@ -401,4 +306,3 @@ _DECODERS: Mapping[int, Callable[[Reader], Message]] = {
     Kind.DIGESTS: read_digests,
     Kind.PART: _read_part,
 }
-_ALL_BUT_SEGMENTS = frozenset(Kind) - {Kind.SEG}

@@ -13,6 +13,7 @@ from itertools import islice
 from meshlog.core.compact.run import is_compact, read_work
 from meshlog.core.feed import FeedKey, FeedKind, by_turns
 from meshlog.core.segment import event_count
+from meshlog.sync.bundle import Bundle
 from meshlog.sync.difference import (
     Difference,
     Push,
@@ -28,7 +29,6 @@ from meshlog.sync.messages import (
     LOCATORS_MAX,
     Ack,
     Beacon,
-    Bundle,
     Message,
     Part,
     Seg,

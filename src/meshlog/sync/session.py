@@ -9,10 +9,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from meshlog.core.feed import FeedKey, by_turns
+from meshlog.sync.bundle import Bundle
 from meshlog.sync.difference import Push, state_control
 from meshlog.sync.holdings import Holdings
 from meshlog.sync.locators import locate
-from meshlog.sync.messages import LOCATORS_MAX, RUNS_MAX, Beacon, Bundle, Message, Run, Sum, Want
+from meshlog.sync.messages import LOCATORS_MAX, RUNS_MAX, Beacon, Message, Run, Sum, Want
 from meshlog.sync.reply import (
     agrees,
     hear,

@@ -15,9 +15,10 @@ from meshlog.sim.storm.lies import junk, lies
 from meshlog.sim.storm.plan import RADIO
 from meshlog.sim.storm.world import World
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
+from meshlog.sync.bundle import encode_bundle
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Shout
 from meshlog.sync.keyring import KeyRing
-from meshlog.sync.messages import Message, Seg, encode_bundle, encode_messages
+from meshlog.sync.messages import Message, Seg, encode_messages
 
 HOSTILE = "enemy"
 ATTACK_MS_MIN, ATTACK_MS_MAX = 60_000, 900_000

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey
+from meshlog.sync.bundle import DEFLATED, VERSION, encode_bundle
 from meshlog.sync.hints import HeadHint, Point
 from meshlog.sync.messages import (
     BUNDLE_SIZE_MAX,
-    DEFLATED,
-    VERSION,
     Ack,
     Beacon,
     Message,
@@ -21,7 +20,6 @@ from meshlog.sync.messages import (
     Seg,
     Sum,
     Want,
-    encode_bundle,
     root_hint,
 )
 from meshlog.sync.statements import Delta, Digests, Ids, Loc, Step, Vec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from meshlog.errors import MalformedError
 from meshlog.ports import Asked, Overheard
 from meshlog.sim.storm.device import Device
+from meshlog.sync.bundle import decode_bundle
 from meshlog.sync.effects import Input
-from meshlog.sync.messages import decode_bundle
 
 
 def check_counted(device: Device, happened: Input, before: int) -> list[str]:
