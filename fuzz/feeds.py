@@ -91,7 +91,7 @@ def _compact(data: bytes) -> None:
         assert found is not None
         place = placed(found, _BASE)
         assert place is not None
-        assert place.entries == whole.entries
+        assert (place.stamps, place.bodies) == (whole.stamps, whole.bodies)
         assert (found.feed, found.first_seq) == (segment.feed, segment.first_seq)
 
 

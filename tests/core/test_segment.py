@@ -80,8 +80,8 @@ def test_any_bytes_are_malformed_or_a_segment(data: bytes):
     except MalformedError:
         return
 
-    assert 1 <= len(segment.entries) <= SEGMENT_EVENTS_MAX
-    assert all(stamp.wall_ms <= WALL_MS_MAX for stamp, _ in segment.entries)
+    assert 1 <= len(segment.bodies) <= SEGMENT_EVENTS_MAX
+    assert all(stamp.wall_ms <= WALL_MS_MAX for stamp in segment.stamps)
 
 
 @given(runs, st.data())

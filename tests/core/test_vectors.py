@@ -189,7 +189,9 @@ def test_segment_both_ways(case: Any):
     assert segment.feed == feed(case["feed"])
     assert segment.first_seq == case["first_seq"]
     assert segment.base_hint == bytes.fromhex(case["base"])[:4]
-    assert [[*stamp, body.hex()] for stamp, body in segment.entries] == case["entries"]
+    assert [
+        [*stamp, body.hex()] for stamp, body in zip(segment.stamps, segment.bodies, strict=True)
+    ] == case["entries"]
     assert [event.id.hex() for event in events] == case["ids"]
     assert is_signed(events, bytes.fromhex(case["keys"]))
     assert encode_segment(events) == data

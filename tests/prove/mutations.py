@@ -90,7 +90,7 @@ def clock_moved_before_the_verdict(patch: Patch) -> None:
     real = intake.judge
 
     def judge(segment: Any, store: Any, ledger: Any, dataset: Any) -> Any:
-        for stamp, _ in segment.entries:
+        for stamp in segment.stamps:
             ledger.clock = intake_observe(ledger.clock, stamp, ledger.horizon_ms)
         return real(segment, store, ledger, dataset)
 

@@ -155,7 +155,7 @@ def test_a_body_is_never_a_reason_to_refuse(body: bytes):
     assert verdicts(ann, *segs(BOB.run_of(body))) == [Verdict.ACCEPTED]
     (head,) = ann.ledger.frontier[BOB.data]
     (again,), reached = ann.segments(BOB.data, head, 0, 10**6)
-    assert decode_segment(again).entries[0][1] == body
+    assert decode_segment(again).bodies[0] == body
     assert reached == 1
     control = chain(BOB.who, BOB.control, [9], BOB.opening()[0], bodies=[body])
     assert verdicts(ann, *segs(control)) == [Verdict.ACCEPTED]

@@ -180,7 +180,7 @@ def served(replica: Replica, feed: FeedKey) -> list[int]:
     head = replica.ledger.frontier[feed][0]
     pieces, reached = replica.segments(feed, head, 0, 10**9)
     assert reached == head.seq
-    return [len(decode_segment(data).entries) for data in pieces]
+    return [len(decode_segment(data).bodies) for data in pieces]
 
 
 def cuts(replica: Replica) -> list[int]:

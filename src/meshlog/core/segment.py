@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from operator import lt
+from struct import Struct
 from typing import TypeVar
 
 from meshlog.core.codec import VARINT_BYTE_MAX, Reader, block, read_varint, varint
@@ -52,8 +53,8 @@ PLACE_SIZE_MAX = 1 + FEED_KEY_SIZE + 9
 
 BASE_HINT_SIZE = 4
 
-Entries = tuple[tuple[Stamp, bytes], ...]
-"""Stamp and body of each event, in order."""
+_FEED = Struct(f">{AUTHOR_ID_SIZE}sBI")
+"""See ``FeedKey.packed``."""
 
 _Kind = TypeVar("_Kind", Stamp, Event)
 
@@ -66,7 +67,9 @@ class Segment:
     first_seq: int
     base_hint: bytes
     """First bytes of the id of the event before, 4 or 2; a hint, wrong costs a round trip."""
-    entries: Entries
+    stamps: tuple[Stamp, ...]
+    bodies: tuple[bytes, ...]
+    """As many, in order."""
     signature: bytes
     is_relative: bool = False
     """Whether the stamps count from that of the base; see ``placed``."""
@@ -74,7 +77,7 @@ class Segment:
     @property
     def last_seq(self) -> int:
         """Seq of the cut that ends it."""
-        return self.first_seq + len(self.entries) - 1
+        return self.first_seq + len(self.bodies) - 1
 
 
 def encode_segment(events: Sequence[Event]) -> bytes:
@@ -113,15 +116,17 @@ def decode_segment(data: bytes) -> Segment:
     count = reader.varint(SEGMENT_EVENTS_MAX)
     if not count >= 1 or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
         raise MalformedError("seq out of range")
-    entries, end = _read_entries(data, reader.position, count)
+    stamps, bodies, end = _read_entries(data, reader.position, count)
     reader.skip(end - reader.position)
     signature = reader.take(SIGNATURE_SIZE)
     reader.end()
-    return Segment(feed, first_seq, base_hint, entries, signature)
+    return Segment(feed, first_seq, base_hint, stamps, bodies, signature)
 
 
-def _read_entries(data: bytes, at: int, count: int) -> tuple[Entries, int]:
-    """Return stamp and body of so many events from a place on, and the place behind them."""
+def _read_entries(
+    data: bytes, at: int, count: int
+) -> tuple[tuple[Stamp, ...], tuple[bytes, ...], int]:
+    """Return stamps and bodies of so many events from a place on, and the place behind them."""
     walls_ms, counters, bodies = [], [], []
     wall_ms, counter, last = 0, -1, len(data)
     for _ in range(count):
@@ -147,7 +152,7 @@ def _read_entries(data: bytes, at: int, count: int) -> tuple[Entries, int]:
         counters.append(counter)
         bodies.append(data[at:end])
         at = end
-    return tuple(zip(_made(Stamp, walls_ms, counters), bodies, strict=True)), at
+    return tuple(_made(Stamp, walls_ms, counters)), tuple(bodies), at
 
 
 def _made(kind: type[_Kind], *columns: Iterable[object]) -> list[_Kind]:
@@ -158,11 +163,10 @@ def _made(kind: type[_Kind], *columns: Iterable[object]) -> list[_Kind]:
 
 def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
     """Return the feed and the first seq of a plain segment whose coding was read."""
-    author, kind = AuthorId(reader.take(AUTHOR_ID_SIZE)), reader.uint(1)
-    incarnation = reader.uint(4)
+    author, kind, incarnation = _FEED.unpack(reader.take(FEED_KEY_SIZE))
     if kind not in (FeedKind.CONTROL, FeedKind.DATA):
         raise MalformedError("unknown feed kind")
-    return FeedKey(author, FeedKind(kind), incarnation), reader.varint(SEQ_MAX)
+    return FeedKey(AuthorId(author), FeedKind(kind), incarnation), reader.varint(SEQ_MAX)
 
 
 def event_count(data: bytes) -> int:
@@ -185,13 +189,13 @@ def placed(segment: Segment, base: Stamp) -> Segment | None:
     """
     if not segment.is_relative:
         return segment
-    entries = []
-    for (wall_ms, counter), body in segment.entries:
+    stamps = []
+    for wall_ms, counter in segment.stamps:
         stamp = Stamp(base.wall_ms + wall_ms, counter + (0 if wall_ms else base.counter + 1))
         if stamp.wall_ms > WALL_MS_MAX or stamp.counter > COUNTER_MAX:
             return None
-        entries.append((stamp, body))
-    return replace(segment, entries=tuple(entries), is_relative=False)
+        stamps.append(stamp)
+    return replace(segment, stamps=tuple(stamps), is_relative=False)
 
 
 def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event]:
@@ -201,7 +205,7 @@ def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event
     before. Cost: one hash per event.
     """
     feed, seq = segment.feed, segment.first_seq
-    stamps, bodies = zip(*segment.entries, strict=True)
+    stamps, bodies = segment.stamps, segment.bodies
     packed = [wall_ms << 16 | counter for wall_ms, counter in stamps]
     ids = chained_ids(feed_prefix(dataset, feed), seq, base, packed, bodies)
     if seq == 1 and feed.kind is FeedKind.CONTROL:

@@ -74,7 +74,7 @@ class Batch:
         """Remember a segment that waits, as far as there is room."""
         if index in self._waiting:
             return
-        size_bytes = sum(_ENTRY_SIZE + len(body) for _, body in segment.entries)
+        size_bytes = sum(_ENTRY_SIZE + len(body) for body in segment.bodies)
         if self._waiting_size_bytes + size_bytes <= KEPT_SIZE_MAX:
             self._waiting[index] = segment
             self._waiting_size_bytes += size_bytes

@@ -133,7 +133,7 @@ class _Writer:
 
     def segment(self, data: bytes) -> None:
         self.frame(Frame.SEGMENT, data)
-        self.events += len(decode_segment(data).entries)
+        self.events += len(decode_segment(data).bodies)
         self.segments += 1
         if self._progress is not None:
             self._progress(min(self.events, self._total), self._total)
