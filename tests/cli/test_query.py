@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -117,3 +118,16 @@ def test_a_statement_stands_alone(camp: Device, more: tuple[str, ...]) -> None:
 
     assert (result.code, result.out) == (2, "")
     assert "stands alone" in result.err
+
+
+def test_a_file_from_before_the_store_was_restored_is_made_anew(camp: Device) -> None:
+    camp.ok("query", "--count")
+    camp.ok("backup", "kept.db")
+    camp.ok("put", "W-3", "--form", "well", "depth_m=60")
+    assert camp.ok("query", "depth_m > 50", "--count") == "2\n"
+
+    for name in camp.data.parent.glob("meshlog.db-*"):
+        name.unlink()
+    shutil.copy(camp.home / "kept.db", camp.data)
+
+    assert camp.ok("query", "depth_m > 50", "--count") == "1\n"

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlog import InputError, Node, StoreError
-from meshlog.query.file import SCHEMA, QueryFile, query_path
+from meshlog.query.file import SCHEMA, OvertakenError, QueryFile, query_path
 from meshlog.query.search import Query
 from meshlog.store import SqliteStore
 from meshlog.views.live import LiveView
@@ -284,6 +284,27 @@ def test_the_file_goes_on_after_a_restart_and_begins_anew_after_a_restore(tmp_pa
     with Node("ann", None, tmp_path / "backup" / "store") as ann:
         ann.put_record("r3", {"a": 1})
         assert ids(ann.query("a = 1")) == ["r1", "r3"]
+
+
+def test_who_sees_the_store_as_it_was_does_not_make_a_later_file_anew(tmp_path: Path):
+    """On a million records that takes minutes, in which nobody else can ask."""
+    path = tmp_path / "store"
+    with Node("ann", None, path) as ann, QueryFile(query_path(path)) as file:
+        ann.put_record("r1", {"a": 1})
+        ann.query()
+        with closing(SqliteStore(path, read_only=True)) as earlier:
+            earlier.last_change()  # the snapshot begins
+            ann.put_record("r2", {"a": 1})
+            ann.query()
+
+            with pytest.raises(OvertakenError):
+                file.catch_up(earlier, str, is_snapshot=True)
+            assert file.find(Query()).record_ids == ["r1", "r2"]
+            with closing(SqliteStore(path, read_only=True)) as later:
+                assert file.catch_up(later, str, is_snapshot=True) == 0
+            file.catch_up(earlier, str)  # as of a store that was restored
+            assert file.find(Query()).record_ids == ["r1"]
+        assert ids(ann.query()) == ["r1", "r2"]
 
 
 def test_what_was_found_before_it_was_settled_goes_when_it_counts_no_more():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 import click
 
 from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_options
@@ -10,7 +14,7 @@ from meshlog.cli.read import show_records
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.roster import label
 from meshlog.errors import InputError
-from meshlog.query.file import QueryFile, query_path
+from meshlog.query.file import OvertakenError, QueryFile, query_path
 from meshlog.query.search import Found, Query
 from meshlog.views.records import Record
 
@@ -78,18 +82,12 @@ def query_command(
     is_narrowed = asked.conditions or sort or limit is not None or after is not None
     if sql is not None and (is_narrowed or only_count or offset):
         raise InputError("--sql stands alone: say the rest in SQL")
-    with reading(place) as read:
-        with QueryFile(query_path(place.data)) as file:
-            if fresh:
-                file.clear()
-            file.catch_up(
-                read.store, lambda author: label(read.roster, author), read.view.unsettled()
-            )
-            if sql is not None:
-                _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)
-                return
-            total = file.count(asked)
-            found = Found([], None) if only_count else file.find(asked)
+    with _asking(place, fresh=fresh) as (read, file):
+        if sql is not None:
+            _show_rows(*file.select(sql, ROWS_MAX + 1), as_json=as_json)
+            return
+        total = file.count(asked)
+        found = Found([], None) if only_count else file.find(asked)
         if only_count:
             say_json({"count": total}) if as_json else say(str(total))
             return
@@ -100,6 +98,26 @@ def query_command(
         _show(_records(read, found), asked, total)
         if found.after is not None:
             hint(f"for the next ones: --after {found.after}")
+
+
+@contextmanager
+def _asking(place: Place, *, fresh: bool) -> Iterator[tuple[Reading, QueryFile]]:
+    """Open store and query file, this brought up to date.
+
+    Others ask, too: where one who saw the store later was there first, it is looked at again. A
+    file that stays ahead is of this store before it was restored, and made anew.
+    """
+    for is_snapshot in (True, True, False):
+        with reading(place) as read, QueryFile(query_path(place.data)) as file:
+            if fresh:
+                file.clear()
+            labels = partial(label, read.roster)
+            try:
+                file.catch_up(read.store, labels, read.view.unsettled(), is_snapshot=is_snapshot)
+            except OvertakenError:
+                continue
+            yield read, file
+            return
 
 
 def _records(read: Reading, found: Found) -> list[Record]:

@@ -47,6 +47,10 @@ def query_path(store: str | Path) -> str:
     return MEMORY if str(store) == MEMORY or is_encrypted(store) else f"{store}.query"
 
 
+class OvertakenError(StoreError):
+    """The file is of a later moment than the snapshot of the store: look at the store again."""
+
+
 class QueryFile:
     """An open query file; use it from one thread at a time."""
 
@@ -74,18 +78,30 @@ class QueryFile:
         """Close it. Idempotent."""
         self._connection.close()
 
-    def catch_up(self, store: WatchedStore, label: Label, unsettled: Unsettled = ()) -> int:
+    def catch_up(
+        self,
+        store: WatchedStore,
+        label: Label,
+        unsettled: Unsettled = (),
+        *,
+        is_snapshot: bool = False,
+    ) -> int:
         """Bring the file up to date with the view; return how many records were written.
 
         Args:
             store: Read only.
             label: Names authors.
             unsettled: Id and row, None for none, of records whose rows in the store are behind.
+            is_snapshot: Whether ``store`` shows a moment that may be past: a file of a later one
+                is no reason to make it anew, then.
+
+        Raises:
+            OvertakenError: It is of a later one. Nothing was done, or some chunks of it.
 
         Cost: O(records that changed since the last time).
         """
         with self._guarded():
-            return _caught_up(self._connection, store, label, unsettled)
+            return _caught_up(self._connection, store, label, unsettled, is_snapshot)
 
     def clear(self) -> None:
         """Forget everything: the next ``catch_up`` makes it anew."""
@@ -224,14 +240,21 @@ def _statements() -> Iterator[str]:
 
 
 def _caught_up(
-    connection: sqlite3.Connection, store: WatchedStore, label: Label, unsettled: Unsettled
+    connection: sqlite3.Connection,
+    store: WatchedStore,
+    label: Label,
+    unsettled: Unsettled,
+    is_snapshot: bool,  # noqa: FBT001 - our own
 ) -> int:
     """See ``QueryFile.catch_up``. A transaction per chunk: what is done stays done."""
     written = 0
     while True:
         with _transaction(connection):
             kept = connection.execute("SELECT value FROM state WHERE key = 'cursor'").fetchone()
-            cursor, is_known = resumed(store, Cursor.parse(kept[0]) if kept else None)
+            known = Cursor.parse(kept[0]) if kept else None
+            cursor, is_known = resumed(store, known)
+            if not is_known and is_snapshot and known is not None and known.era == cursor.era:
+                raise OvertakenError("somebody asks again and again: ask once more")
             if not is_known:
                 _empty(connection)
             changes = store.changes(cursor.number, CHUNK_CHANGES)
