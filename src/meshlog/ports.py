@@ -231,8 +231,11 @@ class Stretch(Protocol):
     def all_bodies(self) -> list[bytes]:
         """Return the body of each event."""
 
-    def arrival(self, index: int) -> Arrival:
+    def event(self, index: int) -> Event:
         """Return an event, from 0."""
+
+    def events(self) -> list[Event]:
+        """Return all of them."""
 
 
 class EventLog(Protocol):

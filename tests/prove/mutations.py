@@ -21,7 +21,7 @@ from meshlog.sync.broadcast import loose
 from meshlog.sync.bundle import Bundle
 from meshlog.sync.engine import Engine
 from meshlog.sync.holdings import Verdict
-from meshlog.views import fold, live, standing
+from meshlog.views import fold, live, rowcheck, standing
 
 Patch = pytest.MonkeyPatch
 
@@ -174,16 +174,16 @@ def last_writer_by_arrival(patch: Patch) -> None:
 
 @mutation()
 def earlier_write_wins(patch: Patch) -> None:
-    real = fold.fold_told
+    real = fold.fold_state
 
     def reversed_fields(record_id: str, told: Any, lineage: Any) -> Any:
         record = real(record_id, told, lineage)
-        fields = {name: values[::-1] for name, values in record.fields.items()}
-        return replace(record, fields=fields)
+        record.fields = {name: values[::-1] for name, values in record.fields.items()}
+        return record
 
-    patch.setattr(fold, "fold_told", reversed_fields)
-    patch.setattr(live, "fold_told", reversed_fields)
-    patch.setattr(fold, "_superseded", lambda _ranked, _before: set())
+    for module in (fold, live, rowcheck):
+        patch.setattr(module, "fold_state", reversed_fields)
+    patch.setattr(fold, "_superseded", lambda _ranked, _spots, _before: set())
 
 
 @mutation()
@@ -201,7 +201,7 @@ def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
 
 @mutation()
 def a_later_write_supersedes_nothing(patch: Patch) -> None:
-    patch.setattr(fold, "_superseded", lambda _ranked, _before: set())
+    patch.setattr(fold, "_superseded", lambda _ranked, _spots, _before: set())
 
 
 @mutation()

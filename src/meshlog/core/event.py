@@ -84,20 +84,28 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
     return body, Content(*said)
 
 
-def read_body(body: bytes) -> Content | None:
-    """Return the content of a body, or None where it is unreadable. Never raises."""
+def read_body(body: bytes, *, is_frozen: bool = True) -> Content | None:
+    """Return the content of a body, or None where it is unreadable. Never raises.
+
+    Args:
+        body: Any bytes.
+        is_frozen: See ``decode_cbor``: without, only for whoever changes and keeps nothing of it.
+    """
     if has_too_many_parts(body):
         return None
     try:
-        value = decode_cbor(body)
+        value = decode_cbor(body, is_frozen=is_frozen)
     except MalformedError:
         return None
-    if type(value) is not tuple or len(value) != 2:  # noqa: PLR2004 - kind and payload
+    if type(value) not in _LISTS or len(value) != 2:  # noqa: PLR2004 - kind and payload
         return None
     kind, payload = value
-    if type(kind) is not str or type(payload) is not FrozenMap:
+    if type(kind) is not str or type(payload) not in _MAPS:
         return None
     return Content(kind, payload)
+
+
+_LISTS, _MAPS = (tuple, list), (FrozenMap, dict)
 
 
 def has_too_many_parts(body: bytes) -> bool:

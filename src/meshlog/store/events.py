@@ -118,8 +118,8 @@ class EventTable:
         for run in self._log.reader.runs(after_position + 1):
             first = max(after_position + 1 - run.position, 0)
             names = dict(_touches(run, first))
-            for index in range(first, len(run)):
-                yield names.get(index, ""), run.arrival(index)
+            for index, arrival in enumerate(run.arrivals(first), first):
+                yield names.get(index, ""), arrival
 
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """See LogIndex.touched_between; sorted.

@@ -9,12 +9,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, count, pairwise, repeat
 
 from meshlog.core.codec import decode_kept, encode_checked
 from meshlog.core.event import ID_SIZE, Event, EventId
 from meshlog.core.feed import FeedKey
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import COUNTER_MAX, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival
 
@@ -86,22 +86,37 @@ class Run:
         """Return the body of each event."""
         return [self.bodies[start:end] for start, end in pairwise(self.ends)]
 
-    def arrival(self, index: int) -> Arrival:
+    def event(self, index: int) -> Event:
         """Return an event, from 0."""
-        position = self.position + index
-        event = Event(
+        return Event(
             self.feed,
             self.seq + index,
             Stamp.unpacked(self.stamps[index]),
             self.id_at(index - 1) if index else self.prev,
             self.body_at(index),
             EventId(self.id_at(index)),
-            self.cuts.get(position, b""),
+            self.cuts.get(self.position + index, b""),
         )
-        return Arrival(position, event, self.arrivals_ms[index])
+
+    def events(self) -> list[Event]:
+        """Return all of them; a third of the cost of one after the other."""
+        ids = [self.ids[at : at + ID_SIZE] for at in range(0, len(self.ids), ID_SIZE)]
+        stamps = [Stamp(stamp >> 16, stamp & COUNTER_MAX) for stamp in self.stamps]
+        parts = (count(self.seq), stamps, [self.prev, *ids], self.all_bodies(), ids)
+        events = list(map(Event, repeat(self.feed), *parts))
+        for position, signature in self.cuts.items():
+            index = position - self.position
+            events[index] = events[index]._replace(signature=signature)
+        return events
+
+    def arrival(self, index: int) -> Arrival:
+        """Return an event, from 0, and when it came."""
+        return Arrival(self.position + index, self.event(index), self.arrivals_ms[index])
 
     def arrivals(self, first: int = 0, last: int | None = None) -> Iterator[Arrival]:
         """Yield its events between two indices, inclusive."""
+        if first == 0 and last is None:
+            return map(Arrival, count(self.position), self.events(), self.arrivals_ms)
         return map(self.arrival, range(first, len(self) if last is None else last + 1))
 
 

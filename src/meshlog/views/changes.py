@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from meshlog.core.codec import VARINT_MAX
-from meshlog.core.event import SEQ_MAX, Content, Event
+from meshlog.core.event import SEQ_MAX, Content, Event, read_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AUTHOR_ID_SIZE
 
@@ -18,6 +18,9 @@ A choice: they are names, and travel in every event."""
 REFS_MAX = 64
 """References that one write makes per field. A choice: more concurrent values than this
 means more devices than a dataset is built for."""
+
+_SHORT = TEXT_SIZE_MAX // 4
+"""Characters that are never too many bytes."""
 
 FEED_REF_SIZE = AUTHOR_ID_SIZE + 4
 
@@ -75,6 +78,8 @@ class _WrongError(Exception):
 def _sized(value: object, what: str, size_min: int = 1) -> str:
     if type(value) is not str:
         raise _WrongError(f"{what} is not text")
+    if size_min <= len(value) <= _SHORT:
+        return value
     if not size_min <= len(value.encode()) <= TEXT_SIZE_MAX:
         raise _WrongError(f"{what} is not {size_min} to {TEXT_SIZE_MAX} bytes of text")
     return value
@@ -196,6 +201,11 @@ def read_change(event: Event, content: Content | None = None) -> Change | Unread
         return read(content.payload)
     except _WrongError as wrong:
         return Unreadable(f"{content.kind}: {wrong}")
+
+
+def read_quickly(event: Event) -> Change | Unreadable | None:
+    """Return what ``read_change`` does, values not immutable: for who keeps none."""
+    return read_change(event, read_body(event.body, is_frozen=False))
 
 
 def record_of(event: Event, content: Content | None = None) -> str | None:

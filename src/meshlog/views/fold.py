@@ -19,9 +19,9 @@ from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.views.branches import TRUNK, UNKNOWN, Branches
-from meshlog.views.changes import Change, Ref, read_change
-from meshlog.views.records import Note, Origin, Record, Write
-from meshlog.views.rowstate import NO_SPOT
+from meshlog.views.changes import Change, feed_ref, read_change
+from meshlog.views.records import Record, record_of
+from meshlog.views.rowstate import NO_SPOT, RowState, Spot
 
 
 class Lineage(Protocol):
@@ -116,10 +116,11 @@ class Told(NamedTuple):
     change: Change
 
     @property
-    def origin(self) -> Origin:
-        """Who wrote it, when, and where."""
-        feed = self.event.feed
-        return Origin(feed.author, feed.incarnation, self.event.seq, self.event.stamp)
+    def spot(self) -> Spot:
+        """Its place in the total order; the twins of a fork share one, and their ids decide."""
+        event = self.event
+        wall_ms, counter = event.stamp
+        return wall_ms << 16 | counter, feed_ref(event.feed), event.seq
 
 
 def told_by(events: Iterable[Event]) -> list[Told]:
@@ -149,44 +150,49 @@ def fold_record(record_id: str, events: Iterable[Event], lineage: Lineage | None
 
 def fold_told(record_id: str, told: Iterable[Told], lineage: Lineage) -> Record:
     """Return the record that events make whose changes were read; see ``fold_record``."""
-    ranked = sorted({item.event.id: item for item in told}.values(), key=lambda i: i.event.order)
+    return record_of(fold_state(record_id, told, lineage))
+
+
+def fold_state(record_id: str, told: Iterable[Told], lineage: Lineage) -> RowState:
+    """Return what ``fold_told`` does, as a row says it: that costs half."""
+    order = sorted({item.event.id: (item.spot, item.event.id, item) for item in told}.values())
+    ranked, spots = [item for _, _, item in order], [spot for spot, _, _ in order]
     before = _before(ranked, lineage)
-    superseded = _superseded(ranked, before)
-    fields: dict[str, list[Write]] = defaultdict(list)
+    superseded = _superseded(ranked, spots, before)
+    record = RowState(record_id, last=spots[-1] if spots else NO_SPOT)
+    fields = record.fields
     live_ranks = set()
     for rank in range(len(ranked) - 1, -1, -1):
-        item = ranked[rank]
-        origin = item.origin
-        for name, value in item.change.fields.items():
+        change, spot = ranked[rank].change, spots[rank]
+        for name, value in change.fields.items():
             if (rank, name) not in superseded:
-                fields[name].append(Write(value, origin))
+                fields.setdefault(name, []).append((value, spot))
                 live_ranks.add(rank)
-        if item.change.deletes is None and (item.change.form is not None or not item.change.fields):
+        if change.deletes is None and (change.form is not None or not change.fields):
             live_ranks.add(rank)
     formed = [item for item in ranked if item.change.form is not None]
-    created_by = ""
     if formed:
         by = formed[0].change.by
-        created_by = formed[0].event.author.hex() if by is None else by
-    attachments = [i.change.attachment for i in ranked if i.change.attachment is not None]
+        record.created_by = formed[0].event.author.hex() if by is None else by
+        record.form = formed[-1].change.form or ""
+    for item, spot in zip(ranked, spots, strict=True):
+        if item.change.note is not None:
+            record.notes.append((item.change.note, spot))
+        if item.change.attachment is not None:
+            record.attachments.append(item.change.attachment)
+    record.attachments.sort(key=lambda attachment: (attachment[0], attachment[1]))
     parents = set(before)
-    return Record(
-        record_id,
-        form=(formed[-1].change.form or "") if formed else "",
-        created_by=created_by,
-        fields={name: tuple(fields[name]) for name in sorted(fields)},
-        notes=tuple(Note(i.change.note, i.origin) for i in ranked if i.change.note is not None),
-        attachments=tuple(sorted(attachments, key=lambda a: (a.field, a.blob_hash))),
-        heads=tuple(sorted({i.origin.ref for r, i in enumerate(ranked) if r not in parents})),
-        visible=not live_ranks <= _deleted(ranked, before),
-        last=ranked[-1].origin if ranked else Origin.at(NO_SPOT),
-        named=_named(ranked),
-    )
+    for feed, seq in sorted({spot[1:] for rank, spot in enumerate(spots) if rank not in parents}):
+        record.heads.setdefault(feed, []).append(seq)
+    record.visible = not live_ranks <= _deleted(ranked, spots, before)
+    record.named = _named(ranked, spots)
+    return record
 
 
 def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
     """Return, per rank, the rank of the nearest event before it on its branch, or -1."""
     before = [-1] * len(ranked)
+    forked = lineage.forked
     by_feed: dict[FeedKey, list[int]] = defaultdict(list)
     for rank, item in enumerate(ranked):
         by_feed[item.event.feed].append(rank)
@@ -194,7 +200,7 @@ def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
         if len(ranks) == 1:
             continue
         ranks.sort(key=lambda rank: ranked[rank].event.seq)
-        if feed in lineage.forked:
+        if feed in forked:
             _climb(ranked, ranks, lineage.branches(feed), before)
         else:
             for earlier, later in pairwise(ranks):
@@ -227,27 +233,49 @@ def _nearest(on: dict[int, list[tuple[int, int]]], branches: Branches, chain: in
     return -1
 
 
-def _superseded(ranked: Sequence[Told], before: Sequence[int]) -> set[tuple[int, str]]:
+def _superseded(
+    ranked: Sequence[Told], spots: Sequence[Spot], before: Sequence[int]
+) -> set[tuple[int, str]]:
     """Return the writes, as (rank, field), that a higher write had seen."""
-    gone: set[tuple[int, str]] = set()
-    best: dict[tuple[int, str], int] = {}
-    for earlier, later, name in reversed(list(_own_pairs(ranked, before))):
-        highest = max(later, best.get((later, name), -1))
-        best[earlier, name] = max(highest, best.get((earlier, name), -1))
-        if highest > earlier:
-            gone.add((earlier, name))
+    gone = _seen_on_chains(ranked, before)
     named = [(rank, i.change.replaces) for rank, i in enumerate(ranked) if i.change.replaces]
     if named:
         at = _unambiguous(
             (rank, (place, name))
             for rank, item in enumerate(ranked)
-            for place in (item.origin.ref,)
+            for place in (spots[rank][1:],)
             for name in item.change.fields
         )
         for rank, replaces in named:
             for name, refs in replaces.items():
                 seen = (at.get((ref, name), rank) for ref in refs)
                 gone.update((earlier, name) for earlier in seen if earlier < rank)
+    return gone
+
+
+def _seen_on_chains(ranked: Sequence[Told], before: Sequence[int]) -> set[tuple[int, str]]:
+    """Return the writes that a higher write further up their branch supersedes."""
+    gone: set[tuple[int, str]] = set()
+    parents = {rank for rank in before if rank >= 0}
+    if len(parents) == len(before) - before.count(-1):  # nothing forks: each chain is walked once
+        for end in set(range(len(ranked))) - parents:
+            highest: dict[str, int] = {}
+            rank = end
+            while rank >= 0:
+                for name in ranked[rank].change.fields:
+                    later = highest.get(name, -1)
+                    if later > rank:
+                        gone.add((rank, name))
+                    else:
+                        highest[name] = rank
+                rank = before[rank]
+        return gone
+    best: dict[tuple[int, str], int] = {}
+    for earlier, later, name in reversed(list(_own_pairs(ranked, before))):
+        above = max(later, best.get((later, name), -1))
+        best[earlier, name] = max(above, best.get((earlier, name), -1))
+        if above > earlier:
+            gone.add((earlier, name))
     return gone
 
 
@@ -275,20 +303,21 @@ def _own_pairs(ranked: Sequence[Told], before: Sequence[int]) -> Iterator[tuple[
             todo.extend((later, False) for later in after.get(rank, ()))
 
 
-def _named(ranked: Sequence[Told]) -> tuple[Ref, ...]:
+def _named(ranked: Sequence[Told], spots: Sequence[Spot]) -> dict[bytes, int]:
     """Return the highest place named of each feed that has nothing so high among ``ranked``."""
     named: dict[bytes, int] = {}
     for item in ranked:
+        if not item.change.replaces and not item.change.deletes:
+            continue
         for refs in (item.change.deletes or (), *item.change.replaces.values()):
             for feed, seq in refs:
                 named[feed] = max(seq, named.get(feed, 0))
-    if not named:
-        return ()
-    held: dict[bytes, int] = defaultdict(int)
-    for item in ranked:
-        feed, seq = item.origin.ref
-        held[feed] = max(seq, held[feed])
-    return tuple(sorted(Ref(feed, seq) for feed, seq in named.items() if seq > held[feed]))
+    if named:
+        held: dict[bytes, int] = defaultdict(int)
+        for _, feed, seq in spots:
+            held[feed] = max(seq, held[feed])
+        named = {feed: seq for feed, seq in named.items() if seq > held[feed]}
+    return named
 
 
 def _unambiguous(named: Iterable[tuple[int, Any]]) -> dict[Any, int]:
@@ -302,13 +331,13 @@ def _unambiguous(named: Iterable[tuple[int, Any]]) -> dict[Any, int]:
     return {name: rank for name, rank in at.items() if name not in twice}
 
 
-def _deleted(ranked: Sequence[Told], before: Sequence[int]) -> set[int]:
+def _deleted(ranked: Sequence[Told], spots: Sequence[Spot], before: Sequence[int]) -> set[int]:
     """Return the ranks that a higher delete had seen: those it names, and all before them."""
     changes = enumerate(item.change for item in ranked)
     deletes = [(rank, change.deletes) for rank, change in changes if change.deletes is not None]
     if not deletes:
         return set()
-    at = _unambiguous((rank, item.origin.ref) for rank, item in enumerate(ranked))
+    at = _unambiguous((rank, spot[1:]) for rank, spot in enumerate(spots))
     seen_by = [-1] * len(ranked)
     for rank, refs in deletes:
         for earlier in (rank, *(at[ref] for ref in refs if ref in at)):

@@ -13,14 +13,16 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from meshlog.core.codec import decode_cbor, decode_kept
+from meshlog.core.event import Event
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError
 from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
-from meshlog.views.changes import Change, feed_ref, read_change
-from meshlog.views.fold import Told, fold_told
+from meshlog.views.changes import Change, Unreadable, feed_ref, read_change, read_quickly
+from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
-from meshlog.views.records import Conflict, Record, decode, encode, record_of
+from meshlog.views.records import Conflict, Record, decode, record_of
+from meshlog.views.rowcheck import Witness, check_rows
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
 
@@ -239,32 +241,9 @@ class LiveView:
         """Say whether the rows are written as now; else ``rebuild`` them before anything else."""
         return self._store.get_meta(ROWS_KEY) == ROWS_FORM
 
-    def check(self) -> list[str]:
-        """Return what is wrong with the rows, one sentence each; empty when nothing is.
-
-        Cost: a fold of every record; memory for their names.
-        """
-        store, look, settled = self._store, self._look(), self.position
-        first: dict[str, int] = {}
-        for name, arrival in store.touches():
-            if name:
-                first.setdefault(name, arrival.position)
-        wrong = [
-            f"record {row.record_id!r} has a row, and no counted event touches it"
-            for row in store.records()
-            if row.record_id not in first
-        ]
-        for name in sorted(first):
-            kept = store.get_record(name)
-            until = settled if kept is None else kept.position
-            if until is None or (kept is None and first[name] > settled):
-                continue
-            row = kept.row if kept else None
-            if any(until < arrival.position <= settled for arrival in store.touching(name, until)):
-                wrong.append(f"record {name!r}: its row lacks an event")
-            elif row != look.fold(name, until):
-                wrong.append(f"record {name!r}: its row differs from what its events make")
-        return wrong
+    def check(self, witness: Witness | None = None) -> list[str]:
+        """Return what is wrong with the rows, one sentence each; see ``rowcheck.check_rows``."""
+        return check_rows(self._store, self._standings(), self.position, witness)
 
     def _look(self) -> _Look:
         return _Look(self._store, self._standings(), self._stale)
@@ -286,7 +265,9 @@ class _Look:
         row = kept.row
         if record_id in self._stale or kept.position is None:
             row = self.fold(record_id)
-        elif told := self._told(record_id, self._store.touching(record_id, kept.position)):
+        elif told := self._told(
+            record_id, self._store.touching(record_id, kept.position), read_change
+        ):
             found = self._onto(record_id, row, told, decode_cbor, record_of)
             if found is not None:
                 return found
@@ -339,16 +320,27 @@ class _Look:
                 if until is None or arrival.position <= until
             ),
         )
-        return encode(fold_told(record_id, told, self._lineage)) if told else None
+        return pack(fold_state(record_id, told, self._lineage)) if told else None
 
-    def _told(self, record_id: str, arrivals: Iterable[Arrival]) -> list[Told]:
-        """Return those that touch the record and count, as they are placed."""
+    def _told(
+        self,
+        record_id: str,
+        arrivals: Iterable[Arrival],
+        read: Callable[[Event], Change | Unreadable | None] = read_quickly,
+    ) -> list[Told]:
+        """Return those that touch the record and count, as they are placed.
+
+        Args:
+            record_id: The record.
+            arrivals: What may touch it.
+            read: ``read_change`` where people see the values that come out.
+        """
         standings = self._standings
         found = []
         for arrival in arrivals:
             event = arrival.event
             if standings.counts(event):
-                change = read_change(event)
+                change = read(event)
                 if isinstance(change, Change) and change.record_id == record_id:
                     found.append(Told(standings.placed(event), change))
         return found

@@ -88,9 +88,16 @@ def pack(record: RowState) -> RecordRow:
     )
 
 
+_ALIKE_IF_EQUAL = frozenset({str, int, bool, bytes, type(None)})
+"""Types of which two values are encoded alike where they are equal, and no other type's are."""
+
+
 def has_conflict(values: Sequence[object]) -> bool:
     """Say whether values differ as encoded: 1, 1.0, true and "1" are four."""
-    shown = encode_checked(values[0])
+    shown, kind = values[0], type(values[0])
+    if kind in _ALIKE_IF_EQUAL:
+        return any(type(value) is not kind or value != shown for value in values[1:])
+    shown = encode_checked(shown)
     return any(encode_checked(value) != shown for value in values[1:])
 
 

@@ -16,6 +16,7 @@ from meshlog.store import index
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
 from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
+from meshlog.views import rowcheck
 from tests.store.logs import tamper
 from tests.tools.camp import Device
 
@@ -29,6 +30,7 @@ def camp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camp:
     base = Device("base", 1, path)
     team = Device("team", 3, at=base)
     monkeypatch.setattr(index, "LOT_EVENTS", 40)
+    monkeypatch.setattr(rowcheck, "LOT_EVENTS", 30)
     with closing(base.store), closing(team.store):
         for device in (base, team):
             for number in range(40):

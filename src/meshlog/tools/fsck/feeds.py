@@ -86,7 +86,7 @@ class FeedCheck:
         tip = self._end_of(stretch)
         if tip is None:
             for index in range(len(stretch)):
-                self.take(stretch.arrival(index).event, stretch.position + index)
+                self.take(stretch.event(index), stretch.position + index)
             return
         feed = stretch.feed
         self._check_member(feed)

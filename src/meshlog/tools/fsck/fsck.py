@@ -5,6 +5,8 @@ Reads the whole store and changes nothing. Every problem is a sentence and what 
 
 from __future__ import annotations
 
+import contextlib
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
@@ -20,7 +22,7 @@ from meshlog.errors import MeshlogError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger, first_forks
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
-from meshlog.views.changes import unreadable
+from meshlog.views.changes import Change, Unreadable, read_quickly
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standing, Standings
@@ -29,8 +31,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 KEPT_MAX = 100
 """Problems and unreadable events kept word for word; beyond them, they are only counted."""
-
-PROGRESS_EVENTS = 256
 
 _DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, OverflowError)
 """What reading a file can raise in which any byte may have been flipped."""
@@ -107,19 +107,43 @@ class _Seen:
     standings: Standings
     held: int = 0
     excluded: int = 0
-    unreadable: list[UnreadableEvent] = field(default_factory=list)
     unreadable_count: int = 0
+    _first: list[tuple[int, UnreadableEvent]] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
-        """Count one event."""
-        stands = self.standings.of(event)
-        self.held += stands is Standing.HELD
-        self.excluded += stands is Standing.EXCLUDED
-        reason = unreadable(event)
-        if reason is not None:
+        """Count a control event."""
+        self._count(self.standings.of(event))
+
+    def hear(
+        self, position: int, event: Event, standing: Standing, change: Change | Unreadable | None
+    ) -> None:
+        """Count a data event; see ``rowcheck.Witness``."""
+        if standing is not Standing.COUNTS:
+            self._count(standing)
+        if type(change) is Unreadable:
             self.unreadable_count += 1
-            if len(self.unreadable) < KEPT_MAX:
-                self.unreadable.append(UnreadableEvent(event.id, reason))
+            insort(self._first, (position, UnreadableEvent(event.id, change.reason)))
+            del self._first[KEPT_MAX:]
+
+    def count_anew(self, store: Store) -> None:
+        """Count what can be read of the log alone."""
+        self.held = self.excluded = self.unreadable_count = 0
+        self._first.clear()
+        for position, event, _ in store.scan():
+            standing = self.standings.of(event)
+            if event.feed.kind is FeedKind.CONTROL:
+                self._count(standing)
+            else:
+                self.hear(position, event, standing, read_quickly(event))
+
+    def _count(self, standing: Standing) -> None:
+        self.held += standing is Standing.HELD
+        self.excluded += standing is Standing.EXCLUDED
+
+    @property
+    def unreadable(self) -> tuple[UnreadableEvent, ...]:
+        """The first in the log."""
+        return tuple(event for _, event in self._first)
 
 
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
@@ -131,14 +155,14 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         progress: Told steps done and steps in all: three for each event, for the roster, the
             check and the view.
 
-    Cost: a hash per event, a signature check per cut, and a fold per record; memory grows
-    with feeds and records, never with events.
+    Cost: a hash and a decoding per event, a signature check per cut, and a fold per record; memory
+    for feeds, records, one lot of events and a byte for each (see ``views.rowcheck``).
     """
     problems = Problems()
     tell = progress or _quiet
     steps = max(store.event_count(), 1) * 3
     _check_file(store, problems)
-    roster, log = _roster(store, dataset, problems, lambda done: tell(done, steps))
+    roster, log = _roster(store, dataset, problems, lambda done: tell(min(done, steps // 3), steps))
     if not (roster.is_open or roster.founder):
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
@@ -150,15 +174,16 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     try:
         for stretch in store.stretches():
             check.take_all(stretch)
-            for index in range(len(stretch)):
-                seen.take(stretch.arrival(index).event)
+            if stretch.feed.kind is FeedKind.CONTROL:
+                for event in stretch.events():
+                    seen.take(event)
             tell(min(steps // 3 + check.events, steps), steps)
     except _DAMAGE as error:
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
     check.finish()
     _check_clock(check, store, problems)
     view = LiveView(store, lambda: standings)
-    _check_view(view, problems)
+    _check_view(store, view, seen, problems)
     records, conflicts = _counts(view, problems)
     tell(steps, steps)
     return FsckReport(
@@ -171,7 +196,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         seen.held,
         seen.excluded,
         check.unsigned,
-        tuple(seen.unreadable),
+        seen.unreadable,
         seen.unreadable_count,
         tuple(problems.kept),
         problems.count,
@@ -218,14 +243,14 @@ def _roster(
     """
     control = []
     try:
-        for count, arrival in enumerate(store.scan()):
-            event = arrival.event
-            if event.feed.kind is FeedKind.CONTROL and (
-                event.id == dataset or event.is_authentic(dataset)
-            ):
-                control.append(event)
-            if count % PROGRESS_EVENTS == 0:
-                tell(count)
+        for stretch in store.stretches():
+            tell(stretch.position)
+            if stretch.feed.kind is FeedKind.CONTROL:
+                control += [
+                    event
+                    for event in stretch.events()
+                    if event.id == dataset or event.is_authentic(dataset)
+                ]
     except _DAMAGE as error:
         problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
     return fold(dataset, control), DecreeLog().put(control)
@@ -256,12 +281,14 @@ def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
         )
 
 
-def _check_view(view: LiveView, problems: Problems) -> None:
+def _check_view(store: Store, view: LiveView, seen: _Seen, problems: Problems) -> None:
     mend = "`meshlog fsck --rebuild` makes the rows again from the events"
     try:
-        problems.add(*(f"{what}: {mend}" for what in view.check()))
+        problems.add(*(f"{what}: {mend}" for what in view.check(seen.hear)))
     except _DAMAGE as error:
         problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
+        with contextlib.suppress(*_DAMAGE):
+            seen.count_anew(store)
 
 
 def _counts(view: LiveView, problems: Problems) -> tuple[int, int]:

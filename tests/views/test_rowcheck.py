@@ -1,0 +1,82 @@
+"""Rows are compared with their events in passes over the log, and every data event is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshlog.core.event import Event
+from meshlog.store.sqlite import SqliteStore
+from meshlog.views import rowcheck
+from meshlog.views.changes import read_change
+from meshlog.views.standing import Standing
+from tests.views.world import ANN, FAR_MS, Pen, apply, arrivals, looking, settle
+
+
+@contextmanager
+def lots_of(events: int) -> Iterator[None]:
+    """Let a pass bring so few together that there are several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rowcheck, "LOT_EVENTS", events)
+        yield
+
+
+@given(arrivals(), st.integers(1, 20), st.integers(0, 20), st.sampled_from([FAR_MS, 3]))
+def test_every_data_event_is_told_once_with_what_it_does_however_many_passes(
+    events: list[Event], lot: int, settled: int, horizon_ms: int
+):
+    told: list[tuple[int, Event, Standing, Any]] = []
+    with closing(SqliteStore()) as store, lots_of(lot):
+        view = looking(store, horizon_ms)
+        apply(store, *events[:settled])
+        settle(store, view)
+        apply(store, *events[settled:])
+
+        assert view.check(lambda *witnessed: told.append(witnessed)) == []
+
+    told.sort(key=lambda witnessed: witnessed[0])
+    assert told == [
+        (
+            position,
+            event,
+            Standing.COUNTS if event.stamp.wall_ms <= horizon_ms else Standing.HELD,
+            thawed(read_change(event)),
+        )
+        for position, event in enumerate(events, 1)
+    ]
+
+
+def thawed(change: Any) -> Any:
+    """Return a change with lists for tuples in its values."""
+    if not hasattr(change, "fields"):
+        return change
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in change.fields.items()}
+    return change._replace(fields=fields)
+
+
+@pytest.mark.parametrize("lot", [1, 3, 100])
+def test_rows_that_are_wrong_are_named_by_their_records_whichever_pass_finds_them(lot: int):
+    ann = Pen(ANN)
+    with closing(SqliteStore()) as store, lots_of(lot):
+        view = looking(store)
+        for number in range(6):
+            apply(store, ann(number + 1, "note.add", record_id=f"r{number}", text="x"))
+        settle(store, view)
+        kept = {row.record_id: row for row in store.records()}
+        with store.transaction():
+            store.put_records([("r4", kept["r4"]._replace(form="f"))], 6)
+            store.put_records([("r1", None)], 6)
+            store.put_records([("r3", kept["r3"])], 1)
+            store.put_records([("r9", kept["r3"]._replace(record_id="r9"))], 6)
+
+        assert view.check() == [
+            "record 'r9' has a row, and no counted event touches it",
+            "record 'r1': its row differs from what its events make",
+            "record 'r3': its row lacks an event",
+            "record 'r4': its row differs from what its events make",
+        ]
