@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshlog import InputError, Node, StoreError
+from meshlog import InputError, Node, SimNetwork, SimTransport, StoreError
 from meshlog.query.file import SCHEMA, OvertakenError, QueryFile, query_path
 from meshlog.query.search import Query
 from meshlog.store import SqliteStore
@@ -284,6 +284,29 @@ def test_the_file_goes_on_after_a_restart_and_begins_anew_after_a_restore(tmp_pa
     with Node("ann", None, tmp_path / "backup" / "store") as ann:
         ann.put_record("r3", {"a": 1})
         assert ids(ann.query("a = 1")) == ["r1", "r3"]
+
+
+def test_who_wrote_something_is_called_as_now_when_somebody_of_that_name_comes(tmp_path: Path):
+    air = SimNetwork()
+    ann = Node("ann", SimTransport("ann", air), tmp_path / "store")
+    bobs = [Node("bob", SimTransport(place, air)) for place in ("hut", "ridge")]
+    with ann, closing(sqlite3.connect(tmp_path / "store.query")) as file:
+        for number, bob in enumerate(bobs):
+            bob.set_field(f"r{number}", "a", 1)
+            bob.add_note(f"r{number}", "seen")
+        air.set_partitions([{"ann", "hut"}, {"ridge"}])
+        ann.gossip_round()
+        ann.query()
+        assert file.execute("SELECT author FROM answers").fetchall() == [("bob",)]
+
+        air.set_partitions([{"ann", "hut", "ridge"}])
+        ann.gossip_round()
+        ann.query()
+
+        told = [f"bob~{bob.replica.identity.author.hex()[:8]}" for bob in bobs]
+        for view in ("answers", "notes"):
+            rows = file.execute(f"SELECT author FROM {view} ORDER BY record_id").fetchall()
+            assert [author for (author,) in rows] == told
 
 
 def test_who_sees_the_store_as_it_was_does_not_make_a_later_file_anew(tmp_path: Path):

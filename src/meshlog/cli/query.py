@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import click
 
@@ -12,7 +11,7 @@ from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_
 from meshlog.cli.output import count, hint, say, say_json, show_table, shown
 from meshlog.cli.read import show_records
 from meshlog.cli.stores import Reading, reading
-from meshlog.core.roster import label
+from meshlog.core.roster import labels
 from meshlog.errors import InputError
 from meshlog.query.file import OvertakenError, QueryFile, query_path
 from meshlog.query.search import Found, Query
@@ -111,9 +110,9 @@ def _asking(place: Place, *, fresh: bool) -> Iterator[tuple[Reading, QueryFile]]
         with reading(place) as read, QueryFile(query_path(place.data)) as file:
             if fresh:
                 file.clear()
-            labels = partial(label, read.roster)
+            named = labels(read.roster)
             try:
-                file.catch_up(read.store, labels, read.view.unsettled(), is_snapshot=is_snapshot)
+                file.catch_up(read.store, named, read.view.unsettled(), is_snapshot=is_snapshot)
             except OvertakenError:
                 continue
             yield read, file

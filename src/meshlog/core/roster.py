@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from meshlog.core.event import OPEN_DATASET, DatasetId, Event, read_body
 from meshlog.core.feed import FeedKey, FeedKind, by_turns
@@ -164,13 +166,26 @@ def data_feeds(roster: Roster) -> list[FeedKey]:
 
 def label(roster: Roster, author: AuthorId) -> str:
     """Return what people call an author: its name where nobody shares it, else with a short id."""
-    member = roster.members.get(author)
-    if member is None or not member.name:
-        return author.hex()
-    namesakes = {
-        _first_keys(roster, other) for other in roster.members.values() if other.name == member.name
-    }
-    return member.name if len(namesakes) == 1 else f"{member.name}~{author.hex()[:8]}"
+    return labels(roster)(author)
+
+
+def labels(roster: Roster) -> Callable[[AuthorId], str]:
+    """Return what ``label`` says of each author. O(members) once, then O(members of a name)."""
+    by_name: dict[str, list[Member]] = defaultdict(list)
+    for member in roster.members.values():
+        by_name[member.name].append(member)
+
+    @cache
+    def is_shared(name: str) -> bool:
+        return len({_first_keys(roster, member) for member in by_name[name]}) > 1
+
+    def told(author: AuthorId) -> str:
+        member = roster.members.get(author)
+        if member is None or not member.name:
+            return author.hex()
+        return f"{member.name}~{author.hex()[:8]}" if is_shared(member.name) else member.name
+
+    return told
 
 
 def _first_keys(roster: Roster, member: Member) -> AuthorId:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshlog.core.roster import label
+from meshlog.core.roster import labels
 from meshlog.query.file import MEMORY, QueryFile, query_path
 from meshlog.query.search import Found, Query
 from meshlog.replica import Replica
@@ -32,7 +32,7 @@ class Finder:
         self._replica.settle()
         self._file.catch_up(
             self._replica.store,
-            lambda author: label(roster, author),
+            labels(roster),
             self._replica.view.unsettled(),
         )
         return self._file.find(query)

@@ -23,7 +23,7 @@ from meshlog.views.watch import CHUNK_CHANGES, Cursor, WatchedStore, resumed
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
-VERSION = 5
+VERSION = 6
 """Of the schema: a file of another one is made anew."""
 
 MEMORY = ":memory:"
@@ -259,11 +259,12 @@ def _caught_up(
                 _empty(connection)
             changes = store.changes(cursor.number, CHUNK_CHANGES)
             for number, record_id, row in changes:
-                _write(connection, record_id, row, label)
+                _write(connection, record_id, row)
                 cursor = cursor._replace(number=number)
             if len(changes) < CHUNK_CHANGES:
-                written += _write_unsettled(connection, store, label, unsettled)
+                written += _write_unsettled(connection, store, unsettled)
                 make_form_views(connection)
+            _name_authors(connection, label)
             if changes or not kept or not is_known:
                 connection.execute(
                     "INSERT OR REPLACE INTO state VALUES ('cursor', ?)", (str(cursor),)
@@ -274,7 +275,7 @@ def _caught_up(
 
 
 def _write_unsettled(
-    connection: sqlite3.Connection, store: WatchedStore, label: Label, unsettled: Unsettled
+    connection: sqlite3.Connection, store: WatchedStore, unsettled: Unsettled
 ) -> int:
     """Write rows that the store has not yet, and those again that it had not last time.
 
@@ -284,13 +285,23 @@ def _write_unsettled(
     connection.execute("DELETE FROM ahead")
     for record_id in left:
         kept = store.get_record(record_id)
-        _write(connection, record_id, kept.row if kept else None, label)
+        _write(connection, record_id, kept.row if kept else None)
     written = 0
     for record_id, row in unsettled:
         connection.execute("INSERT OR IGNORE INTO ahead VALUES (?)", (record_id,))
-        _write(connection, record_id, row, label)
+        _write(connection, record_id, row)
         written += 1
     return written + len(left)
+
+
+def _name_authors(connection: sqlite3.Connection, label: Label) -> None:
+    """Write what authors are called now, where it is something else: somebody may share a name."""
+    known = connection.execute("SELECT author, label FROM author").fetchall()
+    named = [(label(AuthorId(author)), author, old) for author, old in known]
+    connection.executemany(
+        "UPDATE author SET label = ? WHERE author = ?",
+        [(new, author) for new, author, old in named if new != old],
+    )
 
 
 @contextmanager
@@ -307,7 +318,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _empty(connection: sqlite3.Connection) -> None:
     drop_form_views(connection)
-    for table in ("ahead", "record", "value", "note", "words", "place", "shape", "state"):
+    for table in ("ahead", "record", "value", "note", "author", "words", "place", "shape", "state"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
 
 
@@ -318,9 +329,7 @@ _MAYBE_GONE = """
 """The view of a form that no record has any more may make room for another's."""
 
 
-def _write(
-    connection: sqlite3.Connection, record_id: str, row: RecordRow | None, label: Label
-) -> None:
+def _write(connection: sqlite3.Connection, record_id: str, row: RecordRow | None) -> None:
     """Write what is found of a record."""
     record = decode(row) if row is not None and row.visible else None
     run, many = connection.execute, connection.executemany
@@ -344,11 +353,15 @@ def _write(
     (key,) = run("SELECT coalesce(?, max(record) + 1, 1) FROM record", (old and old[0],)).fetchone()
     values = (key, record_id, record.form, record.created_by, record.latest.wall_ms, len(places))
     run("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", values)
-    many("INSERT INTO value VALUES (?, ?, ?, ?, ?, ?, ?)",
-         [(key, *value) for value in values_of(record, label)])  # fmt: skip
-    many("INSERT INTO note VALUES (?, ?, ?, ?, ?)",
-         [(key, index, note.text, label(AuthorId(note.origin.author)), note.origin.stamp.wall_ms)
-          for index, note in enumerate(record.notes)])  # fmt: skip
+    found = [(key, *value) for value in values_of(record)]
+    many("INSERT INTO value VALUES (?, ?, ?, ?, ?, ?, ?)", found)
+    notes = [
+        (key, index, note.text, note.origin.author, note.origin.stamp.wall_ms)
+        for index, note in enumerate(record.notes)
+    ]
+    many("INSERT INTO note VALUES (?, ?, ?, ?, ?)", notes)
+    authors = {one[-2] for one in (*found, *notes)}
+    many("INSERT OR IGNORE INTO author VALUES (?, '')", [(author,) for author in authors])
     words = words_of(record)
     if words:
         run("INSERT INTO words (rowid, text) VALUES (?, ?)", (key, words))

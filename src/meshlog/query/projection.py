@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from meshlog.core.codec import plain
-from meshlog.core.identity import AuthorId
 from meshlog.views.records import Record
 
 PLACES_MAX = 16
@@ -34,7 +33,7 @@ class Value(NamedTuple):
     """0 for the value that is shown, then the conflict, highest first."""
     kind: str
     value: Any
-    author: str
+    author: bytes
     written_ms: int
 
 
@@ -67,14 +66,14 @@ def kind_and_value(value: object) -> tuple[str, object]:
     return "list", json.dumps(plain(value), ensure_ascii=False, default=bytes.hex)
 
 
-def values_of(record: Record, label: Callable[[AuthorId], str]) -> Iterator[Value]:
+def values_of(record: Record) -> Iterator[Value]:
     """Yield the shown value of every field, and those in conflict with it."""
     conflicts = record.conflicts()
     for field, writes in record.fields.items():
         for rank, write in enumerate((writes[0], *conflicts.get(field, ()))):
             kind, value = kind_and_value(write.value)
-            author = label(AuthorId(write.origin.author))
-            yield Value(field, rank, kind, value, author, write.origin.stamp.wall_ms)
+            origin = write.origin
+            yield Value(field, rank, kind, value, origin.author, origin.stamp.wall_ms)
 
 
 def words_of(record: Record) -> str:

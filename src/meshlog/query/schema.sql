@@ -36,6 +36,12 @@ CREATE TABLE form_view (
     form TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Who wrote something, and what people call it now: that changes when somebody of the same name comes.
+CREATE TABLE author (
+    author BLOB PRIMARY KEY NOT NULL,
+    label  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX record_form ON record (form, record_id);
 
 -- Live values, the shown one with rank 0, those in conflict with it after that.
@@ -45,7 +51,7 @@ CREATE TABLE value (
     rank       INTEGER NOT NULL,
     kind       TEXT NOT NULL, -- number, text, truth, bytes, list, none
     value      ANY,
-    author     TEXT NOT NULL,
+    author     BLOB NOT NULL REFERENCES author,
     written_ms INTEGER NOT NULL,
     PRIMARY KEY (record, field, rank)
 ) STRICT, WITHOUT ROWID;
@@ -56,7 +62,7 @@ CREATE TABLE note (
     record     INTEGER NOT NULL REFERENCES record,
     number     INTEGER NOT NULL,
     text       TEXT NOT NULL,
-    author     TEXT NOT NULL,
+    author     BLOB NOT NULL REFERENCES author,
     written_ms INTEGER NOT NULL,
     PRIMARY KEY (record, number)
 ) STRICT, WITHOUT ROWID;
@@ -78,19 +84,19 @@ FROM record;
 
 CREATE VIEW answers AS
 SELECT
-    record_id, form, field, kind, value, author, value.written_ms,
+    record_id, form, field, kind, value, label AS author, value.written_ms,
     strftime('%Y-%m-%dT%H:%M:%SZ', value.written_ms / 1000, 'unixepoch') AS written_at
-FROM value JOIN record USING (record) WHERE rank = 0;
+FROM value JOIN record USING (record) JOIN author USING (author) WHERE rank = 0;
 
 CREATE VIEW conflicts AS
-SELECT record_id, form, field, rank, kind, value, author, value.written_ms
-FROM value JOIN record USING (record) WHERE rank > 0;
+SELECT record_id, form, field, rank, kind, value, label AS author, value.written_ms
+FROM value JOIN record USING (record) JOIN author USING (author) WHERE rank > 0;
 
 CREATE VIEW notes AS
 SELECT
-    record_id, form, number, text, author, note.written_ms,
+    record_id, form, number, text, label AS author, note.written_ms,
     strftime('%Y-%m-%dT%H:%M:%SZ', note.written_ms / 1000, 'unixepoch') AS written_at
-FROM note JOIN record USING (record);
+FROM note JOIN record USING (record) JOIN author USING (author);
 
 CREATE VIEW places AS
 SELECT record_id, form, field, lat, lon FROM place JOIN record USING (record);
