@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshlog import HLC, Node, SimNetwork, SimTransport
+from meshlog import HLC, InputError, Node, SimNetwork, SimTransport
 from meshlog.core.event import Event
 from meshlog.core.hlc import SKEW_MS_MAX
 
@@ -62,3 +62,27 @@ def test_what_is_due_counts_in_every_read_whichever_comes_first(name: str):
     witness = Node("dee", SimTransport("dee", air), hlc=HLC(clock=lambda: NOW_MS + AHEAD_MS))
     witness.gossip_round()
     assert after == READS[name](witness) != before
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda node: node.record(7),
+        lambda node: node.history(7),
+        lambda node: node.conflicts(7),
+        lambda node: next(node.watch(7, wait_s=0)),
+        lambda node: node.resolve("r", 1),
+        lambda node: node.emit_many(7),
+        lambda node: node.emit_many(["note.add"]),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_and_nothing_is_written(
+    ask: Callable[[Node], object],
+):
+    """Above all a record id that a program took for a number."""
+    node = Node("ann", None)
+    node.put_record("7", {"a": 1})
+
+    with pytest.raises(InputError, match=r"text|conflicts\(\)|pairs"):
+        ask(node)
+    assert node.frontier() == {"ann": 1}

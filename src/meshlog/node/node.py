@@ -164,7 +164,7 @@ class Node(NodeReader):
         """
         with self.lock:
             self.replica.believe(self._hlc.latest, self.now_ms())
-            items = list(items)
+            items = _checked_items(items)
             cores = self.replica.append_many(items, self.now_ms())
             self._hlc.latest = self.replica.ledger.clock
             events = self.store.shown(cores)
@@ -225,6 +225,8 @@ class Node(NodeReader):
             InputError: The value cannot be carried.
             StoreError: The disk refused.
         """
+        if not isinstance(conflict, Conflict):
+            raise InputError("resolve takes a conflict, as conflicts() returned it")
         *_, last = self.emit_many(("field.set", said) for said in conflict.resolution(value))
         return last
 
@@ -373,6 +375,13 @@ def _time_of(clock: HLC) -> Callable[[], int]:
 
 def _teller(loop: LinkLoop | None) -> Callable[[], None] | None:
     return None if loop is None else lambda: loop.tell(Changed())
+
+
+def _checked_items(items: object) -> list[tuple[str, Mapping[str, Any]]]:
+    found: list[Any] = list(items) if isinstance(items, Iterable) else [None]
+    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in found):  # noqa: PLR2004
+        raise InputError("events are pairs of a kind and a payload")
+    return found
 
 
 def _checked_clock(hlc: object) -> HLC:

@@ -10,6 +10,7 @@ from typing import Any
 
 from meshlog.core.hlc import check_stamp
 from meshlog.core.roster import label
+from meshlog.errors import InputError
 from meshlog.node.finder import Finder
 from meshlog.node.reducing import NodeReduction
 from meshlog.node.seedreplica import SeedReplica
@@ -84,7 +85,12 @@ class NodeReader:
             return {record.record_id: record.public() for record in records}
 
     def record(self, record_id: str) -> Record | None:
-        """Return one record, deleted ones included; None where nothing is known of it."""
+        """Return one record, deleted ones included; None where nothing is known of it.
+
+        Raises:
+            InputError: The id is no text.
+        """
+        _check_id(record_id)
         with self.current() as replica:
             return replica.record(record_id)
 
@@ -129,7 +135,13 @@ class NodeReader:
             return page
 
     def conflicts(self, record_id: str | None = None) -> list[Conflict]:
-        """Return the fields in conflict, by record id and field; of one record, or of all."""
+        """Return the fields in conflict, by record id and field; of one record, or of all.
+
+        Raises:
+            InputError: The id is no text.
+        """
+        if record_id is not None:
+            _check_id(record_id)
         with self.current() as replica:
             return replica.view.conflicts(record_id)
 
@@ -143,8 +155,12 @@ class NodeReader:
             record_id: A record; an unknown one has no history.
             field: Only events that wrote this field.
 
+        Raises:
+            InputError: The id is no text.
+
         Cost: O(n log n) for n values that events of the record wrote.
         """
+        _check_id(record_id)
         with self.current() as replica:
             roster = replica.ledger.roster
             told = history(
@@ -200,3 +216,9 @@ class NodeReader:
             InputError: It is no reducer.
         """
         return NodeReduction(self.replica.store, self.current, reducer)
+
+
+def _check_id(record_id: object) -> None:
+    """Refuse what no record can be called: a program looks for 7 where the record is "7"."""
+    if not isinstance(record_id, str):
+        raise InputError(f"a record id is text, not {type(record_id).__name__}")

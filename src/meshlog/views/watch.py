@@ -31,12 +31,14 @@ class Cursor(NamedTuple):
         return f"{self.era.hex()}-{self.number}"
 
     @classmethod
-    def parse(cls, text: str) -> Cursor:
+    def parse(cls, text: object) -> Cursor:
         """Read a cursor's text.
 
         Raises:
             InputError: It is none.
         """
+        if not isinstance(text, str):
+            raise InputError("a cursor is text: give one that a change came with")
         era, _, number = text.strip().partition("-")
         try:
             found = cls(bytes.fromhex(era), int(number))
