@@ -31,7 +31,11 @@ _COMPRESSION_LEVEL = 1
 """Of zlib's; 6 takes 10 % fewer bytes and half again as long."""
 
 _RAW_DEFLATE = -15
-"""As zlib's ``wbits``: no header and no checksum of its own."""
+"""As zlib's ``wbits``, for reading: any window, no header and no checksum of its own."""
+
+_RAW_WINDOW, _MEMORY_LEVEL = -12, 5
+"""As zlib's ``wbits`` and ``memLevel``: 4 KiB back see all of a run, and 32 kB are made ready
+instead of 256, which costs a third less time."""
 
 _CRC_SIZE = 4
 
@@ -221,7 +225,8 @@ def unpack_run(
 
 def _compressed(bodies: bytes) -> bytes:
     """Return raw deflate (RFC 1951) and a CRC-32 of it: so every bit of the column is covered."""
-    found = zlib.compress(bodies, _COMPRESSION_LEVEL, _RAW_DEFLATE)
+    deflate = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, _RAW_WINDOW, _MEMORY_LEVEL)
+    found = deflate.compress(bodies) + deflate.flush()
     return found + zlib.crc32(found).to_bytes(_CRC_SIZE, "big")
 
 
