@@ -211,6 +211,16 @@ def test_finds_words_in_notes_and_text_values(camp: Node, text: str, found: list
     assert ids(camp.query(text=text)) == found
 
 
+def test_nobody_hides_words_behind_a_nul():
+    node = Node("ann", None)
+    node.put_record("r1", {"a": "of note\x00 the Pump"})
+    node.put_record("r2", {"a": "50%_"})
+
+    assert ids(node.query("a ~ pump")) == ids(node.query(text="pump")) == ["r1"]
+    assert ids(node.query("a ~ 'note\x00 THE'")) == ["r1"]
+    assert ids(node.query("a ~ '%_'")) == ["r2"]
+
+
 def test_no_phrase_reaches_from_one_text_into_the_next():
     node = Node("ann", None)
     node.put_record("r1", {"a": "ends in hand", "b": "pump begins"})

@@ -71,7 +71,7 @@ def test_whatever_is_quoted_is_bound_and_never_becomes_sql(field: str, value: st
         ("a = 1" + "0" * 400, ("a", "number", float("inf"))),
         ("a = 2022-05-01", ("a", "text", "2022-05-01")),
         ('"with space" = it', ("with space", "text", "it")),
-        ("a ~ 50%_", ("a", r"%50\%\_%")),
+        ("a ~ 50%_", ("a", "50%_")),
     ],
 )
 def test_a_value_is_what_it_looks_like_unless_it_is_quoted(text: str, values: tuple[object, ...]):

@@ -159,9 +159,10 @@ class _Reader:
         if self._take("~"):
             wanted = self._value("a text").text
             sql = "(SELECT record FROM value WHERE rank = 0 AND field = ? AND kind = 'text'"
+            # no LIKE, which ends a text at a NUL
             return Condition(
-                f"record.record IN {sql} AND value LIKE ? ESCAPE '\\')",
-                (field.text, f"%{_escaped(wanted)}%"),
+                f"record.record IN {sql} AND instr(lower(value), lower(?)) > 0)",
+                (field.text, wanted),
             )
         operator = self.left.text if self.left and not self.left.is_quoted else ""
         if operator not in _COMPARISONS:
@@ -213,7 +214,3 @@ def _compared(field: str, operator: str, value: object) -> Condition:
     return Condition(
         f"record.record IN {sql} AND value {_COMPARISONS[operator]} ?)", (field, kind, bound)
     )
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([%_\\])", r"\\\1", text)
