@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, ValuesView
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -167,7 +167,7 @@ def life_goes_on_after_a_restore(patch: Patch) -> None:
 @mutation()
 def last_writer_by_arrival(patch: Patch) -> None:
     def by_arrival(items: Any, key: Any = None) -> Any:
-        return list(items) if key is not None else sorted(items)
+        return list(items) if isinstance(items, ValuesView) else sorted(items, key=key)
 
     patch.setattr(fold, "sorted", by_arrival, raising=False)
 

@@ -21,7 +21,7 @@ from meshlog.views.rowstate import pack
 from meshlog.views.standing import Standing, Standings
 
 LOT_EVENTS = 131_072
-"""Events that one pass brings together; in memory at once, some 40 MB. A choice."""
+"""Events that one pass brings together; in memory at once, some 60 MB. A choice."""
 
 LOTS_MAX = 255
 """Passes at most: a lot's number is one byte. Of more than 33 million events lots are larger."""
