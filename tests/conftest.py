@@ -6,10 +6,12 @@ And what the proofs add up to, at the end of the run.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from meshlog.store import passphrase
 
 settings.register_profile("dev", deadline=None, print_blob=True)
 settings.register_profile(
@@ -25,6 +27,13 @@ _totals = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_totals] = []
+
+
+@pytest.fixture(autouse=True)
+def _passphrases_of_one_test() -> Iterator[None]:
+    """A command that runs in this process says how to come by passphrases, for good."""
+    yield
+    passphrase._asked.clear()
 
 
 @pytest.fixture
