@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import operator
+import os
 import shutil
+import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshlog import InputError, Node, SimNetwork, SimTransport, StoreError
+from meshlog.query import file as module
 from meshlog.query.file import SCHEMA, OvertakenError, QueryFile, query_path
 from meshlog.query.search import Query
 from meshlog.store import SqliteStore
@@ -562,6 +566,25 @@ def test_sql_that_does_more_than_read_is_refused(tmp_path: Path, sql: str):
     with QueryFile(str(tmp_path / "q")) as file:
         assert file.select("SELECT 1 AS one", 10) == (["one"], [(1,)])
         assert file.select("SELECT * FROM words WHERE words MATCH 'pump'", 10) == (["text"], [])
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+
+
+def test_a_statement_without_end_is_stopped_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "SELECT_TIME_S", 0.0)
+
+    with QueryFile(":memory:") as file, pytest.raises(InputError, match="longer than 0 s"):
+        file.select(ENDLESS, 1)
+
+
+def test_a_person_can_stop_a_statement():
+    """SQLite reports what its progress handler raised as an error of its own."""
+    keys = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    with QueryFile(":memory:") as file:
+        keys.start()
+        with pytest.raises(KeyboardInterrupt):
+            file.select(ENDLESS, 1)
 
 
 def test_a_folder_that_cannot_be_written_is_searched_all_the_same(tmp_path: Path):

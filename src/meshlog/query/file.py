@@ -126,7 +126,8 @@ class QueryFile:
             rows_max: Rows after these are left out.
 
         Raises:
-            InputError: SQLite refused it.
+            InputError: SQLite refused it, or it took too long.
+            KeyboardInterrupt: A person stopped it.
         """
         connection = self._connection
         for table in ("words", "place"):  # SQLite connects to them now, before less is allowed
@@ -140,6 +141,10 @@ class QueryFile:
             cursor = connection.execute(sql)
             rows = cursor.fetchmany(rows_max)
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                if time.monotonic() <= until_s:  # SQLite swallows what the handler was stopped by
+                    raise KeyboardInterrupt from error
+                raise InputError(f"SQL: it took longer than {SELECT_TIME_S:.0f} s") from error
             raise InputError(f"SQL: {error}") from error
         finally:
             connection.set_progress_handler(None, 0)
