@@ -1,6 +1,6 @@
 """Measure every row for ours and for the predecessor in one run; print one table.
 
-python -m bench.data                     all of it, up to a million events: half an hour
+python -m bench.data                     all of it, up to a million events: about an hour
 python -m bench.data --quick             about two minutes
 python -m bench.data --only ingest,emit  some rows
 python -m bench.data --up-to 100000      no store larger than that
