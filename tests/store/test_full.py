@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,3 +124,20 @@ def test_a_write_that_the_kernel_refuses_changes_nothing(tmp_path: Path):
     with closing(SqliteStore(path)) as store:
         assert store._file.run("PRAGMA integrity_check") == [("ok",)]
         assert store.event_count() == store.heads()[ANN][0].seq
+
+
+def test_a_disk_without_room_to_read_is_called_full(tmp_path: Path):
+    """SQLite calls it an error of the disk, where its shared memory finds no room."""
+    path = tmp_path / "ann.meshlog"
+    with closing(SqliteStore(path)) as store:
+        add(store, chain(ANN, 3))
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, room[1]))
+    try:
+        with pytest.raises(StoreError, match="the disk is full: free some space"):
+            SqliteStore(path, read_only=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+
+    with closing(SqliteStore(path, read_only=True)) as store:
+        assert store.event_count() == 3

@@ -43,6 +43,7 @@ _WRITER_PRAGMAS = (
 
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: nothing was written, free some space",
+    "SQLITE_IOERR_SHMSIZE": "the disk is full: free some space, reading needs a little, too",
     "SQLITE_IOERR": "the disk reported an error: nothing was written, check the disk",
     "SQLITE_CORRUPT": "the store is damaged: run `meshlog fsck`",
     "SQLITE_NOTADB": "the store is damaged: run `meshlog fsck`",
@@ -260,7 +261,7 @@ class StoreFile:
     def _translated(self, error: Exception) -> StoreError:
         name = getattr(error, "sqlite_errorname", None) or ""
         primary = "_".join(name.split("_")[:2])
-        return StoreError(f"{self.path}: {_ADVICE.get(primary, error)}")
+        return StoreError(f"{self.path}: {_ADVICE.get(name) or _ADVICE.get(primary, error)}")
 
 
 def _holds_anything(path: str | Path) -> bool:
