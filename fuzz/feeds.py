@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from fuzz.target import MIB, Target
 from fuzz.vectors import codebook, hexes, load
-from meshlog.core.codec import Reader, decode_cbor, encode_cbor
+from meshlog.core.cbor import decode_cbor, encode_cbor
+from meshlog.core.codec import Reader
 from meshlog.core.compact.run import decode_compact, encode_compact
 from meshlog.core.event import (
     NO_PREV,

@@ -20,8 +20,9 @@ from typing import Any, TypeAlias, cast
 
 from meshlog.core import bundlefile as carried
 from meshlog.core import grant as grants
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.clockfix import Shift, effective, timeline
-from meshlog.core.codec import encode_cbor, varint
+from meshlog.core.codec import varint
 from meshlog.core.compact.memory import PRIMED
 from meshlog.core.compact.names import Codebook
 from meshlog.core.compact.run import encode_compact

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import (
     NO_PREV,
     OPEN_DATASET,

@@ -17,8 +17,9 @@ from meshlog.core.bundlefile import (
     read_head,
     unlock,
 )
+from meshlog.core.cbor import decode_cbor, encode_cbor, plain
 from meshlog.core.clockfix import Shift, effective, timeline
-from meshlog.core.codec import Reader, decode_cbor, encode_cbor, plain, varint
+from meshlog.core.codec import Reader, varint
 from meshlog.core.decrees import ClockFix, read_decree
 from meshlog.core.event import (
     CUT_DOMAIN,

@@ -18,7 +18,7 @@ import pytest
 
 from meshlog import Node, ReducerError, SimNetwork, SimTransport, SkipEvent, materialize
 from meshlog.cli.output import json_text, shown
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.sync.holdings import Verdict
 from meshlog.tools.fsck.fsck import fsck

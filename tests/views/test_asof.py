@@ -7,7 +7,7 @@ from contextlib import closing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.core.hlc import Stamp
 from meshlog.store.sqlite import SqliteStore

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.clockfix import Shift
-from meshlog.core.codec import encode_cbor
 from meshlog.core.decrees import FIX_KIND, fix_payload
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import Event
 from meshlog.views.changes import Change, read_change
 from meshlog.views.fold import HeldEvents, fold_record

@@ -10,7 +10,7 @@ from hypothesis import event as note
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import Event
 from meshlog.ports import Arrival, KeptRow
 from meshlog.store.sqlite import SqliteStore

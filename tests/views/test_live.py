@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore

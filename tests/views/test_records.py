@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.decrees import Decrees
 from meshlog.core.event import NO_PREV, OPEN_DATASET, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind

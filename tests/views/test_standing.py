@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.clockfix import Shift
-from meshlog.core.codec import encode_cbor
 from meshlog.core.decrees import fix_payload
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind

@@ -21,7 +21,7 @@ from meshlog.cli.read import find, who_and_when
 from meshlog.cli.session import writing
 from meshlog.cli.stores import Reading, reading
 from meshlog.cli.values import checked
-from meshlog.core.codec import encode_cbor, plain
+from meshlog.core.cbor import encode_cbor, plain
 from meshlog.errors import InputError
 from meshlog.tools.rows.cells import value_of
 from meshlog.views.records import Conflict, Write

@@ -9,7 +9,7 @@ import click
 from meshlog.cli.command import TEXT, Place, command, json_option, store_options
 from meshlog.cli.output import count, say, say_json, show_table, shown
 from meshlog.cli.stores import reading
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.core.fieldtypes import SHARE_MAX
 from meshlog.core.form import Form, FormField
 from meshlog.errors import InputError

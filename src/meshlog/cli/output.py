@@ -18,7 +18,7 @@ import click
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster, label
 

@@ -12,7 +12,7 @@ from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_
 from meshlog.cli.output import count, printable, say, say_json, show_table, shown, when
 from meshlog.cli.read import find
 from meshlog.cli.stores import Reading, reading
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label

@@ -14,7 +14,8 @@ from enum import IntEnum
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from meshlog.core.codec import Reader, block, decode_cbor, encode_cbor, varint
+from meshlog.core.cbor import decode_cbor, encode_cbor
+from meshlog.core.codec import Reader, block, varint
 from meshlog.core.event import SEQ_MAX, DatasetId
 from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.hlc import WALL_MS_MAX

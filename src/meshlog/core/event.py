@@ -8,7 +8,7 @@ from itertools import count
 from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.codec import FrozenMap, decode_cbor, encode_checked, plain
+from meshlog.core.cbor import FrozenMap, decode_cbor, encode_checked, plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from meshlog.core.cbor import plain
 from meshlog.core.clockfix import Shift
-from meshlog.core.codec import plain
 from meshlog.core.event import encode_body
 from meshlog.core.feed import FeedKey
 from meshlog.daemon.address import control_paths, is_private

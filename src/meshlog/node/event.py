@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.core.event import (
     BODY_SIZE_MAX,
     ID_SIZE,

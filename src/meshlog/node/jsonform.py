@@ -11,7 +11,7 @@ _BYTES, _MAPPING = "$b", "$m"
 
 
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
-    """Return a plain value (see ``core.codec.plain``) in a form that ``from_json`` undoes.
+    """Return a plain value (see ``core.cbor.plain``) in a form that ``from_json`` undoes.
 
     A mapping whose only key is one of our two marks is wrapped, so that nothing is mistaken.
 

@@ -6,7 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-from meshlog.core.codec import decode_cbor, encode_cbor
+from meshlog.core.cbor import decode_cbor, encode_cbor
 from meshlog.errors import InputError, MalformedError
 
 CURSOR_SIZE_MAX = 1024 * 1024

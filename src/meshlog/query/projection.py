@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 from meshlog.views.records import Record
 
 PLACES_MAX = 16

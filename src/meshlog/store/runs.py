@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, count, pairwise, repeat
 
-from meshlog.core.codec import decode_kept, encode_checked
+from meshlog.core.cbor import decode_kept, encode_checked
 from meshlog.core.event import ID_SIZE, Event, EventId
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import COUNTER_MAX, Stamp

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import Content, Event
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from meshlog.core.codec import decode_cbor, decode_kept
+from meshlog.core.cbor import decode_cbor, decode_kept
 from meshlog.core.event import Event
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.errors import MalformedError

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from meshlog.core.codec import decode_cbor, encode_cbor, plain
+from meshlog.core.cbor import decode_cbor, encode_cbor, plain
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.errors import MalformedError

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from meshlog.core.codec import decode_cbor, encode_cbor, plain
+from meshlog.core.cbor import decode_cbor, encode_cbor, plain
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from meshlog.core.codec import decode_kept, encode_checked
+from meshlog.core.cbor import decode_kept, encode_checked
 from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError
 from meshlog.ports import RecordRow

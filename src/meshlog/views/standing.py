@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.clockfix import effective
-from meshlog.core.codec import encode_cbor
 from meshlog.core.decrees import Decrees, Mode, Removal, is_within, place_of, tips_of
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, FeedKind

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from meshlog.core.codec import DEPTH_MAX
+from meshlog.core.cbor import DEPTH_MAX
 from meshlog.core.compact.memory import Memory
 from meshlog.core.compact.texts import text
 from meshlog.core.event import BODY_SIZE_MAX

@@ -6,7 +6,7 @@ import json
 import math
 import re
 
-from meshlog.core.codec import plain
+from meshlog.core.cbor import plain
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", re.ASCII)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from meshlog.core.codec import encode_cbor
+from meshlog.core.cbor import encode_cbor
 from meshlog.core.derived import derived_id
 from meshlog.errors import InputError
 from meshlog.tools.rows.cells import cell_of
