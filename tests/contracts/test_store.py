@@ -43,6 +43,7 @@ def row(
 def test_an_empty_store_holds_nothing(store: Store):
     assert store.heads() == {}
     assert store.event_count() == 0
+    assert store.log_size() == 0
     assert store.get(bytes(32)) is None
     assert store.at(ANN, 1) == []
     assert store.branch(Head(3, bytes(32)), ANN, 0, 10) == []

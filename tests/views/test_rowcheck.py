@@ -80,3 +80,23 @@ def test_rows_that_are_wrong_are_named_by_their_records_whichever_pass_finds_the
             "record 'r3': its row lacks an event",
             "record 'r4': its row differs from what its events make",
         ]
+
+
+def test_large_events_are_brought_together_in_more_passes():
+    ann = Pen(ANN)
+    with closing(SqliteStore()) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rowcheck, "LOT_SIZE", 20_000)
+        for number in range(20):
+            apply(store, ann(number + 1, "note.add", record_id=f"r{number}", text="x" * 9_000))
+        lots: list[int] = []
+        whole = rowcheck._RowCheck._check
+
+        def check(self: Any, lot: dict[bytes, Any]) -> list[tuple[str, str]]:
+            lots.append(len(lot))
+            return whole(self, lot)
+
+        patch.setattr(rowcheck._RowCheck, "_check", check)
+
+        assert looking(store).check() == []
+        assert sum(lots) == 20
+        assert max(lots) <= 2

@@ -93,6 +93,11 @@ class EventTable:
         """See LogIndex.event_count."""
         return self._log.tail.position
 
+    def log_size(self) -> int:
+        """See LogIndex.log_size: those of a run are compressed, to about a fifth."""
+        row = self._file.first("SELECT total(length(bodies)) FROM run")
+        return int(row[0]) if row else 0
+
     def fork_seq(self, feed: FeedKey) -> int | None:
         """See LogIndex.fork_seq. Where two runs stand at one seq, the feed has forked."""
         last_seq = 0

@@ -23,6 +23,9 @@ from meshlog.views.standing import Standing, Standings
 LOT_EVENTS = 131_072
 """Events that one pass brings together; in memory at once, some 60 MB. A choice."""
 
+LOT_SIZE = 16_777_216
+"""…and bytes of their bodies as the store keeps them, so that large ones do not fill the memory."""
+
 LOTS_MAX = 255
 """Passes at most: a lot's number is one byte. Of more than 33 million events lots are larger."""
 
@@ -54,7 +57,8 @@ def check_rows(
         witness: Told of every data event that is read on the way.
 
     Cost: a decoding of each event and a fold of each record; one pass over the log for each
-    ``LOT_EVENTS``. Memory for those, the names of all records, and one byte for each event.
+    ``LOT_EVENTS`` or ``LOT_SIZE``. Memory for those, the names of all records, and one byte for
+    each event.
     """
     return _RowCheck(store, standings, settled, witness or _nobody).run()
 
@@ -76,7 +80,8 @@ class _RowCheck:
         """By name."""
         self._lots = bytearray()
         """By place in the log."""
-        self._count = min(-(-store.event_count() // LOT_EVENTS), LOTS_MAX) or 1
+        lots = max(store.event_count() // LOT_EVENTS, store.log_size() // LOT_SIZE) + 1
+        self._count = min(lots, LOTS_MAX)
 
     def run(self) -> list[str]:
         """See ``check_rows``."""
