@@ -300,7 +300,7 @@ class Event(NamedTuple):
 
     def is_authentic(self, dataset: DatasetId = OPEN_DATASET) -> bool:
         """Say whether ``id`` is the hash of the parts. Signatures are the store's to check."""
-        return self.seq <= SEQ_MAX and self.id == self.recompute_id(dataset)
+        return 0 < self.seq <= SEQ_MAX and self.id == self.recompute_id(dataset)
 
 
 def check_place(seq: object, hlc: object, prev: object) -> tuple[Stamp, bytes]:

@@ -88,6 +88,8 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE run SET places = x'8301' WHERE position = 20", "damaged"),
         ("UPDATE run SET bodies = CAST(bodies || x'00' AS BLOB)", "damaged"),
         ("UPDATE run SET seq = seq + 1 WHERE position = (SELECT max(position) FROM run)", "place"),
+        ("UPDATE run SET seq = -seq WHERE position = (SELECT max(position) FROM run)", "its id"),
+        ("UPDATE run SET seq = seq + (1 << 40) WHERE position = 1", "its id"),
         ("UPDATE cut SET signature = zeroblob(64)", "does not hold"),
         ("DELETE FROM cut", "no signature covers"),
         ("UPDATE head SET id = zeroblob(32)", "its heads are not its last events"),
