@@ -17,10 +17,10 @@ from meshlog.views.rowstate import RowState, unpack
 from meshlog.views.seen import with_replaces
 from meshlog.views.standing import Standings
 
-RECENT_RECORDS = 4_096
-"""Records in memory at most: a person edits a few, an import writes each once. A choice."""
+RECENT_RECORDS = 16_384
+"""Records in memory at most; small ones take some 1.2 kB each, 20 MB in all. A choice."""
 
-RECENT_SIZE = 4_194_304
+RECENT_SIZE = 1_048_576
 """…and bytes of their rows and of what was written since, the last one beyond. A choice."""
 
 
