@@ -134,9 +134,10 @@ def test_a_full_disk_is_not_remembered_as_written(tmp_path):
         assert ann.view.check() == []
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(recent, "RECENT_RECORDS", 4)
-    monkeypatch.setattr(recent, "RECENT_SIZE", 500)
+@pytest.mark.parametrize(("records", "size"), [(4, 10**6), (10**6, 1_000)])
+def test_what_is_remembered_is_bounded(monkeypatch, records, size):
+    monkeypatch.setattr(recent, "RECENT_RECORDS", records)
+    monkeypatch.setattr(recent, "RECENT_SIZE", size)
     ann, bob = open_replica("ann"), open_replica("bob")
     names = [f"r{at}" for at in range(12)]
     bob.append_many([("note.add", {"record_id": name, "text": "x" * 99}) for name in names], T0_MS)
@@ -149,6 +150,7 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         for name in Random(round_).sample(names, 12):
             write(ann, "field.set", T0_MS + 1, record_id=name, field="a", value=2)
             assert len(ann._desk.recent._states) <= 5
+            assert ann._desk.recent._size_bytes >= 0
     again = [("field.set", {"record_id": name, "field": "a", "value": 3}) for name in names * 2]
     bob.append_many(again, T0_MS + 2)
     share(bob, ann)

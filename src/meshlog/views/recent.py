@@ -20,8 +20,9 @@ from meshlog.views.standing import Standings
 RECENT_RECORDS = 16_384
 """Records in memory at most; small ones take some 1.2 kB each, 20 MB in all. A choice."""
 
-RECENT_SIZE = 1_048_576
-"""…and bytes of their rows and of what was written since, the last one beyond. A choice."""
+RECENT_SIZE = 2_097_152
+"""…and bytes of their rows and of what was written since; twice as many of both within one
+transaction. A choice: some 30 MB with records of a survey."""
 
 
 class Recent:
@@ -34,7 +35,8 @@ class Recent:
         """Remember for the one writer of ``log``, which ``view`` shows."""
         self._log = log
         self._view = view
-        self._states: dict[str, RowState] = {}
+        self._states: dict[str, tuple[RowState, int]] = {}
+        """Each with its size in bytes, about; the one written to longest ago first."""
         self._size_bytes = 0
         self._held_at: tuple[int, int] | None = None
         """Events in the log, and marks of the view, while the states hold; else None."""
@@ -49,6 +51,8 @@ class Recent:
         """
         if self._held_at != self._now():
             self._forget()
+        while self._is_full():  # before anything is taken that the store has not
+            self._drop(next(iter(self._states)))
         self._held_at = None  # where the transaction fails, nothing of what was taken is there
         self._own, self._standings = feed_ref(feed), standings
         self._forked = {feed_ref(forked) for forked in standings.lineage.forked}
@@ -59,6 +63,14 @@ class Recent:
 
     def _now(self) -> tuple[int, int]:
         return self._log.event_count(), self._view.marks
+
+    def _is_full(self, times: int = 1) -> bool:
+        return len(self._states) > RECENT_RECORDS * times or self._size_bytes > RECENT_SIZE * times
+
+    def _drop(self, record_id: str) -> tuple[RowState, int] | None:
+        known = self._states.pop(record_id, None)
+        self._size_bytes -= known[1] if known else 0
+        return known
 
     def _forget(self) -> None:
         self._states.clear()
@@ -72,23 +84,26 @@ class Recent:
         return with_replaces(kind, payload, self._state(record_id), self._own)
 
     def _state(self, record_id: str) -> RowState:
-        state = self._states.get(record_id)
-        if state is None:
-            if len(self._states) >= RECENT_RECORDS or self._size_bytes >= RECENT_SIZE:
-                self._forget()
-                self._is_whole = False  # what is read now may lack what was taken before
-            row = self._view.row(record_id)
-            state = unpack(row) if row else RowState(record_id)
-            self._states[record_id] = state
-            self._size_bytes += len(row.state) if row else 0
+        known = self._states.get(record_id)
+        if known is not None:
+            return known[0]
+        if self._is_full(2):
+            self._forget()
+            self._is_whole = False  # what is read now may lack what was taken before
+        row = self._view.row(record_id)
+        state = unpack(row) if row else RowState(record_id)
+        self._keep(record_id, state, len(row.state) if row else 0)
         return state
+
+    def _keep(self, record_id: str, state: RowState, size_bytes: int) -> None:
+        self._states[record_id] = state, size_bytes
+        self._size_bytes += size_bytes
 
     def take(self, event: Event, change: Change) -> None:
         """Take an event that is about to be written, once ``seen`` was asked about its record."""
-        state = self._states.pop(change.record_id, None)
+        known = self._drop(change.record_id)
         counts = self._is_whole and event.stamp.wall_ms <= self._standings.horizon_ms
-        if state is None or not counts or not grown(state, Told(event, change), self._forked):
+        if known is None or not counts or not grown(known[0], Told(event, change), self._forked):
             self._is_whole = False
             return
-        self._states[change.record_id] = state
-        self._size_bytes += len(event.body)
+        self._keep(change.record_id, known[0], known[1] + len(event.body))
