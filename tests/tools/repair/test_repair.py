@@ -229,6 +229,36 @@ def test_a_run_that_is_lost_at_the_end_of_the_log_is_named(
     assert all("of the data feed" in place for place in report.lost_places)
 
 
+@pytest.mark.parametrize("bit", [0, 3, 6])
+def test_a_flipped_bit_in_how_long_the_ids_of_a_run_are_loses_none_and_makes_none_up(
+    tmp_path: Path, bit: int
+) -> None:
+    """There are more ids then, and nothing stands behind the run: how long is it?"""
+    path = tmp_path / "base.db"
+    base = Device("base", 1, path)
+    ann = Device("ann", 2, at=base)
+    for number in range(12):
+        ann.write("record.put", record_id=f"W-{number}", form="well", fields={"depth": number})
+    ann.give(base)
+    base.store.close()
+    before, last = ids(path), runs(path)[-1]
+    whole = path.read_bytes()
+    types = varint_of_blob(12 * 32)
+    at = whole.index(types, last.place.offset + last.place.at)
+    flipped(whole, 8 * (at + (bit == 6)) + bit, path)
+
+    report = mend(path, base.replica.identity)
+
+    assert (report.lost, report.waiting) == (0, 0)
+    assert ids(path) == before
+
+
+def varint_of_blob(size: int) -> bytes:
+    """Return SQLite's serial type of a blob, of two bytes (its file format, 2.1)."""
+    serial = 2 * size + 12
+    return bytes((0x80 | serial >> 7, serial & 0x7F))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_zeroed_page_costs_what_stood_on_it(
     template: tuple[Path, Identity], tmp_path: Path, seed: int

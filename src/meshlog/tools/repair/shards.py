@@ -16,7 +16,7 @@ from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
 from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
 from meshlog.store.pages import Found, Pages, Place
-from meshlog.store.runs import RUN_EVENTS_MAX, crc_of_run, unpack_run
+from meshlog.store.runs import crc_of_run, events_told_by, unpack_run
 
 META_SIZE_MAX = 65_536
 POSITION_MAX = 2**48
@@ -137,14 +137,13 @@ class Shards:
             return False
         match row.values:
             case (None, int(feed), int(seq), int() | None as base, int(crc),
-                  bytes(places), bytes(ids), bytes()):  # fmt: skip
+                  bytes(places), bytes(), bytes()):  # fmt: skip
                 if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
                     return False
-                count = self._put_events(at, row)
                 place = row.place if row.overflows else (None, None, None)
-                events = count or min(len(ids) // ID_SIZE, RUN_EVENTS_MAX)  # lost, and named
+                events = events_told_by(places)  # lost ones, too: they are named
                 self._put("run", at, feed, seq, base, events, *place[:3])
-                return count > 0
+                return self._put_events(at, row) > 0
             case (None, int(feed), int(seq), bytes(id_)) if len(id_) == ID_SIZE:
                 self._put("head", at, feed, seq, id_)
             case (None, bytes(signature)) if len(signature) == SIGNATURE_SIZE:
