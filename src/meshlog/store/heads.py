@@ -71,10 +71,6 @@ class Heads:
             new += [(feed, id_, tip) for id_, tip in now.items() if id_ not in before]
         return gone, new
 
-    def lives(self) -> set[int]:
-        """Return the incarnations of the feeds that the open transaction changed."""
-        return {feed.incarnation for feed in self._before}
-
     def accept(self) -> None:
         """Keep the changes: the transaction is durable."""
         self._before.clear()

@@ -1,9 +1,8 @@
 """The instance guard: two small files beside the store that tell a copy from the original.
 
 ``<store>.instance`` is written once in the life of a device: which life it is, and which file the
-store is. ``<store>.instance-note`` says how many events the store held when the last one of this
-life came. A store that they do not bear out was copied, restored or set back, and goes on as a new
-life (docs/adr/0016).
+store is. ``<store>.instance-note`` says how many events the store held. A store that they do
+not bear out was copied, restored or set back, and goes on as a new life (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -191,17 +189,10 @@ class Instance:
         self._new = self._guard.bind(Mark(life, self._guard.here(), events=events))
         return self._new.witness
 
-    def accept(self, events: int, lives: Container[int]) -> None:
-        """Note how many events are durable now, where one of our life's came.
-
-        Only those must never be made twice; what others wrote they send again.
-
-        Args:
-            events: All that are held.
-            lives: Incarnations of the feeds that grew.
-        """
+    def accept(self, events: int) -> None:
+        """Note how many events are durable now."""
         kept, self._new = self._new or self._kept, None
-        if kept is not None and kept.events != events and kept.life in lives:
+        if kept is not None and kept.events != events:
             assert self._guard is not None, "a mark stands in a guard"
             kept = replace(kept, events=events)
             self._guard.note(kept)

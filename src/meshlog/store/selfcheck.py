@@ -86,10 +86,7 @@ def check_content(file: StoreFile) -> list[str]:
 
 
 def _set_back(file: StoreFile) -> list[str]:
-    """A flipped bit in the WAL takes away all that follows it; the guard beside knows better.
-
-    It does where an event of this life is among what is gone: see ``Instance.accept``.
-    """
+    """A flipped bit in the WAL takes away all that follows it; the guard beside knows better."""
     mark = FileGuard(file.path).read() if file.path != MEMORY else None
     held = file.run("SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run")[0][0]
     if mark is None or mark.events <= held:

@@ -91,9 +91,8 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
             self._log.restore()
             self._instance.restore()
             raise
-        lives = self._log.heads.lives()
         self._log.accept()
-        self._instance.accept(self.event_count(), lives)
+        self._instance.accept(self.event_count())
 
     # ── Continuity ──
 
