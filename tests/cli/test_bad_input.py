@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,22 @@ def test_a_reader_that_leaves_early_is_no_error(base: Device, words: str) -> Non
     os.close(ours)
 
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes them")
+@pytest.mark.parametrize(
+    ("words", "code"), [("view", 0), ("export - --form well", 0), ("import - --form well", 2)]
+)
+def test_streams_that_were_closed_before_are_empty(base: Device, words: str, code: int) -> None:
+    """A job in the background, or one of `cron`, may have none."""
+    ask = shlex.join(base.command(*words.split()))
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {ask} <&- >&-"], env=base.env, stderr=subprocess.PIPE,
+        check=False, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
 
 
 def test_without_reticulum_run_says_what_to_install(base: Device, tmp_path: Path) -> None:

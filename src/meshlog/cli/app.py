@@ -6,8 +6,10 @@ import contextlib
 import difflib
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -115,8 +117,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: The words after ``meshlog``; those of the process by default.
     """
+    _fill_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks letters gets escapes
             with contextlib.suppress(ValueError, OSError):
                 stream.reconfigure(errors="backslashreplace")
     sys.exit(guarded(program, argv))
+
+
+def _fill_streams() -> None:
+    """Stand in for what was closed before we began, as for a job in the background: nothing."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stand_in = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - till the end
+            setattr(sys, name, stand_in)
