@@ -308,6 +308,12 @@ class LogIndex(Protocol):
     def touched_between(self, after_ms: int, until_ms: int) -> list[str]:
         """Return ids of records touched by events with after_ms < stamp.wall_ms <= until_ms."""
 
+    def latest_between(self, after_ms: int, until_ms: int) -> Stamp:
+        """Return the greatest stamp of data events with after_ms < its wall_ms <= until_ms.
+
+        ``ZERO`` where there is none; whether they touch a record does not matter.
+        """
+
     def latest_stamp(self, until_ms: int) -> Stamp:
         """Return the greatest stamp that an event carries with wall_ms <= until_ms, or ``ZERO``."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshlog.core.feed import FeedKind, Head
+from meshlog.core.hlc import ZERO
 from meshlog.errors import InputError, StoreError
 from meshlog.ports import KeptRow, RecordRow, Store
 from meshlog.store import SqliteStore, index
@@ -372,6 +373,9 @@ def test_finds_what_a_moving_horizon_uncovers_however_late_or_early_it_came(
     assert store.touched_between(T0_MS, T0_MS + 1) == ["r2"]
     assert store.touched_between(0, T0_MS + 5) == ["r1", "r2"]
     assert store.touched_between(T0_MS + 1, 2**60) == []
+    assert store.latest_between(T0_MS - 1, T0_MS) == first.stamp
+    assert store.latest_between(0, T0_MS + 5) == second.stamp
+    assert store.latest_between(T0_MS + 1, 2**60) == ZERO
 
 
 def test_a_row_is_replaced_and_read(store: Store):

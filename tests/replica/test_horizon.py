@@ -62,3 +62,19 @@ def test_a_horizon_that_moved_on_over_nothing_costs_no_write():
 
     note(ann, "z", T0_MS + SKEW_MS_MAX + 1)
     assert ann.store.get_meta("horizon") != kept
+
+
+def test_an_event_of_a_programs_own_kind_that_came_to_count_counts_ever_after():
+    """Reducers show it: what is written next is later, and a restart does not hold it again."""
+    ann, bob = open_replica("ann"), open_replica("bob")
+    note(ann, "x", T0_MS)
+    move = bob.append("ration.move", {"depot": "north"}, T0_MS + 20 * MINUTE_MS)
+    share(bob, ann)
+    assert not ann.ledger.standings(ann.store).counts(move)
+
+    ann.advance_horizon(T0_MS + 10 * MINUTE_MS)
+
+    assert ann.ledger.standings(ann.store).counts(move)
+    ann = started_again(ann, T0_MS)
+    assert ann.ledger.standings(ann.store).counts(move)
+    assert note(ann, "y", T0_MS).stamp > move.stamp

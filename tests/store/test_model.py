@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import ZERO, Stamp
 from meshlog.ports import KeptRow, RecordRow
 from meshlog.store import SqliteStore, events, index, runs
 from tests.store.logs import T0_MS, about, feed
@@ -77,6 +77,14 @@ class Model:
             if record and after_ms < event.stamp.wall_ms <= until_ms
         }
         return sorted(found)
+
+    def latest(self, after_ms: int, until_ms: int) -> Stamp:
+        stamps = [
+            event.stamp
+            for event, _, _ in self.log
+            if event.feed.kind is FeedKind.DATA and after_ms < event.stamp.wall_ms <= until_ms
+        ]
+        return max(stamps, default=ZERO)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -167,6 +175,9 @@ class StoreMachine(RuleBasedStateMachine):
     def move_the_horizon(self, after_ms: int, width_ms: int) -> None:
         until_ms = after_ms + width_ms
         assert self.store.touched_between(after_ms, until_ms) == self.model.touched(
+            after_ms, until_ms
+        )
+        assert self.store.latest_between(after_ms, until_ms) == self.model.latest(
             after_ms, until_ms
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshlog.core.hlc import ZERO
 from meshlog.ports import Store
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger, horizon_for
@@ -31,18 +32,22 @@ def due(store: Store, ledger: Ledger, now_ms: int) -> list[str]:
 def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledger:
     """Return the ledger with a horizon as the clock allows it; the rows follow.
 
-    Writes only where something is due.
+    Writes only where something is due. The clock follows events of a program's own kinds, too:
+    its reducers show them.
     """
     target_ms = horizon_for(now_ms)
     if target_ms <= before.horizon_ms:
         return before
     released = due(store, before, now_ms)
+    passed = ZERO
+    if before.may_hold(store):
+        passed = store.latest_between(before.horizon_ms, target_ms)
     ledger = before.copy()
     ledger.reach(target_ms)
-    if released:
+    if released or passed > ZERO:
         with store.transaction():
             view.mark(released)
             latest = view.latest(released, ledger.standings(store))
-            ledger.clock = max(ledger.clock, latest)
+            ledger.clock = max(ledger.clock, latest, passed)
             ledger.save(store)
     return ledger

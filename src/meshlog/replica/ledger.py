@@ -146,7 +146,7 @@ class Ledger:
     def may_hold(self, store: Store) -> bool:
         """Say whether a data event may be stamped beyond the horizon. Cost: a look-up, once."""
         if self._may_hold is None:
-            self._may_hold = bool(store.touched_between(self.horizon_ms, WALL_MS_MAX))
+            self._may_hold = store.latest_between(self.horizon_ms, WALL_MS_MAX) > ZERO
         return self._may_hold
 
     def believe(self, events: Sequence[Event], store: Store) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from meshlog.core.event import SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
-from meshlog.core.hlc import WALL_MS_MAX, Stamp
+from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.touch import touched
 from meshlog.errors import InputError
 from meshlog.ports import Arrival
@@ -146,6 +146,25 @@ class EventTable:
                 if after < run.stamps[index] <= until
             }
         )
+
+    def latest_between(self, after_ms: int, until_ms: int) -> Stamp:
+        """See LogIndex.latest_between. Cost: as ``touched_between``, and no event is read."""
+        after, until = _last_stamp(after_ms), _last_stamp(until_ms)
+        if after_ms >= self._log.tail.on_time_ms:
+            sql = "SELECT max(stamp) FROM ahead WHERE stamp > ? AND stamp <= ?"
+            latest = self._file.run(sql, (after, until))[0][0]
+        else:
+            latest = max(
+                (
+                    stamp
+                    for run in self._log.reader.runs()
+                    if run.feed.kind is FeedKind.DATA
+                    for stamp in run.stamps
+                    if after < stamp <= until
+                ),
+                default=None,
+            )
+        return ZERO if latest is None else Stamp.unpacked(latest)
 
     def latest_stamp(self, until_ms: int) -> Stamp:
         """See LogIndex.latest_stamp. O(events)."""
