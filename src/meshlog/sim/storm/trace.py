@@ -9,9 +9,6 @@ from collections.abc import Callable
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.storm.plan import EPOCH_MS
 
-LAST_LINES = 40
-"""Lines kept for the report of a failure."""
-
 
 class Trace:
     """The diary of one storm: the same seed writes the same bytes."""
