@@ -11,6 +11,7 @@ import json
 import random
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.data.dataset import Dataset, identity, segments, written
 from bench.data.survey import survey
 from bench.data.timing import measured, resident_bytes
 from bench.data.workload import AUTHORS, T0_MS, payloads
+from meshlog import Node
 from meshlog.core.event import DatasetId, Event, EventId
 from meshlog.core.segment import encode_segment
 from meshlog.replica import Replica
@@ -62,6 +64,21 @@ def emit(events: int, folder: Path, *, many: int, sync: bool = True) -> dict[str
     with measured() as spent:
         for at in range(0, len(items), many):
             author.append_many(items[at : at + many], T0_MS + at)  # signed: it could leave now
+    return {"cpu_s": spent.cpu_s, "wall_s": spent.wall_s}
+
+
+def emit_beside(events: int, folder: Path, *, threads: int) -> dict[str, Any]:
+    """Time a node's writing, durable, one by one in each of several threads."""
+    dataset = Dataset()
+    replica = dataset.joined(SqliteStore(folder / "own"), "writer")
+    items = list(payloads(events * AUTHORS, 0))
+    with (
+        Node.over(replica.store, replica.identity) as node,
+        ThreadPoolExecutor(threads) as pool,
+        measured() as spent,
+    ):
+        for done in [pool.submit(node.emit, *item) for item in items]:
+            done.result()
     return {"cpu_s": spent.cpu_s, "wall_s": spent.wall_s}
 
 
@@ -184,7 +201,13 @@ def main() -> None:
     if name in on_path:
         print(json.dumps(on_path[name](**job)))  # type: ignore[operator]
         return
-    done = {"receive": receive, "emit": emit, "hostile": hostile, "survey": survey}[name]
+    done = {
+        "receive": receive,
+        "emit": emit,
+        "emit_beside": emit_beside,
+        "hostile": hostile,
+        "survey": survey,
+    }[name]
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(done(folder=Path(folder), **job)))  # type: ignore[operator]
 

@@ -114,6 +114,12 @@ def emit(scale: Scale) -> Iterable[Cell]:
                    f"{per_event(mine, count)} (wall {per_event(own_wall, count)})",
                    f"{per_event(peer, n)} (wall {per_event(wall, n)})",
                    ratio(peer / n, mine / count))  # fmt: skip
+    for threads in (1, 8):
+        own = [ours(do="emit_beside", events=n, threads=threads) for _ in range(scale.times)]
+        mine, own_wall = (statistics.median(t[of] for t in own) for of in ("cpu_s", "wall_s"))
+        who = "a node's thread" if threads == 1 else f"{threads} of a node's threads"
+        yield Cell("emit", f"writing one by one, durable, signed, from {who}", "",
+                   f"{per_event(mine, n)} (wall {per_event(own_wall, n)})", "–", "")  # fmt: skip
 
 
 def hostile(scale: Scale) -> Iterable[Cell]:

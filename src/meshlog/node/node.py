@@ -18,6 +18,7 @@ from meshlog.node.clock import HLC
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
+from meshlog.node.groupcommit import GroupCommit, Items
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
 from meshlog.node.reader import NodeReader
@@ -92,6 +93,7 @@ class Node(NodeReader):
         self._loop = LinkLoop(replica, links, self.lock, time_of) if links else None
         self._seam = SeamExchange(replica, seam, self.lock, time_of) if seam else None
         self.store = FeedStore(replica=replica, lock=self.lock, changed=_teller(self._loop))
+        self._commit = GroupCommit(self.lock)
         if seated is None:
             if name is not None:
                 introduce(replica)
@@ -158,19 +160,24 @@ class Node(NodeReader):
     def emit_many(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Event]:
         """Write events in one transaction: all of them or none.
 
+        What other threads write at the same time shares it, and its sync of the disk.
+
         Raises:
             InputError: A kind or payload cannot be carried (see ``core.event.encode_body``).
             StoreError: The disk refused.
         """
-        with self.lock:
-            self.replica.believe(self._hlc.latest, self.now_ms())
-            items = _checked_items(items)
-            cores = self.replica.append_many(items, self.now_ms())
-            self._hlc.latest = self.replica.ledger.clock
-            events = self.store.shown(cores)
+        items = _checked_items(items)
+        events = self._commit.write(items, self._append)
         if self._loop is not None:
             self._loop.tell(Changed(self.replica.is_urgent(kind for kind, _ in items)))
         return events
+
+    def _append(self, items: Items) -> list[Event]:
+        """Write events in one transaction, holding the lock."""
+        self.replica.believe(self._hlc.latest, self.now_ms())
+        cores = self.replica.append_many(items, self.now_ms())
+        self._hlc.latest = self.replica.ledger.clock
+        return self.store.shown(cores)
 
     def create_record(self, record_id: str, form: str) -> Event:
         """Create a record of a form."""
