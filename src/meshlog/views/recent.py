@@ -22,7 +22,7 @@ RECENT_RECORDS = 16_384
 
 RECENT_SIZE = 2_097_152
 """…and bytes of their rows and of what was written since; twice as many of both within one
-transaction. A choice: some 30 MB with records of a survey."""
+transaction. A choice: some 30 MB with records of a survey, 50 where all are small numbers."""
 
 
 class Recent:
