@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.hlc import Stamp
-from meshlog.errors import MalformedError
+from meshlog.errors import MalformedError, StoreError
+from meshlog.store import SqliteStore
 from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_bodies, pack_runs, places_of, unpack_run
+from tests.store.logs import add
 from tests.views.world import ANN
 
 WORDS = st.sampled_from([b"depth_m", b"status", b"OPENED", b"R-17"])
@@ -83,3 +89,19 @@ def test_compressed_bodies_of_another_size_are_damage(size):
 
     with pytest.raises(MalformedError):
         unpacked(places_of([1 << 16, 2 << 16], [50, size - 50], [5]), bytes(64), kept)
+
+
+def test_a_last_row_that_lacks_its_ids_is_damage(tmp_path: Path):
+    """One flipped bit makes nothing of a column, whatever the schema says of it."""
+    path = tmp_path / "s.db"
+    with closing(SqliteStore(path)) as store:
+        add(store, chain([b"one", b"two"]))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        lax = "UPDATE sqlite_schema SET sql = replace(sql, 'ids      BLOB NOT NULL', 'ids BLOB')"
+        connection.execute(lax)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE run SET ids = NULL")
+
+    with pytest.raises(StoreError, match="damaged"):
+        SqliteStore(path, read_only=True)

@@ -56,6 +56,8 @@ class Appender:
         last = self.file.first(sql)
         if last is None:
             return Tail(0, -1)
+        if last[0] is None:  # a damaged row may lack what no row lacks
+            raise self.file.damaged()
         try:
             value = read_meta(self.file, ON_TIME_KEY)
         except StoreError:  # damage is fsck's to tell
