@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError, StoreError
 from meshlog.store import SqliteStore
 from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_bodies, pack_runs, places_of, unpack_run
-from tests.store.logs import add
+from meshlog.tools.fsck.fsck import fsck
+from tests.tools.camp import Device
 from tests.views.world import ANN
 
 WORDS = st.sampled_from([b"depth_m", b"status", b"OPENED", b"R-17"])
@@ -91,17 +92,25 @@ def test_compressed_bodies_of_another_size_are_damage(size):
         unpacked(places_of([1 << 16, 2 << 16], [50, size - 50], [5]), bytes(64), kept)
 
 
-def test_a_last_row_that_lacks_its_ids_is_damage(tmp_path: Path):
-    """One flipped bit makes nothing of a column, whatever the schema says of it."""
+@pytest.mark.parametrize("column", ["feed", "seq", "crc", "places", "ids", "bodies"])
+@pytest.mark.parametrize("value", ["NULL", "7", "'text'"])
+@pytest.mark.parametrize("position", [1, 3])
+def test_a_row_that_lacks_a_column_is_damage(
+    tmp_path: Path, column: str, value: str, position: int
+):
+    """One flipped bit makes nothing of a column, or another type, whatever the schema says."""
     path = tmp_path / "s.db"
-    with closing(SqliteStore(path)) as store:
-        add(store, chain([b"one", b"two"]))
+    device = Device("base", 1, path)
+    device.write("note.add", record_id="r", text="x")
+    dataset = device.replica.dataset
+    device.store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        lax = "UPDATE sqlite_schema SET sql = replace(sql, 'ids      BLOB NOT NULL', 'ids BLOB')"
-        connection.execute(lax)
+        lax = "replace(replace(replace(sql, 'STRICT', ''), ' NOT NULL', ''), ' INTEGER', ' ANY')"
+        connection.execute(f"UPDATE sqlite_schema SET sql = {lax} WHERE name = 'run'")
+        back = "replace(sql, 'ANY PRIMARY', 'INTEGER PRIMARY')"
+        connection.execute(f"UPDATE sqlite_schema SET sql = {back} WHERE name = 'run'")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE run SET ids = NULL")
-
-    with pytest.raises(StoreError, match="damaged"):
-        SqliteStore(path, read_only=True)
+        connection.execute(f"UPDATE run SET {column} = {value} WHERE position >= {position}")
+    with suppress(StoreError), closing(SqliteStore(path, read_only=True)) as store:
+        assert not fsck(store, dataset).is_clean

@@ -15,7 +15,7 @@ from meshlog.store.file import StoreFile
 from meshlog.store.runs import RUN_EVENTS_MAX, Run
 
 _RUNS_AROUND = """
-    SELECT position, seq, length(ids) / 32 FROM run
+    SELECT position, seq, coalesce(length(ids), 0) / 32 FROM run
     WHERE feed = ? AND seq BETWEEN ? AND ? ORDER BY seq
 """
 

@@ -90,7 +90,10 @@ class RunReader:
             new = [row for row in rows if row[0] >= position or after < 0]
             if not new:
                 return
-            last = new[-1][0] + len(new[-1][5]) // ID_SIZE - 1
+            ids = new[-1][5]
+            if type(ids) is not bytes:
+                raise self._file.damaged()
+            last = new[-1][0] + len(ids) // ID_SIZE - 1
             try:
                 cuts = self._cuts(new[0][0], last)
             except StoreError:  # the runs before the damage can be read

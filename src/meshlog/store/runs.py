@@ -217,7 +217,8 @@ def unpack_run(
         if len(arrivals_ms) == 1:
             arrivals_ms = arrivals_ms * count
         holds = (
-            len(sizes) == count == len(arrivals_ms)
+            type(seq) is int
+            and len(sizes) == count == len(arrivals_ms)
             and len(ids) == ID_SIZE * count
             and ends[-1] == len(bodies)
             and min(sizes) >= 0
@@ -253,5 +254,10 @@ def _decompressed(kept: bytes, size: int) -> bytes:
 
 
 def crc_of_run(position: int, feed: int, seq: int, base: int | None, places: bytes) -> int:
-    """Return the checksum of what neither an id nor a signature of a run covers, 32 bits."""
+    """Return the checksum of what neither an id nor a signature of a run covers, 32 bits.
+
+    -1, which none is, where a damaged row has no bytes there.
+    """
+    if type(places) is not bytes:
+        return -1
     return zlib.crc32(places, zlib.crc32(repr((position, feed, seq, base)).encode()))
