@@ -19,22 +19,7 @@ from meshlog.views.fold import HeldEvents, fold_record
 from meshlog.views.materialize import materialize
 from meshlog.views.records import decode, encode
 from meshlog.views.standing import Standing, Standings
-from tests.views.world import ANN, BOB, CAT, GARBAGE, Pen, after, ref
-
-
-@pytest.fixture
-def ann() -> Pen:
-    return Pen(ANN)
-
-
-@pytest.fixture
-def bob() -> Pen:
-    return Pen(BOB)
-
-
-@pytest.fixture
-def cat() -> Pen:
-    return Pen(CAT)
+from tests.views.world import ANN, GARBAGE, Pen, after, ref
 
 
 def live(*events: Event, field: str = "a") -> list[Any]:

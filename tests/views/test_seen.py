@@ -14,21 +14,6 @@ from meshlog.views.seen import replaces_for, with_replaces
 from tests.views.world import ANN, BOB, CAT, Pen, ref
 
 
-@pytest.fixture
-def ann() -> Pen:
-    return Pen(ANN)
-
-
-@pytest.fixture
-def bob() -> Pen:
-    return Pen(BOB)
-
-
-@pytest.fixture
-def cat() -> Pen:
-    return Pen(CAT)
-
-
 def record_with(*events: Event) -> RowState:
     return unpack(encode(fold_record("r1", events)))
 

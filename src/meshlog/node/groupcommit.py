@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -95,3 +95,15 @@ def _write_together(group: Sequence[_Write], append: Append) -> None:
         rest = iter(events)
         for write in group:
             write.outcome = [next(rest) for _ in write.items]
+
+
+def checked_items(items: object) -> Items:
+    """Return what a program wants written, read once.
+
+    Raises:
+        InputError: They are no pairs.
+    """
+    found: list[Any] = list(items) if isinstance(items, Iterable) else [None]
+    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in found):  # noqa: PLR2004
+        raise InputError("events are pairs of a kind and a payload")
+    return found

@@ -18,7 +18,7 @@ from meshlog.node.clock import HLC
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
-from meshlog.node.groupcommit import GroupCommit, Items
+from meshlog.node.groupcommit import GroupCommit, Items, checked_items
 from meshlog.node.home import open_replica
 from meshlog.node.names import check_name
 from meshlog.node.reader import NodeReader
@@ -166,7 +166,7 @@ class Node(NodeReader):
             InputError: A kind or payload cannot be carried (see ``core.event.encode_body``).
             StoreError: The disk refused.
         """
-        items = _checked_items(items)
+        items = checked_items(items)
         events = self._commit.write(items, self._append)
         if self._loop is not None:
             self._loop.tell(Changed(self.replica.is_urgent(kind for kind, _ in items)))
@@ -382,13 +382,6 @@ def _time_of(clock: HLC) -> Callable[[], int]:
 
 def _teller(loop: LinkLoop | None) -> Callable[[], None] | None:
     return None if loop is None else lambda: loop.tell(Changed())
-
-
-def _checked_items(items: object) -> list[tuple[str, Mapping[str, Any]]]:
-    found: list[Any] = list(items) if isinstance(items, Iterable) else [None]
-    if not all(isinstance(item, tuple | list) and len(item) == 2 for item in found):  # noqa: PLR2004
-        raise InputError("events are pairs of a kind and a payload")
-    return found
 
 
 def _checked_clock(hlc: object) -> HLC:
