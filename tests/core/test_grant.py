@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import OPEN_DATASET, DatasetId, EventId
 from meshlog.core.grant import (
     ADMISSION_SIZE_MAX,
@@ -20,7 +21,7 @@ from meshlog.core.grant import (
     check_admission,
     issue,
 )
-from meshlog.core.identity import SIGNATURE_SIZE, Identity
+from meshlog.core.identity import Identity
 from meshlog.errors import InputError
 
 DATASET = DatasetId(EventId(b"d" * 32))

@@ -13,19 +13,16 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from meshlog.core.codec import Reader, block
+from meshlog.core.ed25519 import SIGNATURE_SIZE, Signer, is_valid
 from meshlog.core.event import OPEN_DATASET, DatasetId, EventId
 from meshlog.core.identity import (
     KEYS_SIZE,
-    SIGNATURE_SIZE,
     AuthorId,
     Identity,
     author_id,
     keys_are_sound,
     verify,
-    verify_bare,
 )
 from meshlog.errors import InputError, MalformedError
 
@@ -145,7 +142,7 @@ def issue(
     draft = Grant(
         role,
         expires_s,
-        _bearer(seed).public_key().public_bytes_raw(),
+        _bearer(seed).public,
         issuer.keys if admission else b"",
         admission,
         uses=uses,
@@ -196,7 +193,7 @@ def check_admission(
         return None
     if not keys_are_sound(bytes(32) + grant.holder):
         return None
-    if not verify_bare(grant.holder, proof, ADMIT_DOMAIN + dataset + author):
+    if not is_valid(grant.holder, proof, ADMIT_DOMAIN + dataset + author):
         return None
     return Admission(grant.role, grant.expires_s)
 
@@ -277,10 +274,8 @@ def open_dataset_key() -> bytes:
     ).digest()
 
 
-def _bearer(seed: bytes) -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(
-        hashlib.blake2b(b"meshlog.invite" + seed, digest_size=32).digest()
-    )
+def _bearer(seed: bytes) -> Signer:
+    return Signer(hashlib.blake2b(b"meshlog.invite" + seed, digest_size=32).digest())
 
 
 def _checksum(data: bytes) -> bytes:

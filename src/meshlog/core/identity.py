@@ -10,10 +10,9 @@ import hashlib
 from functools import lru_cache
 from typing import NewType
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from meshlog.core.ed25519 import Signer, is_valid
 from meshlog.errors import IdentityError
 
 AuthorId = NewType("AuthorId", bytes)
@@ -21,7 +20,6 @@ AuthorId = NewType("AuthorId", bytes)
 
 AUTHOR_ID_SIZE = 16
 KEYS_SIZE = 64
-SIGNATURE_SIZE = 64
 
 _P = 2**255 - 19
 _SMALL_ORDER_Y = frozenset(
@@ -35,7 +33,7 @@ _SMALL_ORDER_Y = frozenset(
 )
 """The y of the eight points of order 1, 2, 4 and 8 on edwards25519, sign aside.
 Source: computed from RFC 8032 §5.1 (multiples of points by the prime order of the base point).
-OpenSSL, and so Reticulum, accepts any message under such a key (tried)."""
+OpenSSL, and so Reticulum, accepts any message under such a key (tried); libsodium none."""
 
 
 def author_id(keys: bytes) -> AuthorId:
@@ -43,6 +41,7 @@ def author_id(keys: bytes) -> AuthorId:
     return AuthorId(hashlib.sha256(keys).digest()[:AUTHOR_ID_SIZE])
 
 
+@lru_cache(maxsize=4_096)
 def keys_are_sound(keys: bytes) -> bool:
     """Say whether 64 public bytes may ever sign: right size, no point of small order."""
     if len(keys) != KEYS_SIZE:
@@ -51,28 +50,12 @@ def keys_are_sound(keys: bytes) -> bool:
     return y < _P and y not in _SMALL_ORDER_Y
 
 
-@lru_cache(maxsize=4096)
-def _verifier(public: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(public)
-
-
 def verify(keys: bytes, signature: bytes, message: bytes) -> bool:
     """Say whether the holder of ``keys`` (64 public bytes) signed ``message``. Never raises.
 
-    Cost: one Ed25519 check, about 0.1 ms.
+    Cost: one Ed25519 check, about 50 µs.
     """
-    if len(signature) != SIGNATURE_SIZE or not keys_are_sound(keys):
-        return False
-    return verify_bare(keys[32:], signature, message)
-
-
-def verify_bare(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Say whether a bare Ed25519 key (32 bytes, checked sound) signed ``message``."""
-    try:
-        _verifier(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return keys_are_sound(keys) and is_valid(keys[32:], signature, message)
 
 
 class Identity:
@@ -89,12 +72,9 @@ class Identity:
         if len(private) != KEYS_SIZE:
             raise IdentityError(f"an identity is {KEYS_SIZE} bytes, this is {len(private)}")
         self._private = private
-        self._signer = Ed25519PrivateKey.from_private_bytes(private[32:])
+        self._signer = Signer(private[32:])
         self._exchange = X25519PrivateKey.from_private_bytes(private[:32])
-        self.keys: bytes = (
-            self._exchange.public_key().public_bytes_raw()
-            + self._signer.public_key().public_bytes_raw()
-        )
+        self.keys: bytes = self._exchange.public_key().public_bytes_raw() + self._signer.public
         self.author: AuthorId = author_id(self.keys)
 
     @property

@@ -15,6 +15,7 @@ from struct import Struct
 from typing import TypeVar
 
 from meshlog.core.codec import VARINT_BYTE_MAX, Reader, block, read_varint, varint
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import (
     BODY_SIZE_MAX,
     CUT_DOMAIN,
@@ -27,7 +28,7 @@ from meshlog.core.event import (
 )
 from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
-from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId, verify
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, verify
 from meshlog.errors import MalformedError
 
 PLAIN = 0

@@ -12,8 +12,9 @@ import hmac
 from collections.abc import Callable
 
 from meshlog.core.codec import Reader
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import DatasetId
-from meshlog.core.identity import KEYS_SIZE, SIGNATURE_SIZE, AuthorId, Identity, author_id, verify
+from meshlog.core.identity import KEYS_SIZE, AuthorId, Identity, author_id, verify
 from meshlog.errors import MalformedError
 from meshlog.ports import Peer
 from meshlog.sync.keyring import KeyRing

@@ -11,10 +11,11 @@ from meshlog.core.codec import Reader
 from meshlog.core.compact.bodies import body
 from meshlog.core.compact.memory import SPELLED_FREE, SPELLED_PER_BYTE, Memory, UnknownNameError
 from meshlog.core.compact.names import FEED_HINT_SIZE, Codebook, feed_hint
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import NO_PREV, SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
-from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.core.rangecoder import (
     WORK_FREE,
     WORK_PER_BYTE,

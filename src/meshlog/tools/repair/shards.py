@@ -9,10 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import BODY_SIZE_MAX, ID_SIZE, NO_PREV, Event, EventId
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
-from meshlog.core.identity import AUTHOR_ID_SIZE, SIGNATURE_SIZE, AuthorId
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
 from meshlog.store.pages import Found, Pages, Place
