@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import re
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
+import cbor2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from meshlog.core.cbor import encode_cbor
+from meshlog.core.cbor import encode_cbor, plain
 from meshlog.core.event import (
     NO_PREV,
     OPEN_DATASET,
@@ -127,3 +132,26 @@ def test_what_is_written_is_what_is_read():
     assert [type(value) for value in content.payload.values()] == [str, int, list]
     assert {type(key) for key in content.payload} == {str}
     assert encode_body("k", read.payload) == body
+
+
+RARE = (2**63, -(2**63), 2**63 - 1, -(2**63) - 1, 0.5, 1e300, math.nan, math.inf, "\ud800", 1 + 2j)
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()
+) | st.sampled_from(RARE)
+FLAT = st.dictionaries(st.text(max_size=3) | st.sampled_from(["\ud800", "a" * 30]), ANYTHING)
+
+
+@given(st.dictionaries(st.text(max_size=3) | st.just(7), ANYTHING | FLAT | st.lists(FLAT)))
+def test_a_body_is_the_one_deterministic_encoding(payload):
+    try:
+        said = plain(["k", payload])
+    except InputError as error:
+        with pytest.raises(InputError, match=re.escape(str(error))):
+            write_body("k", payload)
+        return
+
+    body, content = write_body("k", payload)
+
+    assert body == cbor2.dumps(said, canonical=True)
+    assert (content.kind, content.payload) == ("k", said[1])
+    assert content.payload is not payload

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshlog.core.hlc import (
     COUNTER_MAX,
+    LAST,
     SKEW_MS_MAX,
     WALL_MS_MAX,
     ZERO,
     Stamp,
     observe,
     tick,
+    ticks,
 )
+from meshlog.errors import InputError
 
 NOW_MS = 1_750_000_000_000
 stamps = st.builds(Stamp, st.integers(0, WALL_MS_MAX - 1), st.integers(0, COUNTER_MAX))
@@ -68,3 +72,24 @@ def test_fifteen_minutes_ahead_is_believed_and_no_more():
 
     assert observe(ZERO, believed, NOW_MS) == believed
     assert observe(believed, beyond, NOW_MS) == believed
+
+
+@given(stamps, walls, st.integers(1, 4))
+@example(Stamp(NOW_MS, COUNTER_MAX - 1), NOW_MS, 4)
+def test_stamps_made_together_are_those_made_one_by_one(latest: Stamp, now_ms: int, count: int):
+    together = [*ticks(latest, now_ms, count)]
+
+    made = []
+    for _ in range(count):
+        latest = tick(latest, now_ms)
+        made.append(latest.packed())
+
+    assert together == made
+
+
+def test_no_stamp_is_made_after_the_last():
+    before = Stamp(WALL_MS_MAX, COUNTER_MAX - 1)
+
+    assert [*ticks(before, 0, 1)] == [LAST.packed()]
+    with pytest.raises(InputError):
+        ticks(before, 0, 2)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import pytest
 
 from meshlog.core.event import Event, encode_body
+from meshlog.core.feed import FeedKey
 from meshlog.views.changes import REFS_MAX, Ref, feed_ref
 from meshlog.views.fold import fold_record
 from meshlog.views.materialize import materialize
 from meshlog.views.records import encode
-from meshlog.views.rowstate import RowState, unpack
-from meshlog.views.seen import replaces_for, with_replaces
+from meshlog.views.rowstate import unpack
+from meshlog.views.seen import Others, others_of, replaces_for, with_replaces
 from tests.views.world import ANN, BOB, CAT, Pen, ref
 
 
-def record_with(*events: Event) -> RowState:
-    return unpack(encode(fold_record("r1", events)))
+def seen_of(own: FeedKey, *events: Event) -> Others | None:
+    """Return what a writer to a feed sees of others in the record that these events make."""
+    return others_of(unpack(encode(fold_record("r1", events))), feed_ref(own))
 
 
 def test_a_write_names_the_live_values_of_other_feeds_only(ann, bob, cat):
     events = [ann.set(1, "x"), bob.set(2, "y"), cat.set(3, "z")]
     payload = {"record_id": "r1", "field": "a", "value": "w"}
 
-    filled = with_replaces("field.set", payload, record_with(*events), feed_ref(CAT))
+    filled = with_replaces("field.set", payload, seen_of(CAT, *events))
 
     assert filled["replaces"] == (ref(events[1]), ref(events[0]))
     assert [*materialize([*events, cat(4, "field.set", **filled)])["r1"]["fields"].values()] == [
@@ -34,7 +36,7 @@ def test_a_put_names_values_per_field_and_leaves_out_empty_lists(ann, bob):
     events = [ann.set(1, "x"), bob.set(2, "y", field="b")]
     payload = {"record_id": "r1", "fields": {"a": 1, "b": 2, "c": 3}}
 
-    filled = with_replaces("record.put", payload, record_with(*events), feed_ref(ANN))
+    filled = with_replaces("record.put", payload, seen_of(ANN, *events))
 
     assert filled["replaces"] == {"b": (ref(events[1]),)}
 
@@ -46,9 +48,7 @@ def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, 
         bob.set(3, "y"),
         cat.set(4, "z", field="c"),
     ]
-    filled = with_replaces(
-        "record.delete", {"record_id": "r1"}, record_with(*events), feed_ref(CAT)
-    )
+    filled = with_replaces("record.delete", {"record_id": "r1"}, seen_of(CAT, *events))
 
     assert filled["replaces"] == (ref(events[1]), ref(events[2]))
     assert materialize([*events, cat(5, "record.delete", **filled)]) == {}
@@ -65,17 +65,16 @@ def test_a_delete_names_one_event_per_other_feed_and_hides_the_record(ann, bob, 
     ],
 )
 def test_leaves_a_payload_alone_that_has_nothing_to_name(ann, kind, payload):
-    record = record_with(ann.set(1, "x"))
-
-    assert with_replaces(kind, payload, record, feed_ref(BOB)) == payload
-    assert with_replaces(kind, payload, RowState("r1"), feed_ref(BOB)) == payload
+    assert with_replaces(kind, payload, seen_of(BOB, ann.set(1, "x"))) == payload
+    assert with_replaces(kind, payload, None) == payload
 
 
 def test_names_no_more_values_than_a_reader_accepts():
     feeds = [ANN._replace(incarnation=life) for life in range(REFS_MAX + 1)]
-    record = record_with(*(Pen(feed).set(1 + at, at) for at, feed in enumerate(feeds)))
+    others = seen_of(BOB, *(Pen(feed).set(1 + at, at) for at, feed in enumerate(feeds)))
+    assert others is not None
 
-    refs = replaces_for(record, "a", feed_ref(BOB))
+    refs = replaces_for(others, "a")
 
     assert len(refs) == REFS_MAX
     assert refs[0] == Ref(ANN.author + REFS_MAX.to_bytes(4, "big"), 1)
@@ -98,7 +97,7 @@ def test_a_crowd_of_values_leaves_room_in_an_event_for_what_is_written():
     for fields in (1, 50, 1_000):
         payload = {"record_id": "r1", "fields": dict.fromkeys(names(fields), "ours")}
 
-        filled = with_replaces("record.put", payload, record_with(*crowd(fields)), feed_ref(BOB))
+        filled = with_replaces("record.put", payload, seen_of(BOB, *crowd(fields)))
 
         assert len(encode_body("record.put", filled)) < 65_536
         assert {len(refs) for refs in filled["replaces"].values()} == {

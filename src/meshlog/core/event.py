@@ -8,7 +8,7 @@ from itertools import count
 from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.cbor import FrozenMap, decode_cbor, encode_checked, plain
+from meshlog.core.cbor import FrozenMap, decode_cbor, encode_checked, encode_flat, plain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
@@ -71,8 +71,12 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
         raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
     if not isinstance(payload, Mapping):
         raise InputError("a payload is a mapping with text keys")
-    said = plain([kind, payload])
-    body = encode_checked(said)
+    quick = encode_flat(kind, payload) if type(payload) is dict else None
+    if quick is None:
+        _, copy = said = plain([kind, payload])
+        body = encode_checked(said)
+    else:
+        body, copy = quick
     if len(body) > BODY_SIZE_MAX:
         raise InputError(
             f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
@@ -81,7 +85,7 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
         raise InputError(
             f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
         )
-    return body, Content(*said)
+    return body, Content(kind, copy)
 
 
 def read_body(body: bytes, *, is_frozen: bool = True) -> Content | None:

@@ -44,6 +44,9 @@ LAST = Stamp(WALL_MS_MAX, COUNTER_MAX)
 """After every stamp."""
 
 
+NO_STAMP_LEFT = "no stamp is later than the latest one here: set this device's clock"
+
+
 def check_stamp(value: object) -> Stamp:
     """Return the stamp that others describe as wall milliseconds and counter.
 
@@ -82,8 +85,24 @@ def tick(latest: Stamp, now_ms: int) -> Stamp:
     if latest.counter < COUNTER_MAX:
         return Stamp(latest.wall_ms, latest.counter + 1)
     if latest >= LAST:
-        raise InputError("no stamp is later than the latest one here: set this device's clock")
+        raise InputError(NO_STAMP_LEFT)
     return Stamp(latest.wall_ms + 1, 0)
+
+
+def ticks(latest: Stamp, now_ms: int, count: int) -> range:
+    """Return the stamps, packed, of ``count`` events that are made together: see ``tick``.
+
+    Raises:
+        InputError: There are not so many stamps left.
+
+    Example:
+        >>> [*map(Stamp.unpacked, ticks(Stamp(5, COUNTER_MAX - 1), 5, 2))]
+        [Stamp(wall_ms=5, counter=65535), Stamp(wall_ms=6, counter=0)]
+    """
+    first = tick(latest, now_ms).packed()
+    if first + count - 1 > LAST.packed():
+        raise InputError(NO_STAMP_LEFT)
+    return range(first, first + count)
 
 
 def observe(latest: Stamp, remote: Stamp, now_ms: int) -> Stamp:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, count, repeat
 from typing import Any
 
-from meshlog.core.event import NO_PREV, DatasetId, Event, feed_prefix, id_in_feed, write_body
-from meshlog.core.feed import FeedKey, Head
-from meshlog.core.hlc import tick
+from meshlog.core.event import NO_PREV, DatasetId, Event, chained_ids, feed_prefix, write_body
+from meshlog.core.feed import FeedKey, FeedKind, Head
+from meshlog.core.hlc import Stamp, ticks
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.changes import Unreadable, read_change
+from meshlog.views.changes import Unreadable, read_content
 from meshlog.views.recent import Recent
 
 _READ_CHUNK = 1_024
@@ -55,25 +57,28 @@ class Pen:
             InputError: A kind or payload cannot be carried, or no view could read it; the caller
                 rolls back.
         """
+        if not items:
+            return []
         seq, prev = own_head(ledger, feed)
-        prefix = feed_prefix(self.dataset, feed)
-        events: list[Event] = []
-        for kind, payload in items:
-            if not isinstance(payload, Mapping):
+        stamps = ticks(ledger.clock, now_ms, len(items))
+        bodies = []
+        for at, (kind, payload) in enumerate(items):
+            if type(payload) is not dict and not isinstance(payload, Mapping):
                 raise InputError("a payload is a mapping with text keys")
             said = payload if recent is None else recent.seen(kind, payload)
             body, content = write_body(kind, said)
-            ledger.clock = stamp = tick(ledger.clock, now_ms)
-            event_id = id_in_feed(prefix, seq + 1, stamp, prev, body)
-            event = Event(feed, seq + 1, stamp, prev, body, event_id)
-            change = read_change(event, content)
-            if isinstance(change, Unreadable):
-                raise InputError(f"{kind}: {change.reason}")
-            if recent is not None and change is not None:
-                recent.take(event, change)
-            events.append(event)
-            seq, prev = event.seq, event_id
-        return self._put(ledger, events, now_ms)
+            if feed.kind is FeedKind.DATA:
+                change = read_content(content)
+                if isinstance(change, Unreadable):
+                    raise InputError(f"{kind}: {change.reason}")
+                if recent is not None and change is not None and change.replaces:
+                    recent.take(change, seq + 1 + at, stamps[at])
+            bodies.append(body)
+        ledger.clock = Stamp.unpacked(stamps[-1])
+        ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)
+        said_at = map(Stamp.unpacked, stamps)
+        events = map(Event, repeat(feed), count(seq + 1), said_at, [prev, *ids], bodies, ids)
+        return self._put(ledger, [*events], now_ms)
 
     def add(self, ledger: Ledger, event: Event, now_ms: int) -> None:
         """Sign and write an event of our own."""
@@ -81,7 +86,7 @@ class Pen:
 
     def _put(self, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Event]:
         """Sign and write events."""
-        signed = list(_with_cuts(events, self.identity))
+        signed = _with_cuts(events, self.identity)
         self.store.add(signed, now_ms)
         if signed:
             ledger.advance(signed, self.store)
@@ -116,14 +121,14 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
     return heads[-1] if heads else Head(0, NO_PREV)
 
 
-def _with_cuts(events: Sequence[Event], identity: Identity) -> Iterator[Event]:
-    """Yield events that follow each other, signed at the end and wherever a segment is full."""
-    since_events = since_bytes = 0
-    for event in events:
-        since_events += 1
-        since_bytes += len(event.body)
-        if since_events == CUT_EVENTS_MAX or since_bytes >= CUT_SIZE_MAX or event is events[-1]:
-            yield event.signed(identity)
-            since_events = since_bytes = 0
-        else:
-            yield event
+def _with_cuts(events: Sequence[Event], identity: Identity) -> list[Event]:
+    """Return events that follow each other, signed at the end and wherever a segment is full."""
+    signed = list(events)
+    sizes = [0, *accumulate(len(event.body) for event in events)]
+    at, last = 0, len(signed) - 1
+    while at <= last:
+        full = bisect_left(sizes, sizes[at] + CUT_SIZE_MAX, at + 1) - 1
+        end = min(full, at + CUT_EVENTS_MAX - 1, last)
+        signed[end] = signed[end].signed(identity)
+        at = end + 1
+    return signed

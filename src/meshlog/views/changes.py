@@ -192,8 +192,11 @@ def read_change(event: Event, content: Content | None = None) -> Change | Unread
     if event.feed.kind is not FeedKind.DATA:
         return None
     content = content or event.content
-    if content is None:
-        return Unreadable("body is not [kind, payload]")
+    return Unreadable("body is not [kind, payload]") if content is None else read_content(content)
+
+
+def read_content(content: Content) -> Change | Unreadable | None:
+    """Return what ``read_change`` does of an event in a data feed that says this."""
     read = _READERS.get(content.kind)
     if read is None:
         return None

@@ -1,4 +1,4 @@
-"""Records that this device wrote to lately, as its next write finds them."""
+"""What records that this device wrote to lately have of other feeds, as its next write names it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey
 from meshlog.ports import LogIndex
 from meshlog.views.changes import Change, feed_ref
-from meshlog.views.fold import Told
-from meshlog.views.incremental import grown
 from meshlog.views.live import LiveView
-from meshlog.views.rowstate import RowState, unpack
-from meshlog.views.seen import with_replaces
+from meshlog.views.rowstate import unpack
+from meshlog.views.seen import Others, others_of, take_away, with_replaces
 from meshlog.views.standing import Standings
 
 RECENT_RECORDS = 16_384
-"""Records in memory at most; small ones take some 1.2 kB each, 20 MB in all. A choice."""
+"""Records in memory at most; some 150 bytes each where nobody else wrote to them. A choice."""
 
 RECENT_SIZE = 2_097_152
-"""…and bytes of their rows and of what was written since; twice as many of both within one
-transaction. A choice: some 30 MB with records of a survey, 50 where all are small numbers."""
+"""…and bytes of the rows of the others; twice as many of both within one transaction. A choice:
+some 20 MB at most."""
+
+_UNKNOWN: Any = object()
 
 
 class Recent:
@@ -35,11 +34,12 @@ class Recent:
         """Remember for the one writer of ``log``, which ``view`` shows."""
         self._log = log
         self._view = view
-        self._states: dict[str, tuple[RowState, int]] = {}
-        """Each with its size in bytes, about; the one written to longest ago first."""
+        self._known: dict[str, tuple[Others, int] | None] = {}
+        """Each with the size of its row in bytes; the one read longest ago first."""
         self._size_bytes = 0
+        self._own = b""
         self._held_at: tuple[int, int] | None = None
-        """Events in the log, and marks of the view, while the states hold; else None."""
+        """Events in the log, and marks of the view, while what is known holds; else None."""
 
     @contextmanager
     def writing(self, feed: FeedKey, standings: Standings) -> Iterator[None]:
@@ -49,14 +49,15 @@ class Recent:
             feed: Ours, that is written to.
             standings: What counts before it is.
         """
-        if self._held_at != self._now():
+        own = feed_ref(feed)
+        if self._held_at != self._now() or own != self._own:
             self._forget()
         while self._is_full():  # before anything is taken that the store has not
-            self._drop(next(iter(self._states)))
+            self._drop(next(iter(self._known)))
         self._held_at = None  # where the transaction fails, nothing of what was taken is there
-        self._own, self._standings = feed_ref(feed), standings
+        self._own, self._horizon_ms = own, standings.horizon_ms
         self._forked = {feed_ref(forked) for forked in standings.lineage.forked}
-        self._is_whole = standings.is_simple(feed)
+        self._is_whole = standings.is_simple(feed) and own not in self._forked
         yield
         if self._is_whole:
             self._held_at = self._now()
@@ -65,15 +66,14 @@ class Recent:
         return self._log.event_count(), self._view.marks
 
     def _is_full(self, times: int = 1) -> bool:
-        return len(self._states) > RECENT_RECORDS * times or self._size_bytes > RECENT_SIZE * times
+        return len(self._known) > RECENT_RECORDS * times or self._size_bytes > RECENT_SIZE * times
 
-    def _drop(self, record_id: str) -> tuple[RowState, int] | None:
-        known = self._states.pop(record_id, None)
+    def _drop(self, record_id: str) -> None:
+        known = self._known.pop(record_id, None)
         self._size_bytes -= known[1] if known else 0
-        return known
 
     def _forget(self) -> None:
-        self._states.clear()
+        self._known.clear()
         self._size_bytes = 0
 
     def seen(self, kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,29 +81,38 @@ class Recent:
         record_id = payload.get("record_id")
         if not isinstance(record_id, str):
             return payload
-        return with_replaces(kind, payload, self._state(record_id), self._own)
+        known = self._known.get(record_id, _UNKNOWN)
+        if known is _UNKNOWN:
+            known = self._read(record_id)
+        return with_replaces(kind, payload, known[0]) if known else payload
 
-    def _state(self, record_id: str) -> RowState:
-        known = self._states.get(record_id)
-        if known is not None:
-            return known[0]
+    def _read(self, record_id: str) -> tuple[Others, int] | None:
         if self._is_full(2):
             self._forget()
             self._is_whole = False  # what is read now may lack what was taken before
         row = self._view.row(record_id)
-        state = unpack(row) if row else RowState(record_id)
-        self._keep(record_id, state, len(row.state) if row else 0)
-        return state
+        others = others_of(unpack(row), self._own) if row else None
+        known = self._known[record_id] = (others, len(row.state)) if row and others else None
+        self._size_bytes += known[1] if known else 0
+        return known
 
-    def _keep(self, record_id: str, state: RowState, size_bytes: int) -> None:
-        self._states[record_id] = state, size_bytes
-        self._size_bytes += size_bytes
+    def take(self, change: Change, seq: int, stamp: int) -> None:
+        """Take a write that names what it replaces, once ``seen`` was asked about its record.
 
-    def take(self, event: Event, change: Change) -> None:
-        """Take an event that is about to be written, once ``seen`` was asked about its record."""
-        known = self._drop(change.record_id)
-        counts = self._is_whole and event.stamp.wall_ms <= self._standings.horizon_ms
-        if known is None or not counts or not grown(known[0], Told(event, change), self._forked):
+        What it names is not live any more, if the write counts; nothing else that we write changes
+        what there is of others.
+
+        Args:
+            change: What it does.
+            seq: Its place in our feed.
+            stamp: Packed.
+        """
+        known = self._known.get(change.record_id)
+        if known is None or not self._is_whole or stamp >> 16 > self._horizon_ms:
+            return
+        refs = (ref for seen in change.replaces.values() for ref in seen)
+        if any(ref.feed in self._forked for ref in refs):
+            self._drop(change.record_id)  # only a fold can tell which of the twins it means
             self._is_whole = False
             return
-        self._keep(change.record_id, known[0], known[1] + len(event.body))
+        take_away(known[0], change, (stamp, self._own, seq))

@@ -1,58 +1,88 @@
-"""What a local write says that its author saw: references to the values that it replaces."""
+"""What a local write says that its author saw: references to the values that it replaces.
+
+Those of the own feed need no naming, the chain says that they were seen; so all that matters of a
+record is what stands in it of other feeds. Of most records that is nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from meshlog.views.changes import REFS_MAX, Payload, Ref
-from meshlog.views.rowstate import RowState
+from meshlog.views.changes import REFS_MAX, Change, Payload, Ref
+from meshlog.views.rowstate import RowState, Spot
 
 PUT_REFS_MAX = 1_024
 """References that a write of many fields makes in all, but one per field: some 24 kB, so that a
 crowd of values in conflict leaves room for what is written. A choice."""
 
 
-def replaces_for(
-    record: RowState, field: str, own_feed: bytes, most: int = REFS_MAX
-) -> tuple[Ref, ...]:
-    """Return the live values of ``field`` that a write in ``own_feed`` has to name.
+class Others(NamedTuple):
+    """What a record has of feeds other than the one that is written to."""
 
-    Those of ``own_feed`` itself are left out: the chain says that they were seen.
+    fields: dict[str, list[Spot]]
+    """Live values, the highest first; no field without one."""
+    heads: tuple[Ref, ...]
+    """The record's last events of each feed, by feed and seq; at most as many as a write names."""
+
+
+def others_of(record: RowState, own_feed: bytes) -> Others | None:
+    """Return what a write in ``own_feed`` may have to name of a record; None for nothing."""
+    heads = record.heads
+    refs = [Ref(feed, seq) for feed in sorted(heads) if feed != own_feed for seq in heads[feed]]
+    fields = {}
+    for name, live in record.fields.items():
+        if spots := [spot for _, spot in live if spot[1] != own_feed]:
+            fields[name] = spots
+    return Others(fields, tuple(refs[:REFS_MAX])) if refs or fields else None
+
+
+def take_away(others: Others, change: Change, spot: Spot) -> None:
+    """Let what a counted write in the own feed names not be live any more.
+
+    Nothing else that the own feed says changes what stands of others.
+
+    Args:
+        others: Of its record.
+        change: The write; what it names is in feeds that did not fork.
+        spot: Its own: what is later than it stays.
+    """
+    fields = others.fields
+    for name, seen in change.replaces.items():
+        live = fields.pop(name, None)
+        if live and (left := [at for at in live if at > spot or at[1:] not in seen]):
+            fields[name] = left
+
+
+def replaces_for(others: Others, field: str, most: int = REFS_MAX) -> tuple[Ref, ...]:
+    """Return the live values of ``field`` that a write has to name.
+
     At most ``most``, itself at most 64, the highest first.
     """
-    live = record.fields.get(field, ())
-    refs = [Ref(feed, seq) for _, (_, feed, seq) in live if feed != own_feed]
-    return tuple(dict.fromkeys(refs))[:most] if refs else ()
+    refs = [Ref(feed, seq) for _, feed, seq in others.fields.get(field, ())]
+    return tuple(dict.fromkeys(refs))[:most]
 
 
-def deletes_for(record: RowState, own_feed: bytes) -> tuple[Ref, ...]:
-    """Return what a delete in ``own_feed`` has to name: the record's heads in other feeds."""
-    heads = record.heads
-    refs = (Ref(feed, seq) for feed in sorted(heads) if feed != own_feed for seq in heads[feed])
-    return tuple(refs)[:REFS_MAX]
-
-
-def with_replaces(kind: str, payload: Payload, record: RowState, own_feed: bytes) -> Payload:
+def with_replaces(kind: str, payload: Payload, others: Others | None) -> Payload:
     """Return ``payload`` with ``replaces`` filled in, if its kind has one and it says nothing.
 
     Args:
-        kind: Kind of the event about to be appended to ``own_feed``.
+        kind: Kind of the event about to be appended.
         payload: As the caller gave it; one that a view cannot read is returned as it is.
-        record: The record as the author sees it now.
-        own_feed: The data feed that the event goes to, as a ``Ref`` names it.
+        others: What its author sees of others in the record now.
     """
-    if "replaces" in payload:
+    if others is None or "replaces" in payload:
         return payload
     replaces: object = None
     if kind == "field.set":
         name = payload.get("field")
-        replaces = replaces_for(record, name, own_feed) if isinstance(name, str) else ()
+        replaces = replaces_for(others, name) if isinstance(name, str) else ()
     elif kind == "record.put":
         fields = payload.get("fields")
         named = fields if isinstance(fields, Mapping) else ()
         most = min(REFS_MAX, max(1, PUT_REFS_MAX // max(1, len(named))))
-        seen = {name: replaces_for(record, name, own_feed, most) for name in named}
+        seen = {name: replaces_for(others, name, most) for name in named}
         replaces = {name: refs for name, refs in seen.items() if refs}
     elif kind == "record.delete":
-        replaces = deletes_for(record, own_feed)
+        replaces = others.heads
     return {**payload, "replaces": replaces} if replaces else payload
