@@ -21,6 +21,7 @@ from meshlog.replica.seat import Seat
 from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 from meshlog.views.recent import Recent
+from meshlog.views.standing import Standings
 
 
 class Desk:
@@ -36,12 +37,13 @@ class Desk:
         self.identity = identity
         self.seat = seat
         self.pen = Pen(store, identity, seat.dataset)
-        self.view = LiveView(store, lambda: self.ledger.standings(store))
+        self.view = LiveView(store, self.standings)
         self.recent = Recent(store, self.view)
         self.ledger = Ledger.load(store, seat.dataset)
         """Of what is durable; replaced whole, never changed."""
         self.trouble = ""
         """What the disk refused last, in one sentence; empty where nothing."""
+        self._own_feeds = feeds_of(identity.author, 0)
         if not self.view.is_current():
             with store.transaction():
                 self.view.rebuild()
@@ -60,9 +62,13 @@ class Desk:
     def own_feeds(self) -> tuple[FeedKey, FeedKey]:
         """The control and the data feed of our life."""
         life = self.ledger.life or 0
-        return FeedKey(self.author, FeedKind.CONTROL, life), FeedKey(
-            self.author, FeedKind.DATA, life
-        )
+        if self._own_feeds[1].incarnation != life:
+            self._own_feeds = feeds_of(self.author, life)
+        return self._own_feeds
+
+    def standings(self) -> Standings:
+        """Return what counts now."""
+        return self.ledger.standings(self.store)
 
     @contextmanager
     def change(self) -> Iterator[Ledger]:
@@ -140,3 +146,8 @@ class Desk:
             with self.store.transaction():
                 for events in tails:
                     self.pen.sign(events)
+
+
+def feeds_of(author: AuthorId, life: int) -> tuple[FeedKey, FeedKey]:
+    """Return the control and the data feed of a life of a device."""
+    return FeedKey(author, FeedKind.CONTROL, life), FeedKey(author, FeedKind.DATA, life)

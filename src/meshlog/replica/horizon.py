@@ -42,8 +42,7 @@ def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledge
     passed = ZERO
     if before.may_hold(store):
         passed = store.latest_between(before.horizon_ms, target_ms)
-    ledger = before.copy()
-    ledger.reach(target_ms)
+    ledger = before.later(target_ms)
     if released or passed > ZERO:
         with store.transaction():
             view.mark(released)

@@ -99,6 +99,16 @@ class Ledger:
         twin.frontier, twin.forks = dict(self.frontier), dict(self.forks)
         return twin
 
+    def later(self, horizon_ms: int) -> Ledger:
+        """Return this with a later horizon, to be kept once that is durable.
+
+        It shares the heads: ``copy`` it before more changes.
+        """
+        twin = object.__new__(Ledger)
+        twin.__dict__.update(self.__dict__)
+        twin.reach(horizon_ms)
+        return twin
+
     def advance(self, events: Sequence[Event], store: Store) -> None:
         """Take in events of one branch that were written to ``store``, in order."""
         self._root = None

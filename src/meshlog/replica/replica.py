@@ -146,10 +146,12 @@ class Replica:
         desk, feed = self._desk, self.data_feed
         rights.may_write(desk.ledger, self.seat)
         self.advance_horizon(now_ms)  # who heard nobody for long still sees what it writes
-        said, standings = list(items), desk.ledger.standings(desk.store)
-        with desk.recent.writing(feed, standings), desk.change() as ledger:
+        said = list(items)
+        desk.recent.begin(feed, desk.ledger.horizon_ms, desk.standings)
+        with desk.change() as ledger:
             events = desk.pen.write(ledger, feed, said, now_ms, desk.recent)
             desk.follow(ledger, events)
+        desk.recent.accept()
         return events
 
     def put_form(self, definition: Mapping[str, Any], now_ms: int) -> Event | None:

@@ -226,9 +226,9 @@ class LiveView:
 
     def mark(self, record_ids: Iterable[str]) -> None:
         """Have records made anew whose events stand otherwise, inside the open transaction."""
-        names = dict.fromkeys(record_ids)
-        self._store.mark_stale(names)
-        self.marks += bool(names)
+        if names := dict.fromkeys(record_ids):
+            self._store.mark_stale(names)
+            self.marks += 1
 
     def rebuild(self) -> None:
         """Have all rows made anew, inside the open transaction; ``settle`` does it."""

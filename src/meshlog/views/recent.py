@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshlog.core.feed import FeedKey
@@ -39,26 +38,32 @@ class Recent:
         self._size_bytes = 0
         self._own = b""
         self._held_at: tuple[int, int] | None = None
-        """Events in the log, and marks of the view, while what is known holds; else None."""
+        """Events in the log, and marks of the view, while what is known holds; else None.
 
-    @contextmanager
-    def writing(self, feed: FeedKey, standings: Standings) -> Iterator[None]:
-        """Let ``seen`` and ``take`` be called, for a transaction that ends before this does.
+        Until then nothing but our own writes was added, so what counts of them is the same, too.
+        """
+
+    def begin(self, feed: FeedKey, horizon_ms: int, standings: Callable[[], Standings]) -> None:
+        """Let ``seen`` and ``take`` be called, for one transaction; ``accept`` it after that.
 
         Args:
             feed: Ours, that is written to.
-            standings: What counts before it is.
+            horizon_ms: Up to where events count.
+            standings: Tells what counts before it is written to.
         """
         own = feed_ref(feed)
-        if self._held_at != self._now() or own != self._own:
+        if self._held_at is None or self._held_at != self._now() or own != self._own:
             self._forget()
+            stand = standings()
+            self._forked = {feed_ref(forked) for forked in stand.lineage.forked}
+            self._is_whole = stand.is_simple(feed) and own not in self._forked
         while self._is_full():  # before anything is taken that the store has not
             self._drop(next(iter(self._known)))
         self._held_at = None  # where the transaction fails, nothing of what was taken is there
-        self._own, self._horizon_ms = own, standings.horizon_ms
-        self._forked = {feed_ref(forked) for forked in standings.lineage.forked}
-        self._is_whole = standings.is_simple(feed) and own not in self._forked
-        yield
+        self._own, self._horizon_ms = own, horizon_ms
+
+    def accept(self) -> None:
+        """Keep what was taken: it is durable."""
         if self._is_whole:
             self._held_at = self._now()
 
