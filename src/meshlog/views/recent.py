@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meshlog.core.feed import FeedKey
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.ports import LogIndex
 from meshlog.views.changes import Change, feed_ref
 from meshlog.views.live import LiveView
@@ -37,6 +37,8 @@ class Recent:
         """Each with the size of its row in bytes; the one read longest ago first."""
         self._size_bytes = 0
         self._own = b""
+        self._is_alone = False
+        """Whether nobody else's data are held, so that no record has anything of others."""
         self._held_at: tuple[int, int] | None = None
         """Events in the log, and marks of the view, while what is known holds; else None.
 
@@ -54,6 +56,9 @@ class Recent:
         own = feed_ref(feed)
         if self._held_at is None or self._held_at != self._now() or own != self._own:
             self._forget()
+            self._is_alone = all(
+                feed == other or other.kind is FeedKind.CONTROL for other in self._log.heads()
+            )
             stand = standings()
             self._forked = {feed_ref(forked) for forked in stand.lineage.forked}
             self._is_whole = stand.is_simple(feed) and own not in self._forked
@@ -84,7 +89,7 @@ class Recent:
     def seen(self, kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return ``payload`` with what its author saw; see ``with_replaces``."""
         record_id = payload.get("record_id")
-        if not isinstance(record_id, str):
+        if self._is_alone or not isinstance(record_id, str):
             return payload
         known = self._known.get(record_id, _UNKNOWN)
         if known is _UNKNOWN:
