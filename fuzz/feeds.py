@@ -75,8 +75,8 @@ def _event(body: bytes, seq: int = 1, prev: bytes = NO_PREV) -> Event:
 
 def _segment(data: bytes) -> None:
     segment = decode_segment(data)
-    events = link_events(segment, segment.base_hint.ljust(32, b"\0"), OPEN_DATASET)
-    assert encode_segment(events) == data
+    chain = link_events(segment, segment.base_hint.ljust(32, b"\0"), OPEN_DATASET)
+    assert encode_segment(chain.events()) == data
 
 
 def _compact(data: bytes) -> None:
@@ -84,7 +84,7 @@ def _compact(data: bytes) -> None:
     whole = segment and placed(segment, _BASE)
     if segment is None or whole is None:
         return
-    events = link_events(whole, whole.base_hint.ljust(32, b"\0"), OPEN_DATASET)
+    events = link_events(whole, whole.base_hint.ljust(32, b"\0"), OPEN_DATASET).events()
     base = _BASE if segment.is_relative else None
     again = encode_compact(events, _BOOK, base)
     if again is not None:

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, NewType, Protocol, TypeAlias
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import Stamp
@@ -241,8 +242,8 @@ class Stretch(Protocol):
 class EventLog(Protocol):
     """Every event held, append-only. Reads see what the open transaction wrote."""
 
-    def add(self, events: Sequence[Event], arrived_ms: int) -> None:
-        """Write events whose prev is held or comes earlier in ``events``; none held yet."""
+    def add(self, chain: Chain, arrived_ms: int) -> None:
+        """Write events whose prev is held; none of them is held yet."""
 
     def sign(self, event: Event) -> None:
         """Keep ``event.signature`` for the held event with its id."""

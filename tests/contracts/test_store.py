@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from meshlog.core.chain import Chain
 from meshlog.core.feed import FeedKind, Head
 from meshlog.core.hlc import ZERO
 from meshlog.errors import InputError, StoreError
@@ -137,7 +138,7 @@ def test_heads_come_in_order_of_the_feeds_names(store: Store):
         add(store, chain(key, 1))
         assert list(store.heads()) == sorted(store.heads())
     with suppress(OutageError), store.transaction():
-        store.add(chain(feed("aa"), 1), T0_MS)
+        store.add(Chain.of(chain(feed("aa"), 1)), T0_MS)
         assert next(iter(store.heads())) == feed("aa")
         raise OutageError
     add(store, chain(feed("dan"), 1))
@@ -211,10 +212,10 @@ def test_knows_which_records_a_feed_touches(store: Store):
     ann, bob = chain(ANN, 70, records=["r0", "r1", "r2"]), chain(BOB, 3, records=["of bob"])
     late = chain(ANN, 80, ann[-1], records=["late"])
     with store.transaction():
-        store.add(ann, T0_MS)
-        store.add(bob, T0_MS)
-        store.add(late, T0_MS)
-        store.add([child(ann[5], ANN, about("twin"))], T0_MS)
+        store.add(Chain.of(ann), T0_MS)
+        store.add(Chain.of(bob), T0_MS)
+        store.add(Chain.of(late), T0_MS)
+        store.add(Chain.of([child(ann[5], ANN, about("twin"))]), T0_MS)
 
         assert store.records_of([ANN]) == ["late", "r0", "r1", "r2", "twin"]
 
@@ -348,7 +349,7 @@ def test_finds_events_past_what_its_indices_have(store: Store, monkeypatch: pyte
     ann = chain(ANN, 30, records=["r0", "r1", "r2"])
     for start in range(0, 30, 5):
         with suppress(OutageError), store.transaction():
-            store.add(ann[start : start + 5], T0_MS)
+            store.add(Chain.of(ann[start : start + 5]), T0_MS)
             assert store.get(ann[start + 4].id) is not None
             raise OutageError
         assert store.get(ann[start + 4].id) is None
@@ -439,7 +440,8 @@ def test_an_open_transaction_is_seen_and_a_failed_one_never_was(store: Store):
 
     def write_and_look() -> None:
         with store.transaction():
-            store.add([*ann[2:], *bob], T0_MS)
+            store.add(Chain.of(ann[2:]), T0_MS)
+            store.add(Chain.of(bob), T0_MS)
             put(store, row("r2"))
             store.set_meta("clock", b"1")
             assert store.event_count() == 6

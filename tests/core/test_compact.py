@@ -88,7 +88,7 @@ def back(
     whole = placed(segment, base or Stamp(0, 0))
     assert whole is not None
     assert events[0].prev.startswith(segment.base_hint)
-    linked = link_events(whole, events[0].prev, OPEN_DATASET)
+    linked = link_events(whole, events[0].prev, OPEN_DATASET).events()
     assert linked == events
     assert linked[-1].signature == events[-1].signature
     return len(data), linked

@@ -75,17 +75,18 @@ def test_a_compact_segment_both_ways(case: Any):
     assert segment is not None
     whole = placed(segment, base)
     assert whole is not None
-    events = link_events(whole, bytes.fromhex(case["base"]), dataset(case["dataset"]))
+    chain = link_events(whole, bytes.fromhex(case["base"]), dataset(case["dataset"]))
 
     assert whole.feed == feed(case["feed"])
     assert whole.first_seq == case["first_seq"]
     assert whole.base_hint == bytes.fromhex(case["base"])[:2]
     assert [
-        [*stamp, body.hex()] for stamp, body in zip(whole.stamps, whole.bodies, strict=True)
+        [*Stamp.unpacked(stamp), body.hex()]
+        for stamp, body in zip(whole.stamps, whole.bodies, strict=True)
     ] == case["entries"]
-    assert [event.id.hex() for event in events] == case["ids"]
-    assert is_signed(events, bytes.fromhex(case["keys"]))
-    assert encode_compact(events, book(), base) == data
+    assert [event_id.hex() for event_id in chain.ids] == case["ids"]
+    assert is_signed(chain, bytes.fromhex(case["keys"]))
+    assert encode_compact(chain.events(), book(), base) == data
 
 
 @cases("compact", "refused")

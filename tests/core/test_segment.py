@@ -6,17 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.event import NO_PREV, OPEN_DATASET, SEQ_MAX, DatasetId, Event, EventId
+from meshlog.core.chain import Chain
+from meshlog.core.codec import varint
+from meshlog.core.event import (
+    BODY_SIZE_MAX,
+    NO_PREV,
+    OPEN_DATASET,
+    SEQ_MAX,
+    DatasetId,
+    Event,
+    EventId,
+)
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import (
     SEGMENT_EVENTS_MAX,
     SEGMENT_SIZE_MAX,
+    Segment,
     decode_segment,
     encode_segment,
     is_signed,
     link_events,
+    placed,
     stamps_rise,
 )
 from meshlog.errors import MalformedError
@@ -65,12 +77,12 @@ def test_a_run_comes_back_from_its_base(events: list[Event]):
     segment = decode_segment(data)
     linked = link_events(segment, events[0].prev, OPEN_DATASET)
 
-    assert linked == events
-    assert linked[-1].signature == events[-1].signature
+    assert linked.events() == events
+    assert linked.events()[-1].signature == events[-1].signature
     assert segment.last_seq == events[-1].seq
     assert is_signed(linked, ANN.keys)
-    assert stamps_rise(linked, Stamp(-1, 0))
-    assert encode_segment(linked) == data
+    assert stamps_rise(linked.stamps, Stamp(-1, 0))
+    assert encode_segment(linked.events()) == data
 
 
 @given(st.binary(max_size=200))
@@ -81,7 +93,7 @@ def test_any_bytes_are_malformed_or_a_segment(data: bytes):
         return
 
     assert 1 <= len(segment.bodies) <= SEGMENT_EVENTS_MAX
-    assert all(stamp.wall_ms <= WALL_MS_MAX for stamp in segment.stamps)
+    assert all(stamp >> 16 <= WALL_MS_MAX for stamp in segment.stamps)
 
 
 @given(runs, st.data())
@@ -146,6 +158,68 @@ def test_seqs_end_with_32_bits(first_seq: int):
     assert segment.last_seq == SEQ_MAX
 
 
+@pytest.mark.parametrize("size", [127, 128, 300, 16_383, 16_384, BODY_SIZE_MAX])
+def test_a_body_of_any_size_comes_back(size: int):
+    events = run_of([(0, 0), (0, 0), (1, 0)], [b"x", b"y" * size, b""])
+
+    assert decode_segment(encode_segment(events)).bodies == [b"x", b"y" * size, b""]
+
+
+@pytest.mark.parametrize(
+    ("last", "is_good"),
+    [
+        (Stamp(T0_MS, COUNTER_MAX), True),
+        (Stamp(T0_MS, COUNTER_MAX + 1), False),
+        (Stamp(WALL_MS_MAX, 0), True),
+        (Stamp(WALL_MS_MAX + 1, 0), False),
+    ],
+)
+def test_a_stamp_stays_in_its_bits(last: Stamp, is_good: bool):
+    """A counter past its end does not run over into the milliseconds."""
+    events = run_of([(0, 0)] * 2, [b"x"] * 2)
+    before = Stamp(T0_MS, COUNTER_MAX - 1) if last.wall_ms == T0_MS else Stamp(WALL_MS_MAX - 1, 9)
+    if last.counter > COUNTER_MAX:
+        before = Stamp(T0_MS, COUNTER_MAX)
+    events = [events[0]._replace(stamp=before), events[1]._replace(stamp=last)]
+    data = encode_segment(events)
+
+    if is_good:
+        assert decode_segment(data).stamps == [before.packed(), last.packed()]
+    else:
+        with pytest.raises(MalformedError, match="stamp out of range"):
+            decode_segment(data)
+
+
+def test_a_counter_that_was_to_be_expected_is_not_told():
+    data = encode_segment(run_of([(1, 0)], [b"x"]))
+    told, odd = varint(T0_MS + 1 << 1), varint(T0_MS + 1 << 1 | 1)
+    assert decode_segment(data.replace(told, odd + b"\x01")).stamps == [T0_MS + 1 << 16 | 1]
+
+    with pytest.raises(MalformedError, match="stamp out of range"):
+        decode_segment(data.replace(told, odd + b"\x00"))
+
+
+@pytest.mark.parametrize(
+    ("base", "step", "found"),
+    [
+        (Stamp(5, 9), Stamp(0, 3), Stamp(5, 13)),
+        (Stamp(5, 9), Stamp(2, 3), Stamp(7, 3)),
+        (Stamp(5, COUNTER_MAX - 1), Stamp(0, 0), Stamp(5, COUNTER_MAX)),
+        (Stamp(5, COUNTER_MAX), Stamp(0, 0), None),
+        (Stamp(5, COUNTER_MAX), Stamp(1, COUNTER_MAX), Stamp(6, COUNTER_MAX)),
+        (Stamp(WALL_MS_MAX, 0), Stamp(1, 0), None),
+    ],
+)
+def test_a_stamp_that_counts_from_the_base_follows_it(
+    base: Stamp, step: Stamp, found: Stamp | None
+):
+    segment = Segment(FEED, 2, bytes(2), [step.packed()], [b"x"], bytes(64), is_relative=True)
+
+    whole = placed(segment, base)
+
+    assert (whole and whole.stamps) == (found and [found.packed()])
+
+
 @pytest.mark.parametrize(
     ("stamps", "rise"),
     [
@@ -157,9 +231,7 @@ def test_seqs_end_with_32_bits(first_seq: int):
     ],
 )
 def test_stamps_rise_along_a_branch(stamps: list[Stamp], rise: bool):
-    first = run_of([(0, 0)], [b""])[0]
-
-    assert stamps_rise([first._replace(stamp=stamp) for stamp in stamps], Stamp(0, 0)) == rise
+    assert stamps_rise([stamp.packed() for stamp in stamps], Stamp(0, 0)) == rise
 
 
 def test_a_key_of_small_order_signs_nothing():
@@ -167,5 +239,5 @@ def test_a_key_of_small_order_signs_nothing():
     events = run_of([(0, 0)], [b""])
     forged = [events[0]._replace(signature=b"\x01" + bytes(63))]
 
-    assert not is_signed(forged, bytes(32) + b"\x01" + bytes(31))
+    assert not is_signed(Chain.of(forged), bytes(32) + b"\x01" + bytes(31))
     assert AuthorId(ANN.author) == events[0].author

@@ -185,17 +185,18 @@ def test_segment_both_ways(case: Any):
     data = bytes.fromhex(case["hex"])
 
     segment = decode_segment(data)
-    events = link_events(segment, bytes.fromhex(case["base"]), dataset(case["dataset"]))
+    chain = link_events(segment, bytes.fromhex(case["base"]), dataset(case["dataset"]))
 
     assert segment.feed == feed(case["feed"])
     assert segment.first_seq == case["first_seq"]
     assert segment.base_hint == bytes.fromhex(case["base"])[:4]
     assert [
-        [*stamp, body.hex()] for stamp, body in zip(segment.stamps, segment.bodies, strict=True)
+        [*Stamp.unpacked(stamp), body.hex()]
+        for stamp, body in zip(segment.stamps, segment.bodies, strict=True)
     ] == case["entries"]
-    assert [event.id.hex() for event in events] == case["ids"]
-    assert is_signed(events, bytes.fromhex(case["keys"]))
-    assert encode_segment(events) == data
+    assert [event_id.hex() for event_id in chain.ids] == case["ids"]
+    assert is_signed(chain, bytes.fromhex(case["keys"]))
+    assert encode_segment(chain.events()) == data
 
 
 @cases("segment", "refused")

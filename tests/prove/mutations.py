@@ -58,7 +58,7 @@ def mutation(
 
 @mutation()
 def no_signature_check(patch: Patch) -> None:
-    patch.setattr(intake, "is_signed", lambda _events, _keys: True)
+    patch.setattr(intake, "is_signed", lambda _chain, _keys: True)
 
 
 @mutation(seeds=20)
@@ -77,12 +77,12 @@ def role_not_checked(patch: Patch) -> None:
 
 @mutation()
 def stamps_may_fall(patch: Patch) -> None:
-    patch.setattr(intake, "stamps_rise", lambda _events, _base: True)
+    patch.setattr(intake, "stamps_rise", lambda _stamps, _base: True)
 
 
 @mutation()
 def duplicate_stored_again(patch: Patch) -> None:
-    patch.setattr(intake, "_not_held", lambda events, _store, _ledger: events)
+    patch.setattr(intake, "_held", lambda _chain, _store, _ledger: 0)
 
 
 @mutation()
@@ -91,7 +91,7 @@ def clock_moved_before_the_verdict(patch: Patch) -> None:
 
     def judge(segment: Any, store: Any, ledger: Any, dataset: Any) -> Any:
         for stamp in segment.stamps:
-            ledger.clock = intake_observe(ledger.clock, stamp, ledger.horizon_ms)
+            ledger.clock = intake_observe(ledger.clock, Stamp.unpacked(stamp), ledger.horizon_ms)
         return real(segment, store, ledger, dataset)
 
     patch.setattr(intake, "judge", judge)
@@ -109,8 +109,8 @@ def a_second_child_is_refused(patch: Patch) -> None:
     def judge(segment: Any, store: Any, ledger: Any, dataset: Any) -> Any:
         verdict, new = real(segment, store, ledger, dataset)
         heads = ledger.frontier.get(segment.feed, ())
-        if new and heads and new[0].prev not in {head.id for head in heads}:
-            return Verdict.FORGED, []
+        if new and heads and new.prev not in {head.id for head in heads}:
+            return Verdict.FORGED, None
         return verdict, new
 
     patch.setattr(intake, "judge", judge)

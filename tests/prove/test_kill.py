@@ -23,6 +23,7 @@ KILLS = scaled(50, 500)
 
 WRITER = """
 import random, sys
+from meshlog.core.chain import Chain
 from meshlog.ports import RecordRow
 from meshlog.store import SqliteStore
 from tests.store.logs import ANN, T0_MS, child, signed
@@ -38,7 +39,7 @@ while True:
         last = child(last, ANN, luck.randbytes(luck.randint(size // 2, size)))
         entries.append(last)
     with store.transaction():
-        store.add(entries, T0_MS)
+        store.add(Chain.of(entries), T0_MS)
         store.sign(signed(last))
         row = RecordRow(f"r{last.seq % 50}", "well", True, 0, last.id)
         store.put_records([(row.record_id, row)], last.seq)

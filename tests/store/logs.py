@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
@@ -96,4 +98,12 @@ def tamper(
 def add(store: Store, events: Iterable[Event], arrived_ms: int = T0_MS) -> None:
     """Add events in a transaction of their own."""
     with store.transaction():
-        store.add(list(events), arrived_ms)
+        for stretch in chains(list(events)):
+            store.add(stretch, arrived_ms)
+
+
+def chains(events: Sequence[Event]) -> list[Chain]:
+    """Return events in stretches that are each of one branch, in order."""
+    ends = [at for at, (one, later) in enumerate(pairwise(events), 1) if later.prev != one.id]
+    bounds = pairwise((0, *ends, len(events)))
+    return [Chain.of(events[start:end]) for start, end in bounds if start < end]

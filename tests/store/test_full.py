@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import Event
 from meshlog.errors import StoreError
 from meshlog.ports import RecordRow
@@ -72,7 +73,7 @@ def test_a_failed_write_cannot_be_overlooked(tmp_path: Path):
         large_row = RecordRow("r1", "well", visible=True, conflicts=0, state=bytes(50_000))
 
         for write in (
-            lambda: store.add(events, T0_MS),
+            lambda: store.add(Chain.of(events), T0_MS),
             lambda: store.put_records([("r1", large_row)], 1),
         ):
             with pytest.raises(StoreError, match="full"):

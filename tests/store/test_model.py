@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import ZERO, Stamp
@@ -132,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
             with self.store.transaction():
                 for _ in range(data.draw(st.integers(1, 3))):
                     entries = self.draw_chain(data, model)
-                    self.store.add([event for event, _ in entries], arrived_ms)
+                    self.store.add(Chain.of([event for event, _ in entries]), arrived_ms)
                     model.log += [(event, record, arrived_ms) for event, record in entries]
                 if data.draw(st.booleans()):
                     index = data.draw(st.integers(0, len(model.log) - 1))

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError, StoreError
 from meshlog.store import SqliteStore
-from meshlog.store.runs import RUN_SIZE_MAX, Run, pack_bodies, pack_runs, places_of, unpack_run
+from meshlog.store.runs import (
+    RUN_EVENTS_MAX,
+    RUN_SIZE_MAX,
+    Run,
+    pack_bodies,
+    pack_runs,
+    places_of,
+    unpack_run,
+)
 from meshlog.tools.fsck.fsck import fsck
 from tests.tools.camp import Device
 from tests.views.world import ANN
@@ -41,7 +51,7 @@ def test_events_come_back_as_they_were(bodies):
     events = chain(bodies)
     found: list[Event] = []
     prev = NO_PREV
-    for position, _, seq, base, _, *columns in pack_runs(events, 7, 1, None, 5):
+    for position, _, seq, base, _, *columns in pack_runs(Chain.of(events), 7, 1, None, 5):
         assert (seq, base) == (position - 6, position - 1 if found else None)
         run = unpack_run(position, ANN, seq, prev, *columns)
         found += [arrival.event for arrival in run.arrivals()]
@@ -49,6 +59,19 @@ def test_events_come_back_as_they_were(bodies):
         prev = found[-1].id
 
     assert found == events
+
+
+@given(st.lists(st.one_of(BODIES, st.binary(min_size=900, max_size=4_000)), max_size=150))
+def test_a_run_takes_as_many_events_as_fit_it(bodies):
+    events = chain([b"first", *bodies])
+    rows = pack_runs(Chain.of(events), 1, 1, None, 5)
+    runs = [unpacked(*row[-3:]) for row in rows]
+
+    for run, after in pairwise(runs):
+        size_bytes = len(run.bodies) + 36 * len(run)
+        assert len(run) == 1 or size_bytes <= RUN_SIZE_MAX
+        more = size_bytes + 36 + len(after.body_at(0)) > RUN_SIZE_MAX
+        assert len(run) == RUN_EVENTS_MAX or (len(run) < RUN_EVENTS_MAX and more)
 
 
 def test_bodies_that_repeat_each_other_take_few_bytes():
@@ -59,7 +82,7 @@ def test_bodies_that_repeat_each_other_take_few_bytes():
 
 def test_every_flipped_bit_in_compressed_bodies_is_damage():
     events = chain([b"R-17 depth_m %d" % at for at in range(20)])
-    [(*_, places, ids, kept)] = pack_runs(events, 1, 1, None, 5)
+    [(*_, places, ids, kept)] = pack_runs(Chain.of(events), 1, 1, None, 5)
     for bit in range(8 * len(kept)):
         bad = bytearray(kept)
         bad[bit // 8] ^= 1 << bit % 8

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId
@@ -108,8 +109,8 @@ def test_equals_the_fold_when_members_come_and_go_late(events: list[Event], seed
             some = arrived[start : start + batch]
             with store.transaction():
                 for event in some:
-                    store.add([event], 0)
-                    ledger.advance([event], store)
+                    store.add(Chain.of([event]), 0)
+                    ledger.advance(Chain.of([event]), store)
             standings = ledger.standings(store)
             authors = {feed.author for feed in ledger.frontier if feed.kind is FeedKind.DATA}
 

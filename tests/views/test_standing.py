@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshlog.core.cbor import encode_cbor
+from meshlog.core.chain import Chain
 from meshlog.core.clockfix import Shift
 from meshlog.core.decrees import fix_payload
 from meshlog.core.event import NO_PREV, Event
@@ -97,9 +98,9 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
             after = ledger.copy()
             with store.transaction():
                 for event in some:
-                    store.add([event], 0)
-                    after.advance([event], store)
-                new = [e for e in some if e.feed.kind is FeedKind.DATA]
+                    store.add(Chain.of([event]), 0)
+                    after.advance(Chain.of([event]), store)
+                new = [Chain.of([e]) for e in some if e.feed.kind is FeedKind.DATA]
                 view.mark(stale_records(store, ledger, after, new))
             ledger = after
             if settled:
@@ -129,8 +130,8 @@ def test_grounds_differ_for_those_alone_of_whom_something_was_said():
             ledger = Ledger.load(store, base.dataset)
             with store.transaction():
                 for event in arrive([e for p in people for e in p.said], Random(1)):
-                    store.add([event], 0)
-                    ledger.advance([event], store)
+                    store.add(Chain.of([event]), 0)
+                    ledger.advance(Chain.of([event]), store)
             rules = ledger.standings(store)
             fenced = {wims: quarantine["seq"]} if quarantine else {}
             told = (ledger.decrees, ledger.roster, rules.lineage, 0, fenced)

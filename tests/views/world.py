@@ -19,6 +19,7 @@ from meshlog.views.fold import Told, told_by
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
+from tests.store.logs import chains
 
 ANN, BOB, CAT = (
     FeedKey(AuthorId(bytes([letter]) * 16), FeedKind.DATA, letter) for letter in (0xAA, 0xBB, 0xCC)
@@ -171,7 +172,8 @@ def rules(store: Store, horizon_ms: int) -> Standings:
 
 def take(store: Store, *events: Event) -> list[Told]:
     """Add events to an open transaction and return what they do to records."""
-    store.add(events, arrived_ms=0)
+    for chain in chains(events):
+        store.add(chain, arrived_ms=0)
     return told_by(events)
 
 

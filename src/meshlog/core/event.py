@@ -26,6 +26,9 @@ ID_SIZE = 32
 _PLACE = Struct(">IQ")
 """Seq, and the stamp packed: 48 bits of milliseconds, 16 of the counter."""
 
+_LINK = Struct(f">IQ{ID_SIZE}s")
+"""The same, and the id of the event before."""
+
 NO_PREV = bytes(ID_SIZE)
 """What the first event of a feed names as its predecessor."""
 
@@ -162,13 +165,14 @@ def chained_ids(
         stamps: Packed.
         bodies: As many.
 
-    Cost: two thirds of ``id_in_feed`` for each.
+    Cost: half of ``id_in_feed`` for each.
     """
-    header = Struct(f">{len(prefix)}sIQ{ID_SIZE}s").pack  # one call for all that is not the body
-    ids = []
+    begun = blake2b(prefix, digest_size=ID_SIZE).copy  # cheaper than to join and to begin anew
+    pack, ids = _LINK.pack, []
     for number, stamp, body in zip(count(seq), stamps, bodies, strict=False):
-        head = header(prefix, number, stamp, prev)
-        prev = blake2b(head + body, digest_size=ID_SIZE).digest()
+        hashing = begun()
+        hashing.update(pack(number, stamp, prev) + body)
+        prev = hashing.digest()
         ids.append(prev)
     return ids
 

@@ -100,10 +100,10 @@ class ForkProof:
                 return None
             if branch.base_hint != self.base[:BASE_HINT_SIZE]:
                 return None
-            events = link_events(branch, self.base, self.dataset)
-            if not is_signed(events, self.keys):
+            chain = link_events(branch, self.base, self.dataset)
+            if not is_signed(chain, self.keys):
                 return None
-            starts.append(events[0].id)
+            starts.append(EventId(chain.ids[0]))
         if starts[0] == starts[1]:
             return None
         return Fork(first.feed, first.first_seq, (starts[0], starts[1]))

@@ -6,14 +6,13 @@ the feed's name, the first seq and the chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import count, repeat
+from collections.abc import Sequence
+from itertools import repeat
 from operator import lt
 from struct import Struct
-from typing import TypeVar
+from typing import NamedTuple
 
+from meshlog.core.chain import Chain
 from meshlog.core.codec import VARINT_BYTE_MAX, Reader, block, read_varint, varint
 from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import (
@@ -57,19 +56,17 @@ BASE_HINT_SIZE = 4
 _FEED = Struct(f">{AUTHOR_ID_SIZE}sBI")
 """See ``FeedKey.packed``."""
 
-_Kind = TypeVar("_Kind", Stamp, Event)
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A decoded run that is not linked to its base yet: nothing in it is verified."""
 
     feed: FeedKey
     first_seq: int
     base_hint: bytes
     """First bytes of the id of the event before, 4 or 2; a hint, wrong costs a round trip."""
-    stamps: tuple[Stamp, ...]
-    bodies: tuple[bytes, ...]
+    stamps: list[int]
+    """Packed."""
+    bodies: list[bytes]
     """As many, in order."""
     signature: bytes
     is_relative: bool = False
@@ -124,42 +121,37 @@ def decode_segment(data: bytes) -> Segment:
     return Segment(feed, first_seq, base_hint, stamps, bodies, signature)
 
 
-def _read_entries(
-    data: bytes, at: int, count: int
-) -> tuple[tuple[Stamp, ...], tuple[bytes, ...], int]:
+def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[bytes], int]:
     """Return stamps and bodies of so many events from a place on, and the place behind them."""
-    walls_ms, counters, bodies = [], [], []
-    wall_ms, counter, last = 0, -1, len(data)
-    for _ in range(count):
-        if at < last and data[at] <= VARINT_BYTE_MAX:  # as mostly, here and below: saves a call
-            packed, at = data[at], at + 1
-        else:
-            packed, at = read_varint(data, at, WALL_MS_MAX << 1 | 1)
-        delta_ms, odd = packed >> 1, packed & 1
-        wall_ms += delta_ms
-        expected = counter = 0 if delta_ms else counter + 1
-        if odd:
-            counter, at = read_varint(data, at, COUNTER_MAX)
-        if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX or (odd and counter == expected):
-            raise MalformedError("stamp out of range")
-        if at < last and data[at] <= VARINT_BYTE_MAX:
-            size, at = data[at], at + 1
-        else:
-            size, at = read_varint(data, at, BODY_SIZE_MAX)
-        end = at + size
-        if end > last:
-            raise MalformedError("truncated")
-        walls_ms.append(wall_ms)
-        counters.append(counter)
-        bodies.append(data[at:end])
-        at = end
-    return tuple(_made(Stamp, walls_ms, counters)), tuple(bodies), at
-
-
-def _made(kind: type[_Kind], *columns: Iterable[object]) -> list[_Kind]:
-    """Return named tuples made of columns: in half the time of a call for each."""
-    make: Callable[[tuple[object, ...]], _Kind] = partial(tuple.__new__, kind)
-    return list(map(make, zip(*columns, strict=False)))
+    stamps: list[int] = []
+    bodies: list[bytes] = []
+    put_stamp, put_body = stamps.append, bodies.append
+    wall_ms, counter = 0, -1
+    try:
+        for _ in repeat(None, count):
+            step = data[at]
+            at += 1
+            if step > VARINT_BYTE_MAX:  # seldom, here and below: a call for each costs half again
+                step, at = read_varint(data, at - 1, WALL_MS_MAX << 1 | 1)
+            wall_ms += step >> 1
+            counter = 0 if step > 1 else counter + 1
+            if step & 1:
+                expected = counter
+                counter, at = read_varint(data, at, COUNTER_MAX)
+                if counter == expected:
+                    raise MalformedError("stamp out of range")
+            if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX:
+                raise MalformedError("stamp out of range")
+            put_stamp(wall_ms << 16 | counter)
+            size = data[at]
+            at += 1
+            if size > VARINT_BYTE_MAX:
+                size, at = read_varint(data, at - 1, BODY_SIZE_MAX)
+            put_body(data[at : at + size])
+            at += size
+    except IndexError as error:
+        raise MalformedError("truncated") from error
+    return stamps, bodies, at
 
 
 def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
@@ -191,39 +183,38 @@ def placed(segment: Segment, base: Stamp) -> Segment | None:
     if not segment.is_relative:
         return segment
     stamps = []
-    for wall_ms, counter in segment.stamps:
-        stamp = Stamp(base.wall_ms + wall_ms, counter + (0 if wall_ms else base.counter + 1))
-        if stamp.wall_ms > WALL_MS_MAX or stamp.counter > COUNTER_MAX:
+    for step in segment.stamps:
+        wall_ms, counter = base.wall_ms + (step >> 16), step & COUNTER_MAX
+        if step <= COUNTER_MAX:  # in the base's millisecond
+            counter += base.counter + 1
+        if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX:
             return None
-        stamps.append(stamp)
-    return replace(segment, stamps=tuple(stamps), is_relative=False)
+        stamps.append(wall_ms << 16 | counter)
+    return segment._replace(stamps=stamps, is_relative=False)
 
 
-def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> list[Event]:
+def link_events(segment: Segment, base: bytes, dataset: DatasetId) -> Chain:
     """Return the segment's events as they follow ``base`` (32 bytes; zeros at seq 1).
 
     The last one carries the signature, still unverified. A relative segment has to be placed
     before. Cost: one hash per event.
     """
-    feed, seq = segment.feed, segment.first_seq
-    stamps, bodies = segment.stamps, segment.bodies
-    packed = [wall_ms << 16 | counter for wall_ms, counter in stamps]
-    ids = chained_ids(feed_prefix(dataset, feed), seq, base, packed, bodies)
+    feed, seq, _, stamps, bodies, signature, _ = segment
+    ids = chained_ids(feed_prefix(dataset, feed), seq, base, stamps, bodies)
     if seq == 1 and feed.kind is FeedKind.CONTROL:
-        genesis = chained_ids(feed_prefix(NO_DATASET, feed), seq, base, packed[:1], bodies)
+        genesis = chained_ids(feed_prefix(NO_DATASET, feed), seq, base, stamps[:1], bodies)
         if genesis == [dataset]:
             prefix = feed_prefix(dataset, feed)
-            ids = genesis + chained_ids(prefix, 2, dataset, packed[1:], bodies[1:])
-    signatures = [b""] * (len(ids) - 1) + [segment.signature]
-    return _made(Event, repeat(feed), count(seq), stamps, [base, *ids], bodies, ids, signatures)
+            ids = genesis + chained_ids(prefix, 2, dataset, stamps[1:], bodies[1:])
+    return Chain(feed, seq, base, stamps, bodies, ids, {len(ids) - 1: signature})
 
 
-def is_signed(events: Sequence[Event], keys: bytes) -> bool:
-    """Say whether the cut at the end of ``events`` was signed by the holder of ``keys``."""
-    return verify(keys, events[-1].signature, CUT_DOMAIN + events[-1].id)
+def is_signed(chain: Chain, keys: bytes) -> bool:
+    """Say whether the cut at the end of ``chain`` was signed by the holder of ``keys``."""
+    last = len(chain) - 1
+    return verify(keys, chain.signatures[last], CUT_DOMAIN + chain.ids[last])
 
 
-def stamps_rise(events: Sequence[Event], base: Stamp) -> bool:
-    """Say whether each stamp is greater than the one before, the first than ``base``."""
-    stamps = [event.stamp for event in events]
-    return all(map(lt, [base, *stamps], stamps))
+def stamps_rise(stamps: Sequence[int], base: Stamp) -> bool:
+    """Say whether each stamp, packed, is greater than the one before, the first than ``base``."""
+    return all(map(lt, [base.packed(), *stamps], stamps))

@@ -46,10 +46,10 @@ def check_opening(data: bytes, feed: FeedKey, dataset: DatasetId) -> Opening | N
     Cost: one signature check.
     """
     try:
-        events = link_events(decode_segment(data), NO_PREV, dataset)
+        chain = link_events(decode_segment(data), NO_PREV, dataset)
     except MalformedError:
         return None
-    opening = read_opening(events[0])
-    if opening is None or events[0].author != feed.author or opening.data != feed.incarnation:
+    opening = read_opening(chain.event(0))
+    if opening is None or chain.feed.author != feed.author or opening.data != feed.incarnation:
         return None
-    return opening if is_signed(events, opening.keys) else None
+    return opening if is_signed(chain, opening.keys) else None

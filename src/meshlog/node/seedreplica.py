@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import BODY_SIZE_MAX, Event
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp, observe
 from meshlog.errors import InputError
@@ -44,4 +45,4 @@ class SeedReplica(Replica):
         with self._desk.change() as ledger:
             ledger.clock = max(ledger.clock, event.stamp)
             self._desk.pen.add(ledger, event, now_ms)
-            self._desk.follow(ledger, [event])
+            self._desk.follow(ledger, [Chain.of([event])])

@@ -127,7 +127,7 @@ class WaitingRoom:
 
     def _rises(self, run: list[CoreEvent]) -> bool:
         """Say whether a run's stamps rise; where they do not, it is forgotten."""
-        rises = stamps_rise(run, _BEFORE_ALL)
+        rises = stamps_rise([core.stamp.packed() for core in run], _BEFORE_ALL)
         for core in () if rises else run:
             self.forget(core.id)
         return rises

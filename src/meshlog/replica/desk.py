@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity
@@ -96,20 +97,20 @@ class Desk:
         return events
 
     def follow(
-        self, ledger: Ledger, arrived: Iterable[Event] = (), stale: Iterable[str] = ()
+        self, ledger: Ledger, arrived: Sequence[Chain] = (), stale: Iterable[str] = ()
     ) -> None:
         """Bring the view to what ``ledger`` has and ours has not yet, inside ``change``.
 
         Args:
             ledger: A copy of ours, changed; its events are in the store.
-            arrived: The new data events.
+            arrived: What is new in data feeds.
             stale: Records that changed for another reason.
         """
-        arrived = list(arrived)
         stale = [*stale, *stale_records(self.store, self.ledger, ledger, arrived)]
         self.view.mark(stale)
         if ledger.decrees.fixes != self.ledger.decrees.fixes:
-            records = [*(item.change.record_id for item in told_by(arrived)), *stale]
+            told = told_by(event for chain in arrived for event in chain.events())
+            records = [*(item.change.record_id for item in told), *stale]
             latest = self.view.latest(records, ledger.standings(self.store))
             ledger.clock = max(ledger.clock, latest)
             ledger.save(self.store)

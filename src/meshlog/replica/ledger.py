@@ -5,9 +5,11 @@ It changes only after a commit.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from meshlog.core.chain import Chain
 from meshlog.core.compact.names import Codebook
 from meshlog.core.decrees import DecreeLog, Decrees
 from meshlog.core.event import DatasetId, Event
@@ -21,7 +23,7 @@ from meshlog.core.feed import (
     digest,
 )
 from meshlog.core.form import FormBook, FormLog, fold_forms
-from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX, ZERO, Stamp
+from meshlog.core.hlc import COUNTER_MAX, SKEW_MS_MAX, WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.core.keylog import KeyLog, fold_keys
 from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
@@ -109,39 +111,42 @@ class Ledger:
         twin.reach(horizon_ms)
         return twin
 
-    def advance(self, events: Sequence[Event], store: Store) -> None:
-        """Take in events of one branch that were written to ``store``, in order."""
+    def advance(self, chain: Chain, store: Store) -> None:
+        """Take in what was written to ``store``."""
         self._root = None
-        first, last = events[0], events[-1]
-        before = self.frontier.get(last.feed, ())
-        heads = [head for head in before if head.id != first.prev]
+        feed, prev, last = chain.feed, chain.prev, Head(chain.last_seq, chain.ids[-1])
+        before = self.frontier.get(feed, ())
+        heads = [head for head in before if head.id != prev]
         if before and len(heads) == len(before):
-            self.forks[last.feed] = min(self.forks.get(last.feed, first.seq), first.seq - 1)
-        self.frontier[last.feed] = tuple(sorted([*heads, Head(last.seq, last.id)]))
-        self._note_stamp(first.prev, last)
-        if last.feed.kind is _CONTROL:
-            self.decree_log = self.decree_log.put(events)
-            self._decrees = None
+            seq = chain.first_seq
+            self.forks[feed] = min(self.forks.get(feed, seq), seq - 1)
+        self.frontier[feed] = tuple(sorted([*heads, last]))
+        self._note_stamp(prev, last.id, Stamp.unpacked(chain.stamps[-1]))
+        if feed.kind is _CONTROL:
+            self._obey(chain.events(), store)
+        elif chain.stamps[-1] >> 16 > self.horizon_ms:
+            self._may_hold = True
+        if self._waiting is not None and self._is_fixed(feed):
+            self._waiting = self._waiting.joined(chain.events(), self.standings(store))
+
+    def _obey(self, events: Sequence[Event], store: Store) -> None:
+        """Take in control events of one branch."""
+        self.decree_log = self.decree_log.put(events)
         for event in events:
-            if event.feed.kind is _CONTROL:
-                self.roster = enrol(self.roster, event)
-                self.form_log = self.form_log.put(event)
-                self.seals = sealed(self.seals, event)
-                self.key_log = self.key_log.put(event)
-                self._roster_digest = self._indexed = self._codebook = None
+            self.roster = enrol(self.roster, event)
+            self.form_log = self.form_log.put(event)
+            self.seals = sealed(self.seals, event)
+            self.key_log = self.key_log.put(event)
             if event.id == self.roster.dataset:
                 self.roster = fold(self.roster.dataset, _control_events(store, self.frontier))
-        if self._waiting is not None and self._is_fixed(last.feed):
-            self._waiting = self._waiting.joined(events, self.standings(store))
+        self._decrees = self._roster_digest = self._indexed = self._codebook = None
 
-    def _note_stamp(self, prev: bytes, last: Event) -> None:
+    def _note_stamp(self, prev: bytes, event_id: bytes, stamp: Stamp) -> None:
         """Remember the stamp of a head that took the place of another."""
         self._stamps.pop(prev, None)
         if len(self._stamps) >= STAMPS_MAX:
             self._stamps.clear()
-        self._stamps[last.id] = last.stamp
-        if last.stamp.wall_ms > self.horizon_ms and last.feed.kind is not _CONTROL:
-            self._may_hold = True
+        self._stamps[event_id] = stamp
 
     def events_at(self, feed: FeedKey, seq: int, store: Store) -> list[tuple[bytes, Stamp]]:
         """Return id and stamp of the events at one place of a feed. O(1) at most feeds' ends."""
@@ -159,22 +164,24 @@ class Ledger:
             self._may_hold = store.latest_between(self.horizon_ms, WALL_MS_MAX) > ZERO
         return self._may_hold
 
-    def believe(self, events: Sequence[Event], store: Store) -> None:
+    def believe(self, chain: Chain, store: Store) -> None:
         """Let the clock follow what the view counts: what a person saw is before what it writes.
 
         Far-future stamps, which are held, move nothing. Along a branch stamps rise, fixed or not:
         the last that counts is the greatest.
 
         Args:
-            events: Of one branch, in order.
-            store: Holds them.
+            chain: Came, or was written here.
+            store: Holds it.
         """
-        standings = self.standings(store) if self._is_fixed(events[0].feed) else None
-        for event in reversed(events):
-            stamp = standings.stamp(event) if standings else event.stamp
-            if stamp.wall_ms <= self.horizon_ms:
-                self.clock = max(self.clock, stamp)
-                return
+        if self._is_fixed(chain.feed):
+            standings = self.standings(store)
+            stamps = (standings.stamp(event) for event in reversed(chain.events()))
+            latest = next((at for at in stamps if at.wall_ms <= self.horizon_ms), ZERO)
+        else:
+            counting = bisect_right(chain.stamps, self.horizon_ms << 16 | COUNTER_MAX)
+            latest = Stamp.unpacked(chain.stamps[counting - 1]) if counting else ZERO
+        self.clock = max(self.clock, latest)
 
     def _is_fixed(self, feed: FeedKey) -> bool:
         """Say whether a clock fix bears on a feed.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, count, repeat
 from typing import Any
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, DatasetId, Event, chained_ids, feed_prefix, write_body
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import Stamp, ticks
@@ -87,10 +88,11 @@ class Pen:
     def _put(self, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Event]:
         """Sign and write events."""
         signed = _with_cuts(events, self.identity)
-        self.store.add(signed, now_ms)
         if signed:
-            ledger.advance(signed, self.store)
-            ledger.believe(signed, self.store)
+            chain = Chain.of(signed)
+            self.store.add(chain, now_ms)
+            ledger.advance(chain, self.store)
+            ledger.believe(chain, self.store)
             ledger.save(self.store)
         return signed
 

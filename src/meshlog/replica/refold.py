@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshlog.core.event import Event
+from meshlog.core.chain import Chain
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.ports import Store
 from meshlog.replica.ledger import Ledger
 
 
-def changed_feeds(before: Ledger, after: Ledger, arrived: Iterable[Event]) -> set[FeedKey]:
+def changed_feeds(before: Ledger, after: Ledger, arrived: Iterable[Chain]) -> set[FeedKey]:
     """Return the data feeds whose events may stand otherwise than before.
 
     Args:
         before: The sums before the events came.
         after: The sums with them.
-        arrived: The data events that came: a cut may have waited for them.
+        arrived: What came to data feeds: a cut may have waited for it.
     """
     tips = after.decrees.tips
-    changed = {event.feed for event in arrived if event.id in tips} if tips else set()
+    changed = {new.feed for new in arrived if not tips.isdisjoint(new.ids)} if tips else set()
     if after.forks:
         changed |= {feed for feed, _ in before.quarantine.items() ^ after.quarantine.items()}
     if before.roster is after.roster and before.decree_log is after.decree_log:
@@ -41,7 +41,7 @@ def stale_records(
     store: Store,
     before: Ledger,
     after: Ledger,
-    arrived: Iterable[Event] = (),
+    arrived: Iterable[Chain] = (),
 ) -> list[str]:
     """Return the records whose rows must be folded again; see ``changed_feeds``.
 

@@ -150,7 +150,7 @@ class Replica:
         desk.recent.begin(feed, desk.ledger.horizon_ms, desk.standings)
         with desk.change() as ledger:
             events = desk.pen.write(ledger, feed, said, now_ms, desk.recent)
-            desk.follow(ledger, events)
+            desk.follow(ledger)  # nothing else changed: no cut names what is new
         desk.recent.accept()
         return events
 

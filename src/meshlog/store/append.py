@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKind
-from meshlog.core.hlc import WALL_MS_MAX
+from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX
 from meshlog.errors import StoreError
 from meshlog.store.file import StoreFile
 from meshlog.store.heads import Heads, Tip
@@ -16,7 +18,7 @@ from meshlog.store.index import Index
 from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.reading import RunReader
-from meshlog.store.runs import chains, pack_runs
+from meshlog.store.runs import pack_runs
 
 ON_TIME_KEY = "store.on_time_ms"
 """Meta key, the store's own: see ``Tail.on_time_ms``."""
@@ -66,62 +68,50 @@ class Appender:
             on_time_ms = -1 if value is None else int.from_bytes(value, "big", signed=True)
         return Tail(last[0], on_time_ms)
 
-    def add(self, events: Sequence[Event], arrived_ms: int) -> None:
+    def add(self, chain: Chain, arrived_ms: int) -> None:
         """See EventLog.add. Cost: a row per run."""
         self.follow()
-        for chain in chains(events) if events else ():
-            self._add(chain, arrived_ms)
-
-    def _add(self, events: Sequence[Event], arrived_ms: int) -> None:
-        """Add events of one branch."""
-        first, last = events[0], events[-1]
-        assert last.seq - first.seq == len(events) - 1, SEQ_FOLLOWS
-        assert last.feed == first.feed, SEQ_FOLLOWS
-        tips = self.heads.edit(first.feed)
-        position, base = self.tail.position + 1, self._base(first, tips)
-        rows = pack_runs(events, position, self.feeds.make(first.feed), base, arrived_ms)
+        feed, is_data = chain.feed, chain.feed.kind is FeedKind.DATA
+        tips = self.heads.edit(feed)
+        position, base = self.tail.position + 1, self._base(chain, tips)
+        rows = pack_runs(chain, position, self.feeds.make(feed), base, arrived_ms)
         self.file.write_many("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        cuts = [
-            (at, event.signature) for at, event in enumerate(events, position) if event.signature
-        ]
+        cuts = [(position + at, signature) for at, signature in chain.signatures.items()]
         self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
-        on_time_ms, bodies = self.tail.on_time_ms, []
-        if first.feed.kind is FeedKind.DATA:
-            on_time_ms = max(on_time_ms, self._note_ahead(events, position, arrived_ms))
-            bodies = [event.body for event in events]
-        self.index.take(position, b"".join([event.id for event in events]), bodies)
-        self.tail = Tail(position + len(events) - 1, on_time_ms)
-        tips.pop(first.prev, None)
-        tips[last.id] = Tip(last.seq, self.tail.position)
+        on_time_ms = self.tail.on_time_ms
+        if is_data:
+            on_time_ms = max(on_time_ms, self._note_ahead(chain.stamps, position, arrived_ms))
+        self.index.take(position, b"".join(chain.ids), chain.bodies if is_data else [])
+        self.tail = Tail(position + len(chain) - 1, on_time_ms)
+        tips.pop(chain.prev, None)
+        tips[chain.ids[-1]] = Tip(chain.last_seq, self.tail.position)
 
-    def _note_ahead(self, events: Sequence[Event], position: int, arrived_ms: int) -> int:
+    def _note_ahead(self, stamps: Sequence[int], position: int, arrived_ms: int) -> int:
         """Write down what was ahead of its arrival; return the latest wall time of the rest.
 
         -1 where there is none.
         """
-        walls_ms = [event.stamp.wall_ms for event in events]  # they rise
-        on_time = bisect_right(walls_ms, arrived_ms)
-        if on_time < len(events):
-            ahead = enumerate(events[on_time:], position + on_time)
-            rows = [(event.stamp.packed(), at) for at, event in ahead]
+        on_time = bisect_right(stamps, arrived_ms << 16 | COUNTER_MAX)  # they rise
+        if on_time < len(stamps):
+            rows = list(zip(stamps[on_time:], count(position + on_time), strict=False))
             self.file.write_many("INSERT INTO ahead VALUES (?, ?)", rows)
-        return walls_ms[on_time - 1] if on_time else -1
+        return stamps[on_time - 1] >> 16 if on_time else -1
 
-    def _base(self, event: Event, tips: dict[bytes, Tip]) -> int | None:
-        """Return the position of ``event.prev``, None at seq 1."""
-        tip = tips.get(event.prev)
+    def _base(self, chain: Chain, tips: dict[bytes, Tip]) -> int | None:
+        """Return the position of the event before a chain, None at seq 1."""
+        tip = tips.get(chain.prev)
         if tip is not None:
-            assert event.seq == tip.seq + 1, SEQ_FOLLOWS
+            assert chain.first_seq == tip.seq + 1, SEQ_FOLLOWS
             return tip.position
         if tips:  # a fork, or our own mistake
-            assert self.position(event.id) is None, "an event is added once"
-        if event.prev == NO_PREV:
-            assert event.seq == 1, "only seq 1 has no prev"
+            assert self.position(chain.ids[0]) is None, "an event is added once"
+        if chain.prev == NO_PREV:
+            assert chain.first_seq == 1, "only seq 1 has no prev"
             return None
-        base = self.position(event.prev)
+        base = self.position(chain.prev)
         assert base is not None, "an event is added after its prev"
         before = self.reader.arrival(base).event
-        assert (before.feed, before.seq) == (event.feed, event.seq - 1), SEQ_FOLLOWS
+        assert (before.feed, before.seq) == (chain.feed, chain.first_seq - 1), SEQ_FOLLOWS
         return base
 
     def position(self, event_id: bytes) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
+from meshlog.core.chain import Chain
 from meshlog.core.event import SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
@@ -35,9 +36,9 @@ class EventTable:
 
     # ── EventLog ──
 
-    def add(self, events: Sequence[Event], arrived_ms: int) -> None:
+    def add(self, chain: Chain, arrived_ms: int) -> None:
         """See EventLog.add. Cost: a row per run."""
-        self._log.add(events, arrived_ms)
+        self._log.add(chain, arrived_ms)
 
     def sign(self, event: Event) -> None:
         """See EventLog.sign."""

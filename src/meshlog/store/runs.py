@@ -7,11 +7,13 @@ costs one row. Rows are never changed.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, count, pairwise, repeat
 
 from meshlog.core.cbor import decode_kept, encode_checked
+from meshlog.core.chain import Chain
 from meshlog.core.event import ID_SIZE, Event, EventId
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import COUNTER_MAX, Stamp
@@ -124,29 +126,20 @@ class Run:
         return map(self.arrival, range(first, len(self) if last is None else last + 1))
 
 
-def chains(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """Yield events in stretches that are each of one branch, in order."""
-    ends = [at for at, (one, next_) in enumerate(pairwise(events), 1) if next_.prev != one.id]
-    for start, end in pairwise((0, *ends, len(events))):
-        yield events[start:end]
-
-
 def pack_runs(
-    events: Sequence[Event], position: int, feed: int, base: int | None, arrived_ms: int
+    chain: Chain, position: int, feed: int, base: int | None, arrived_ms: int
 ) -> list[RunRow]:
-    """Return the rows of events of one branch.
+    """Return the rows of a chain.
 
     Args:
-        events: In order.
-        position: Of the first.
+        chain: What is written.
+        position: Of the first event.
         feed: Its number.
         base: Position of the event before the first; None at seq 1.
         arrived_ms: When they came.
     """
-    seq, rows = events[0].seq, []
-    stamps = [wall_ms << 16 | counter for wall_ms, counter in [event.stamp for event in events]]
-    bodies = [event.body for event in events]
-    ids = [event.id for event in events]
+    seq, rows = chain.first_seq, []
+    stamps, bodies, ids = chain.stamps, chain.bodies, chain.ids
     sizes = list(map(len, bodies))
     for start, end in pairwise(_ends(sizes)):
         places = places_of(stamps[start:end], sizes[start:end], [arrived_ms])
@@ -159,13 +152,12 @@ def pack_runs(
 
 def _ends(sizes: Sequence[int]) -> list[int]:
     """Return where the runs of events with bodies of these sizes end, and 0 before the first."""
-    ends, size_bytes = [0], 0
-    for at, size in enumerate(sizes):
-        size_bytes += size + _EVENT_SIZE
-        if at > ends[-1] and (size_bytes > RUN_SIZE_MAX or at - ends[-1] >= RUN_EVENTS_MAX):
-            ends.append(at)
-            size_bytes = size + _EVENT_SIZE
-    return [*ends, len(sizes)]
+    totals = list(accumulate([size + _EVENT_SIZE for size in sizes], initial=0))
+    ends, last = [0], len(sizes)
+    while (start := ends[-1]) < last:
+        end = bisect_right(totals, totals[start] + RUN_SIZE_MAX) - 1
+        ends.append(max(min(end, start + RUN_EVENTS_MAX), start + 1))
+    return ends
 
 
 def pack_bodies(bodies: Sequence[bytes]) -> bytes:

@@ -71,8 +71,7 @@ def encode_compact(events: Sequence[Event], book: Codebook, base: Stamp | None) 
         return None
     if segment is None or segment.feed != events[0].feed or len(data) > SEGMENT_SIZE_MAX:
         return None
-    bodies = [event.body for event in events]
-    return data if list(segment.bodies) == bodies else None
+    return data if segment.bodies == [event.body for event in events] else None
 
 
 def fitting(events: Sequence[Event], book: Codebook, base: Stamp | None, size_bytes: int) -> int:
@@ -156,19 +155,19 @@ def decode_compact(data: bytes, book: Codebook) -> Segment | None:
     try:
         feed, first_seq, hint, relative = _head(reader, book)
         memory = Memory(book, feed, SPELLED_FREE + SPELLED_PER_BYTE * len(coded))
-        stamps: list[Stamp] = []
+        stamps: list[int] = []
         bodies: list[bytes] = []
         stamp = _BEFORE if relative else None
         while not bodies or (len(bodies) < SEGMENT_EVENTS_MAX and _more(reader)):
             if first_seq + len(bodies) > SEQ_MAX:
                 raise MalformedError("seq out of range")
             stamp = _stamp(reader, stamp)
-            stamps.append(stamp)
+            stamps.append(stamp.packed())
             bodies.append(body(reader, memory))
         reader.end()
     except UnknownNameError:
         return None
-    return Segment(feed, first_seq, hint, tuple(stamps), tuple(bodies), signature, relative)
+    return Segment(feed, first_seq, hint, stamps, bodies, signature, relative)
 
 
 class RunWriter:

@@ -1,0 +1,91 @@
+"""A chain: events that follow one another on one branch, in columns.
+
+So they come in and are written: an object for each event costs more than all that is done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count, pairwise, repeat
+
+from meshlog.core.event import Event, EventId
+from meshlog.core.feed import FeedKey
+from meshlog.core.hlc import COUNTER_MAX, Stamp
+
+
+@dataclass(slots=True)
+class Chain:
+    """At least one event; whoever holds it changes nothing of it."""
+
+    feed: FeedKey
+    first_seq: int
+    prev: bytes
+    """Id of the event before the first, 32 bytes; zeros at seq 1."""
+    stamps: list[int]
+    """Packed."""
+    bodies: list[bytes]
+    ids: list[bytes]
+    signatures: dict[int, bytes]
+    """Of the cuts, by place in the chain, from 0."""
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Chain:
+        """Return events, at least one, as a chain."""
+        first = events[0]
+        for one, later in pairwise(events):
+            place = (first.feed, one.seq + 1, one.id)
+            assert (later.feed, later.seq, later.prev) == place, "an event follows the one before"
+        return cls(
+            first.feed,
+            first.seq,
+            first.prev,
+            [wall_ms << 16 | counter for wall_ms, counter in [event.stamp for event in events]],
+            [event.body for event in events],
+            [event.id for event in events],
+            {at: event.signature for at, event in enumerate(events) if event.signature},
+        )
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        return len(self.ids)
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last event."""
+        return self.first_seq + len(self.ids) - 1
+
+    def after(self, events: int) -> Chain:
+        """Return what follows the first so many events, fewer than all."""
+        if not events:
+            return self
+        return Chain(
+            self.feed,
+            self.first_seq + events,
+            self.ids[events - 1],
+            self.stamps[events:],
+            self.bodies[events:],
+            self.ids[events:],
+            {at - events: signed for at, signed in self.signatures.items() if at >= events},
+        )
+
+    def event(self, index: int) -> Event:
+        """Return an event, from 0."""
+        return Event(
+            self.feed,
+            self.first_seq + index,
+            Stamp.unpacked(self.stamps[index]),
+            self.ids[index - 1] if index else self.prev,
+            self.bodies[index],
+            EventId(self.ids[index]),
+            self.signatures.get(index, b""),
+        )
+
+    def events(self) -> list[Event]:
+        """Return all of them; a third of the cost of one after the other."""
+        stamps = [Stamp(stamp >> 16, stamp & COUNTER_MAX) for stamp in self.stamps]
+        prevs, signatures = [self.prev, *self.ids], [b""] * len(self.ids)
+        for at, signature in self.signatures.items():
+            signatures[at] = signature
+        parts = (count(self.first_seq), stamps, prevs, self.bodies, self.ids, signatures)
+        return list(map(Event, repeat(self.feed), *parts))
