@@ -70,12 +70,12 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
         InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
             cannot carry, or both together pass 64 KiB.
     """
-    if type(kind) is not str or not 0 < len(kind.encode(errors="replace")) <= KIND_SIZE_MAX:
-        raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
-    if not isinstance(payload, Mapping):
-        raise InputError("a payload is a mapping with text keys")
+    if type(kind) is not str or not 0 < len(kind) <= _SHORT_KIND:
+        _check_kind(kind)
     quick = encode_flat(kind, payload) if type(payload) is dict else None
     if quick is None:
+        if not isinstance(payload, Mapping):
+            raise InputError("a payload is a mapping with text keys")
         _, copy = said = plain([kind, payload])
         body = encode_checked(said)
     else:
@@ -84,11 +84,20 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
         raise InputError(
             f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
         )
-    if has_too_many_parts(body):
+    if len(body) > _NEVER_TOO_MANY and has_too_many_parts(body):
         raise InputError(
             f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
         )
     return body, Content(kind, copy)
+
+
+_SHORT_KIND = KIND_SIZE_MAX // 4
+"""Characters that are never too many bytes."""
+
+
+def _check_kind(kind: object) -> None:
+    if type(kind) is not str or not 0 < len(kind.encode(errors="replace")) <= KIND_SIZE_MAX:
+        raise InputError(f"a kind is text of 1 to {KIND_SIZE_MAX} bytes")
 
 
 def read_body(body: bytes, *, is_frozen: bool = True) -> Content | None:
@@ -113,6 +122,9 @@ def read_body(body: bytes, *, is_frozen: bool = True) -> Content | None:
 
 
 _LISTS, _MAPS = (tuple, list), (FrozenMap, dict)
+
+_NEVER_TOO_MANY = PARTS_MAX // _MAP_PARTS
+"""Bytes in which there cannot be too many parts."""
 
 
 def has_too_many_parts(body: bytes) -> bool:
