@@ -261,8 +261,8 @@ def _shown(body: bytes) -> tuple[str, dict[str, Any]]:
 
 def _said(body: bytes) -> tuple[str, dict[str, Any]]:
     """Return kind and payload of a body, as plain values; nothing where it is unreadable."""
-    content = read_body(body)
-    return (content.kind, plain(content.payload)) if content else ("", {})
+    content = read_body(body, is_frozen=False)
+    return (content.kind, dict(content.payload)) if content else ("", {})
 
 
 def _is_alike(one: object, other: object) -> bool:
