@@ -234,7 +234,7 @@ def a_revoked_device_loses_all_it_wrote(patch: Patch) -> None:
 @mutation()
 def cuts_are_never_signed(patch: Patch) -> None:
     serve = serving.segments
-    patch.setattr(pen, "_with_cuts", lambda events, _identity: events)
+    patch.setattr(pen, "_cut_ends", lambda _sizes: ())
     patch.setattr(serving, "segments", lambda *of, **how: serve(*of, **how | {"signer": None}))
 
 

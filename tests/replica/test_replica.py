@@ -223,7 +223,7 @@ def test_what_is_written_is_signed_in_the_same_transaction():
 def left_unsigned(ann: Replica, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write events as earlier versions did: they signed when somebody asked."""
     with monkeypatch.context() as earlier:
-        earlier.setattr(pen, "_with_cuts", lambda events, _: events)
+        earlier.setattr(pen, "_cut_ends", lambda _: ())
         ann.append_many([("x", {})] * count, T0_MS)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count, repeat
+from itertools import accumulate
 from typing import Any
 
 from meshlog.core.chain import Chain
-from meshlog.core.event import NO_PREV, DatasetId, Event, chained_ids, feed_prefix, write_body
+from meshlog.core.event import (
+    CUT_DOMAIN,
+    NO_PREV,
+    DatasetId,
+    Event,
+    chained_ids,
+    feed_prefix,
+    write_body,
+)
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import Stamp, ticks
 from meshlog.core.identity import Identity
@@ -68,33 +76,31 @@ class Pen:
                 raise InputError("a payload is a mapping with text keys")
             said = payload if recent is None else recent.seen(kind, payload)
             body, content = write_body(kind, said)
-            if feed.kind is FeedKind.DATA:
-                change = read_content(content)
+            change = read_content(content) if feed.kind is FeedKind.DATA else None
+            if change is not None:
                 if isinstance(change, Unreadable):
                     raise InputError(f"{kind}: {change.reason}")
-                if recent is not None and change is not None and change.replaces:
+                if recent is not None and change.replaces:
                     recent.take(change, seq + 1 + at, stamps[at])
             bodies.append(body)
         ledger.clock = Stamp.unpacked(stamps[-1])
         ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)
-        said_at = map(Stamp.unpacked, stamps)
-        events = map(Event, repeat(feed), count(seq + 1), said_at, [prev, *ids], bodies, ids)
-        return self._put(ledger, [*events], now_ms)
+        signatures = {
+            at: self.identity.sign(CUT_DOMAIN + ids[at]) for at in _cut_ends(map(len, bodies))
+        }
+        chain = Chain(feed, seq + 1, prev, [*stamps], bodies, ids, signatures)
+        self._put(ledger, chain, now_ms)
+        return chain.events()
 
     def add(self, ledger: Ledger, event: Event, now_ms: int) -> None:
         """Sign and write an event of our own."""
-        self._put(ledger, [event], now_ms)
+        self._put(ledger, Chain.of([event.signed(self.identity)]), now_ms)
 
-    def _put(self, ledger: Ledger, events: Sequence[Event], now_ms: int) -> list[Event]:
-        """Sign and write events."""
-        signed = _with_cuts(events, self.identity)
-        if signed:
-            chain = Chain.of(signed)
-            self.store.add(chain, now_ms)
-            ledger.advance(chain, self.store)
-            ledger.believe(chain, self.store)
-            ledger.save(self.store)
-        return signed
+    def _put(self, ledger: Ledger, chain: Chain, now_ms: int) -> None:
+        self.store.add(chain, now_ms)
+        ledger.advance(chain, self.store)
+        ledger.believe(chain, self.store)
+        ledger.save(self.store)
 
     def unsigned(self, feed: FeedKey, head: Head) -> list[Event]:
         """Return what no cut covers at the end of a branch of ours.
@@ -112,9 +118,8 @@ class Pen:
 
     def sign(self, events: Sequence[Event]) -> None:
         """Sign events of ours that are written and follow each other."""
-        for event in _with_cuts(events, self.identity):
-            if event.signature:
-                self.store.sign(event)
+        for at in _cut_ends(len(event.body) for event in events):
+            self.store.sign(events[at].signed(self.identity))
 
 
 def own_head(ledger: Ledger, feed: FeedKey) -> Head:
@@ -123,14 +128,15 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
     return heads[-1] if heads else Head(0, NO_PREV)
 
 
-def _with_cuts(events: Sequence[Event], identity: Identity) -> list[Event]:
-    """Return events that follow each other, signed at the end and wherever a segment is full."""
-    signed = list(events)
-    sizes = [0, *accumulate(len(event.body) for event in events)]
-    at, last = 0, len(signed) - 1
-    while at <= last:
-        full = bisect_left(sizes, sizes[at] + CUT_SIZE_MAX, at + 1) - 1
-        end = min(full, at + CUT_EVENTS_MAX - 1, last)
-        signed[end] = signed[end].signed(identity)
-        at = end + 1
-    return signed
+def _cut_ends(sizes: Iterable[int]) -> Iterator[int]:
+    """Yield which of events that follow each other end in a cut: the last, and full segments' ends.
+
+    Args:
+        sizes: Bytes of their bodies, of the first on.
+    """
+    reached = [0, *accumulate(sizes)]
+    at, events = 0, len(reached) - 1
+    while at < events:
+        full = bisect_left(reached, reached[at] + CUT_SIZE_MAX, at + 1)
+        at = min(full, at + CUT_EVENTS_MAX, events)
+        yield at - 1
