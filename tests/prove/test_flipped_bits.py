@@ -76,8 +76,8 @@ def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
     positions say the same.
     """
     columns = {"record": "record, record_id, form, visible, conflicts, state, changed"}
-    tables = ("meta", "feed", "record", "left_form", "run", "head", "cut", "ahead", "event_id",
-              "touch", "reduction", "reduction_entry", "checkpoint")  # fmt: skip
+    tables = ("meta", "feed", "record", "left_form", "run", "head", "cut", "ahead", "lot",
+              "event_id", "touch", "reduction", "reduction_entry", "checkpoint")  # fmt: skip
     with closing(sqlite3.connect(path)) as connection:
         rows = {
             table: f"SELECT {columns.get(table, '*')} FROM {table} ORDER BY 1, 2"

@@ -11,10 +11,10 @@ import pytest
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
 from meshlog.ports import Arrival, KeptRow, RecordRow
-from meshlog.store import SqliteStore, index, migrate
+from meshlog.store import SqliteStore, append, index, migrate
 from meshlog.store.checksums import teach
 from meshlog.store.migrate import APPLICATION_ID
-from tests.store.logs import ANN, BOB, T0_MS, about, chain, child, signed
+from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, signed
 
 RECORDS = {"r1": 1, "r2": 2, "late": 3}
 
@@ -92,4 +92,43 @@ def test_a_store_of_schema_5_holds_the_same_afterwards(
             assert store.touched_between(T0_MS + 10**8, 2**47) == ["late"]
             assert store.get_record("r1") == KeptRow(RecordRow("r1", "well", True, 0, b"\x01"), 72)
             assert store.get_record("late") is None
+            assert store.integrity() == []
+
+
+def back_to_schema_6(path: Path) -> None:
+    """Its indices were tables of pairs, which went as far as a value said."""
+    with closing(sqlite3.connect(path)) as old, old:
+        for table in ("event_id", "touch", "lot"):
+            old.execute(f"DROP TABLE {table}")
+        old.execute(
+            "CREATE TABLE event_id (hint INTEGER NOT NULL, position INTEGER NOT NULL,"
+            " PRIMARY KEY (hint, position)) STRICT, WITHOUT ROWID"
+        )
+        old.execute(
+            "CREATE TABLE touch (record INTEGER NOT NULL, position INTEGER NOT NULL,"
+            " PRIMARY KEY (record, position)) STRICT, WITHOUT ROWID"
+        )
+        old.execute("INSERT INTO touch VALUES (1, 1)")
+        old.execute("INSERT INTO meta VALUES ('store.indexed', x'00', 0)")
+        old.execute("PRAGMA user_version = 6")
+
+
+@pytest.mark.parametrize("lot", [10, 50, 4_096])
+def test_a_store_of_schema_6_finds_its_events_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lot: int
+):
+    monkeypatch.setattr(index, "LOT_EVENTS", lot)
+    monkeypatch.setattr(index, "LOT_EVENTS_MAX", lot)
+    monkeypatch.setattr(append, "LOT_EVENTS_MAX", lot)
+    path = tmp_path / "old.db"
+    ann = chain(ANN, 200, records=["r1", "r2"])
+    with closing(SqliteStore(path)) as store:
+        add(store, ann)
+    back_to_schema_6(path)
+
+    for _ in range(2):
+        with closing(SqliteStore(path)) as store:
+            assert [store.get(event.id) for event in ann] == list(store.scan())
+            assert [a.event for a in store.touching("r2")] == ann[1::2]
+            assert store.get_meta("store.indexed") is None
             assert store.integrity() == []

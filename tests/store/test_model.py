@@ -16,7 +16,7 @@ from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.ports import KeptRow, RecordRow
-from meshlog.store import SqliteStore, events, index, runs
+from meshlog.store import SqliteStore, events, index, lots, runs
 from tests.store.logs import T0_MS, about, feed
 
 FEEDS = [feed("ann"), feed("ann", FeedKind.CONTROL), feed("bob")]
@@ -99,6 +99,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.patch.setattr(runs, "RUN_EVENTS_MAX", 4)
         self.patch.setattr(events, "RUN_EVENTS_MAX", 4)
         self.patch.setattr(index, "LOT_EVENTS", 16)
+        self.patch.setattr(lots, "MERGED_EVENTS", (40, 100))
+        self.patch.setattr(lots, "ROW_PAIRS", 5)
         self.store = SqliteStore(self.path)
         self.model = Model()
         self.number = 0

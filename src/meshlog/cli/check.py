@@ -30,7 +30,8 @@ _NO_STORE = "`meshlog fsck --repair` writes it anew from all in it that holds"
 @click.option(
     "--rebuild",
     is_flag=True,
-    help="First make the view again from the events; needs the node stopped.",
+    help="First make the view, and what finds events, again from the events; needs the node"
+    " stopped.",
 )
 @click.option(
     "--repair",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from meshlog.core.chain import Chain
@@ -15,6 +15,7 @@ from meshlog.errors import StoreError
 from meshlog.store.file import StoreFile
 from meshlog.store.heads import Heads, Tip
 from meshlog.store.index import Index
+from meshlog.store.lots import LOT_EVENTS_MAX
 from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.reading import RunReader
@@ -127,6 +128,12 @@ class Appender:
         if self.index.known < self.tail.position:
             self.index.follow(self.reader.runs(self.index.known + 1))
 
+    def index_more(self) -> None:
+        """Let the index know more of what is written, as much as a lot has."""
+        lot = self.index.known + LOT_EVENTS_MAX
+        runs = self.reader.runs(self.index.known + 1)
+        self.index.follow(takewhile(lambda run: run.position <= lot, runs))
+
     def sign(self, event: Event) -> None:
         """See EventLog.sign."""
         tip = self.heads.tips(event.feed).get(event.id)
@@ -144,7 +151,7 @@ class Appender:
         if self.tail.on_time_ms != self._durable.on_time_ms:
             value = self.tail.on_time_ms.to_bytes(8, "big", signed=True)
             write_meta(self.file, ON_TIME_KEY, value)
-        self.index.write_lot()
+        self.index.write_lots()
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""

@@ -169,6 +169,10 @@ class StoreFile:
 
     # ── Statements ──
 
+    def check_open(self) -> None:
+        """Raise StoreError where it is closed, for who would answer from memory."""
+        _ = self._open
+
     def run(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Return all rows of one statement."""
         try:

@@ -1,55 +1,35 @@
 """Where an event stands, by its id and by the record that it touches.
 
-Two tables of two small numbers per event. They follow the log in lots: a lot that is sorted
-first writes each page of a table once, where single events would write a page each. What they
-lack is looked up in memory.
+The tables (``store/lots``) follow the log in lots; what they lack is looked up in memory.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain, compress, count
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, count
 
-from meshlog.core.codec import numbers_of
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
-from meshlog.core.touch import touch_keys, touched
-from meshlog.errors import StoreError
+from meshlog.core.touch import touch_marks, touched_each
 from meshlog.store.file import StoreFile
-from meshlog.store.meta import read_meta, write_meta
+from meshlog.store.lots import KEY_SIZE, LOT_EVENTS_MAX, TABLES, Lots, pairs_of
 from meshlog.store.runs import Run
 
 LOT_EVENTS = 4_096
-"""Events in memory at most; writing a lot takes some 20 ms. A choice."""
-
-LOT_PAIRS_MAX = 65_536
-"""Pairs that are sorted at once: a store of an earlier schema has none in its tables. A choice."""
-
-INDEXED_KEY = "store.indexed"
-"""Meta key, the store's own: position up to which the tables go."""
-
-HINT_SIZE = 4
-"""Bytes of an id in the table; whoever finds an event compares the rest. Of a million events some
-hundred share them by chance; making one that does costs 2**32 hashes and gains a longer look."""
-
-ROWS_AT_ONCE = 64
-"""Rows that one statement writes: one each costs half as much again. Of 8 to 256 the best."""
+"""Events in memory at most; writing a lot takes some 3 ms. A choice."""
 
 Pairs = list[tuple[int, int]]
-"""Hint or key, and position."""
+"""Stamp, and position."""
 
 
-def hints_of(ids: bytes) -> array[int]:
-    """Return what the table of ids holds of each of these ids, which are joined."""
-    return numbers_of(ids)[:: ID_SIZE // HINT_SIZE]
-
-
-def touches_of(bodies: Iterable[bytes], position: int) -> tuple[array[int], Iterator[int]]:
-    """Return keys and positions of the data events from a position on that touch a record."""
-    names = list(map(touched, bodies))
-    return touch_keys(filter(None, names)), compress(count(position), names)
+def _keys_of(ids: bytes) -> bytearray:
+    """Return what a table holds of each of these ids, or marks of names, which are joined."""
+    keys = bytearray(len(ids) // ID_SIZE * KEY_SIZE)
+    for at in range(KEY_SIZE):
+        keys[at::KEY_SIZE] = ids[at::ID_SIZE]
+    return keys
 
 
 def _bodies_of_data(run: Run) -> list[bytes]:
@@ -65,41 +45,86 @@ def ahead_pairs(run: Run) -> Pairs:
 
 
 class _Recent:
-    """What a table lacks, in the order of positions: twelve bytes an event."""
+    """What a table lacks, in the order of positions: twelve bytes an event.
+
+    Where each key is, is noted when somebody looks: of the first ``_noted``.
+    """
 
     def __init__(self) -> None:
-        self._keys = array("i")
-        self._positions = array("q")
+        self._keys = bytearray()
+        self._positions = array("Q")
+        self._places: dict[bytes, list[int]] = {}
+        self._noted = 0
 
     def __len__(self) -> int:
         """Return how many pairs there are."""
-        return len(self._keys)
+        return len(self._positions)
 
-    def take(self, keys: array[int], positions: Iterable[int]) -> None:
+    def take(self, keys: bytearray, positions: Iterable[int]) -> None:
         """Add the key and the position of each event."""
-        self._keys.extend(keys)
+        self._keys += keys
         self._positions.extend(positions)
 
-    def lots(self) -> Iterator[Pairs]:
-        """Yield all pairs by their keys: in one lot, or in several where somebody waited long."""
-        for at in range(0, len(self), LOT_PAIRS_MAX):
-            end = at + LOT_PAIRS_MAX
-            yield sorted(zip(self._keys[at:end], self._positions[at:end], strict=True))
+    def pairs(self, last: int) -> bytes:
+        """Return those up to a position, sorted."""
+        end = bisect_right(self._positions, last)
+        return pairs_of(bytes(self._keys[: end * KEY_SIZE]), self._positions[:end])
 
-    def positions(self, key: int) -> list[int]:
+    def positions(self, key: bytes) -> list[int]:
         """Return the positions of a key, rising."""
-        size, found = self._keys.itemsize, []
-        keys, wanted = self._keys.tobytes(), array("i", [key]).tobytes()
-        at = keys.find(wanted)
-        while at >= 0:
-            if at % size == 0:
-                found.append(self._positions[at // size])
-            at = keys.find(wanted, at + 1)
-        return found
+        for index in range(self._noted, len(self)):
+            known = bytes(self._keys[index * KEY_SIZE : (index + 1) * KEY_SIZE])
+            self._places.setdefault(known, []).append(self._positions[index])
+        self._noted = len(self)
+        return self._places.get(key, [])
+
+    def forget(self, last: int) -> None:
+        """Forget the pairs up to a position."""
+        end = bisect_right(self._positions, last)
+        del self._keys[: end * KEY_SIZE], self._positions[:end]
+        self._places, self._noted = {}, 0
 
     def cut(self, length: int) -> None:
         """Forget all pairs after the first ``length``."""
-        del self._keys[length:], self._positions[length:]
+        del self._keys[length * KEY_SIZE :], self._positions[length:]
+        if length < self._noted:
+            self._places, self._noted = {}, 0
+
+
+class _Lacking:
+    """What the two tables lack."""
+
+    def __init__(self) -> None:
+        self.of = {table: _Recent() for table in TABLES}
+
+    def take(self, position: int, ids: bytes, bodies: Sequence[bytes]) -> None:
+        """Take events that follow. See ``Index.take``."""
+        self.of["event_id"].take(_keys_of(ids), range(position, position + len(ids) // ID_SIZE))
+        if bodies:
+            names = touched_each(bodies)
+            keys = _keys_of(touch_marks(filter(None, names)))
+            self.of["touch"].take(keys, compress(count(position), names))
+
+    def pairs(self, last: int) -> dict[str, bytes]:
+        """Return the pairs up to a position, sorted."""
+        return {table: recent.pairs(last) for table, recent in self.of.items()}
+
+    def forget(self, last: int) -> None:
+        """Forget the pairs up to a position."""
+        for recent in self.of.values():
+            recent.forget(last)
+
+    def lengths(self) -> tuple[int, ...]:
+        """Return how many pairs each table lacks."""
+        return tuple(map(len, self.of.values()))
+
+    def cut(self, lengths: Iterable[int]) -> None:
+        """Be as when these were the lengths."""
+        for recent, length in zip(self.of.values(), lengths, strict=True):
+            recent.cut(length)
+
+
+_NOTHING = (0,) * len(TABLES)
 
 
 class Index:
@@ -111,27 +136,25 @@ class Index:
     def __init__(self, file: StoreFile) -> None:
         """Read how far the tables go, and nothing else."""
         self._file = file
-        self._durable = self.indexed = self._number()
-        """Position up to which the tables go."""
-        self.known = self.indexed
+        self._lots = Lots(file)
+        self._lacking = _Lacking()
+        self.known = self._lots.last
         """Position up to which tables and memory go together."""
-        self._ids, self._touches = _Recent(), _Recent()
-        self._lengths: tuple[int, int, int] | None = (self.known, 0, 0)
-        """What is durable of ``known`` and of the pairs; None where a lot was written since."""
-
-    def _number(self) -> int:
-        try:
-            value = read_meta(self._file, INDEXED_KEY)
-        except StoreError:  # damage is fsck's to tell; nothing is looked up in vain
-            value = None
-        return int.from_bytes(value or b"", "big")
+        self._before: tuple[int, tuple[int, ...]] | None = (self.known, _NOTHING)
+        """What is durable of ``known`` and of the lengths; None where a lot was written since."""
 
     def follow(self, runs: Iterable[Run]) -> None:
-        """Take the runs that begin after ``known``, in order."""
+        """Take the runs that begin after ``known``, in order.
+
+        Raises:
+            StoreError: It cannot be told how far the tables go.
+        """
+        if not self._lots.is_sound:
+            raise self._file.damaged()
         for run in runs:
             self.take(run.position, run.ids, _bodies_of_data(run))
 
-    def take(self, position: int, ids: bytes, bodies: Iterable[bytes]) -> None:
+    def take(self, position: int, ids: bytes, bodies: Sequence[bytes]) -> None:
         """Take the events after ``known``.
 
         Args:
@@ -140,65 +163,60 @@ class Index:
             bodies: Of all, where they are data events; else none.
         """
         self.known = position + len(ids) // ID_SIZE - 1
-        self._ids.take(hints_of(ids), range(position, self.known + 1))
-        self._touches.take(*touches_of(bodies, position))
+        self._lacking.take(position, ids, bodies)
 
     def with_hint(self, event_id: bytes) -> list[int]:
-        """Return the positions of the events whose ids begin like this one."""
-        if len(event_id) < HINT_SIZE:
-            return []
-        [hint] = numbers_of(event_id[:HINT_SIZE])
-        sql = "SELECT position FROM event_id WHERE hint = ? AND position <= ?"
-        rows = self._file.run(sql, (hint, self.indexed))
-        return [row[0] for row in rows] + self._ids.positions(hint)
+        """Return the positions of the events whose ids begin like this one.
+
+        Raises:
+            StoreError: The tables are damaged.
+        """
+        key = event_id[:KEY_SIZE]
+        return self._positions("event_id", key, 0) if len(key) == KEY_SIZE else []
 
     def touching(self, name: bytes, after_position: int) -> list[int]:
-        """Return the positions of events after a position that may touch a record, rising."""
-        [key] = touch_keys([name])
-        found: list[int] = []
-        if after_position < self.indexed:
-            sql = "SELECT position FROM touch WHERE record = ? AND position > ? AND position <= ?"
-            rows = self._file.run(sql, (key, after_position, self.indexed))
-            found = [row[0] for row in rows]
-        return found + [at for at in self._touches.positions(key) if at > after_position]
+        """Return the positions of events after a position that may touch a record, rising.
+
+        Raises:
+            StoreError: The tables are damaged.
+        """
+        return self._positions("touch", touch_marks([name])[:KEY_SIZE], after_position)
+
+    def _positions(self, table: str, key: bytes, after: int) -> list[int]:
+        recent = self._lacking.of[table].positions(key)
+        return self._lots.positions(table, key, after) + [at for at in recent if at > after]
 
     def is_due(self, last: int) -> bool:
         """Say whether a lot is full, with ``last`` the last position of the log."""
-        return last - self.indexed >= LOT_EVENTS
+        return self._lots.is_sound and last - self._lots.last >= LOT_EVENTS
 
-    def write_lot(self) -> None:
+    def write_lots(self) -> None:
         """Where a lot is full, bring the tables up to ``known``, inside the open transaction."""
-        if not self.is_due(self.known):
-            return
-        for table, recent in (("event_id", self._ids), ("touch", self._touches)):
-            for pairs in recent.lots():
-                self._write(table, pairs)
-            recent.cut(0)
-        self.indexed = self.known
-        self._lengths = None
-        write_meta(self._file, INDEXED_KEY, self.indexed.to_bytes(8, "big"))
+        while self.is_due(self.known):
+            last = min(self.known, self._lots.last + LOT_EVENTS_MAX)
+            self._lots.add(last, self._lacking.pairs(last))
+            self._lacking.forget(last)
+            self._before = None
 
-    def _write(self, table: str, pairs: Pairs) -> None:
-        """Write pairs, and what fills no statement of many rows one by one."""
-        row, whole = "(?, ?)", len(pairs) - len(pairs) % ROWS_AT_ONCE
-        rows = ", ".join([row] * ROWS_AT_ONCE)
-        together = zip(*[chain.from_iterable(pairs)] * 2 * ROWS_AT_ONCE, strict=False)
-        self._file.write_many(f"INSERT INTO {table} VALUES {rows}", together)  # noqa: S608 - names of ours
-        self._file.write_many(f"INSERT INTO {table} VALUES {row}", pairs[whole:])  # noqa: S608 - as above
+    def clear(self) -> None:
+        """Forget everything, inside the open transaction."""
+        self._lots.clear()
+        self._lacking.cut(_NOTHING)
+        self.known = 0
+        self._before = None
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""
-        self._durable = self.indexed
-        self._lengths = (self.known, len(self._ids), len(self._touches))
+        self._lots.accept()
+        self._before = self.known, self._lacking.lengths()
 
     def restore(self) -> None:
         """Undo what changed in memory: the transaction never was."""
-        if self._lengths is None:
-            self._lengths = (self._durable, 0, 0)
-        self.indexed = self._durable
-        self.known, ids, touches = self._lengths
-        self._ids.cut(ids)
-        self._touches.cut(touches)
+        self._lots.restore()
+        if self._before is None:
+            self._before = self._lots.last, _NOTHING
+        self.known, lengths = self._before
+        self._lacking.cut(lengths)
 
 
 def check_index(file: StoreFile, runs: Iterator[Run]) -> list[str]:
@@ -208,25 +226,31 @@ def check_index(file: StoreFile, runs: Iterator[Run]) -> list[str]:
         file: Of a store whose runs can be read.
         runs: All of them.
 
-    Cost: O(events).
+    Cost: O(events), and the memory of a lot.
     """
-    try:
-        indexed = int.from_bytes(read_meta(file, INDEXED_KEY) or b"", "big")
-    except StoreError:
-        return []  # said with the other small values
-    wanted = Counter[str]()
+    lots, lacking, ahead = Lots(file), _Lacking(), 0
+    wrong = {table for table in TABLES if lots.strays(table) or not lots.is_sound}
+    ends = lots.ends()
+    lot = next(ends, None)
     for run in runs:
-        wanted["ahead"] += _sum(ahead_pairs(run))
-        if run.position <= indexed:
-            wanted["event_id"] += _sum(zip(hints_of(run.ids), count(run.position), strict=False))
-            wanted["touch"] += _sum(
-                zip(*touches_of(_bodies_of_data(run), run.position), strict=True)
-            )
-    return [
-        f"its index {table} is not that of its events"
-        for table in ("event_id", "touch", "ahead")
-        if sum(map(_sum, file.chunks(f"SELECT * FROM {table}"))) != wanted[table]  # noqa: S608 - names of ours
+        ahead += _sum(ahead_pairs(run))
+        if lot is not None:
+            lacking.take(run.position, run.ids, _bodies_of_data(run))
+        while lot is not None and lot[1] < run.position + len(run):
+            number, last = lot
+            pairs = lacking.pairs(last)
+            wrong |= {table for table in TABLES if not lots.is_as(table, number, pairs[table])}
+            lacking.forget(last)
+            lot = next(ends, None)
+    if lot is not None:  # they go beyond the last event
+        wrong.update(TABLES)
+    found = [
+        f"its index {table} is not that of its events (`meshlog fsck --rebuild` makes it anew)"
+        for table in sorted(wrong)
     ]
+    if sum(map(_sum, file.chunks("SELECT * FROM ahead"))) != ahead:
+        found.append("its index ahead is not that of its events")
+    return found
 
 
 def _sum(pairs: Iterable[object]) -> int:

@@ -66,9 +66,8 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         self._instance = Instance(guard)
         try:
             super().__init__(file)
-            if not read_only and self._log.index.is_due(self._log.tail.position):
-                with self.transaction():  # an earlier schema's: before others look for events
-                    self._log.follow()
+            if not read_only:
+                self._catch_up()  # an earlier schema's: before others look for events
         except BaseException:
             file.close()
             raise
@@ -124,6 +123,21 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         Cost: reads the whole file.
         """
         return check_file(self._file)
+
+    def remake_index(self) -> None:
+        """Make the indices of events again from the events.
+
+        Raises:
+            StoreError: The disk refused, or the events cannot be read; opening goes on with it.
+        """
+        with self.transaction():
+            self._log.index.clear()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._log.index.is_due(self._log.tail.position):
+            with self.transaction():
+                self._log.index_more()
 
     def close(self) -> None:
         """See Store.close. An open transaction is rolled back."""

@@ -12,6 +12,7 @@ import pytest
 from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKind
 from meshlog.core.roster import fold
+from meshlog.errors import StoreError
 from meshlog.store import index
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
@@ -101,8 +102,18 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET form = NULL WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET folded = 10000 WHERE record_id = 'w5'", "events to come"),
-        ("DELETE FROM touch WHERE position = 20", "its index touch"),
-        ("UPDATE event_id SET position = position + 1 WHERE position = 20", "its index event_id"),
+        ("DELETE FROM touch", "its index touch"),
+        ("DELETE FROM event_id WHERE place >> 32 = 2", "its index event_id"),
+        ("UPDATE event_id SET crc = crc + 1", "its index event_id"),
+        ("UPDATE event_id SET until = until - 1", "its index event_id"),
+        ("UPDATE touch SET place = place + 1", "its index touch"),
+        ("UPDATE touch SET pairs = zeroblob(7)", "its index touch"),
+        ("INSERT INTO touch VALUES (3 << 32, 0, x'', 0)", "its index touch"),
+        ("INSERT INTO touch VALUES (3, 0, x'', 0)", "its index touch"),
+        ("DELETE FROM lot WHERE lot = 2", "its index event_id"),
+        ("DELETE FROM lot WHERE lot = 1", "its index event_id"),
+        ("UPDATE lot SET last = last + 1 WHERE lot = 2", "its index event_id"),
+        ("INSERT INTO lot VALUES (3, 100, 0)", "its index event_id"),
         ("INSERT INTO ahead VALUES (1 << 40, 20)", "its index ahead"),
         ("UPDATE meta SET value = x'01' WHERE key = 'clock'", "clock"),
         ("DELETE FROM meta WHERE key = 'horizon'", "horizon"),
@@ -114,6 +125,54 @@ def test_names_what_was_changed(camp: Camp, sql: str, word: str):
     assert not report.is_clean
     assert word in words(report)
     assert all(". " in problem or ": " in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM touch",
+        "UPDATE event_id SET pairs = zeroblob(7)",
+        "INSERT INTO touch VALUES (3, 0, x'', 0)",
+        "UPDATE lot SET last = last + 1",
+        "DELETE FROM lot",
+    ],
+)
+def test_indices_are_made_anew(camp: Camp, sql: str):
+    """A look-up says that they are damaged; who makes the view anew has them made, too."""
+    harm(camp, sql)
+    path, dataset = camp
+
+    with closing(SqliteStore(path)) as store:
+        rebuild_view(store, dataset)
+        found = [arrival for arrival in store.scan() if store.get(arrival.event.id) != arrival]
+
+    assert found == []
+    assert check(camp).is_clean
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM {}",
+        "DELETE FROM {} WHERE place >> 32 = 2",
+        "UPDATE {} SET pairs = zeroblob(length(pairs))",
+        "UPDATE {} SET until = until - 1",
+        "UPDATE {} SET until = 0",
+        "UPDATE {} SET place = place + (1 << 40)",
+        "UPDATE {} SET crc = -1",
+    ],
+)
+def test_a_look_up_in_a_damaged_index_is_refused_and_not_answered_with_nothing(
+    camp: Camp, sql: str
+):
+    harm(camp, sql.format("touch"))
+    harm(camp, sql.format("event_id"))
+
+    with closing(SqliteStore(camp[0])) as store:
+        with pytest.raises(StoreError, match="fsck"):
+            store.touching("w1")
+        with pytest.raises(StoreError, match="fsck"):
+            store.get(b"\x01" * 32)
 
 
 def test_a_signature_of_our_own_that_is_missing_is_no_harm_but_told(camp: Camp):

@@ -86,6 +86,13 @@ class SelfChecking(Protocol):
     def integrity(self) -> list[str]:
         """Return what is wrong with the file, one sentence each; empty when nothing is."""
 
+    def remake_index(self) -> None:
+        """Make what finds events again from the events.
+
+        Raises:
+            StoreError: The disk refused, or the events cannot be read.
+        """
+
 
 @dataclass(slots=True)
 class Problems:
@@ -206,6 +213,8 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
 def rebuild_view(store: Store, dataset: DatasetId) -> None:
     """Make every row of the live view again from the events, in one transaction.
 
+    Before that, what finds events, where the store can.
+
     Args:
         store: Open for writing.
         dataset: The store's dataset, as its seat says.
@@ -213,6 +222,8 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
     Raises:
         StoreError: The store is read-only or the disk refused; nothing was changed.
     """
+    if isinstance(store, SelfChecking):
+        store.remake_index()
     ledger = Ledger.load(store, dataset)
     view = LiveView(store, lambda: ledger.standings(store))
     with store.transaction():
