@@ -13,7 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from meshlog.core.chain import Chain
-from meshlog.core.codec import VARINT_BYTE_MAX, Reader, block, read_varint, varint
+from meshlog.core.codec import VARINT_BYTE_MAX, block, read_varint, varint
 from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import (
     BODY_SIZE_MAX,
@@ -48,13 +48,12 @@ SEGMENT_EVENTS_MAX = 256
 """Eight cuts' worth. No two cuts of a feed are further apart, so every relay can serve it."""
 
 SEGMENT_SIZE_MAX = 262_144
-PLACE_SIZE_MAX = 1 + FEED_KEY_SIZE + 9
-"""Bytes of a plain segment up to its first seq, at most."""
-
 BASE_HINT_SIZE = 4
 
 _FEED = Struct(f">{AUTHOR_ID_SIZE}sBI")
 """See ``FeedKey.packed``."""
+
+_KINDS = {int(kind): kind for kind in FeedKind}
 
 
 class Segment(NamedTuple):
@@ -106,19 +105,21 @@ def decode_segment(data: bytes) -> Segment:
     """
     if len(data) > SEGMENT_SIZE_MAX:
         raise MalformedError("segment too large")
-    reader = Reader(data)
-    if reader.uint(1) != PLAIN:
+    if not data:
+        raise MalformedError("truncated")
+    if data[0] != PLAIN:
         raise MalformedError("unknown coding")
-    feed, first_seq = read_feed_place(reader)
-    base_hint = reader.take(BASE_HINT_SIZE)
-    count = reader.varint(SEGMENT_EVENTS_MAX)
+    feed, first_seq, hint_at = read_feed_place(data, 1)
+    at = hint_at + BASE_HINT_SIZE
+    count, at = read_varint(data, at, SEGMENT_EVENTS_MAX)
     if not count >= 1 or first_seq < 1 or first_seq + count - 1 > SEQ_MAX:
         raise MalformedError("seq out of range")
-    stamps, bodies, end = _read_entries(data, reader.position, count)
-    reader.skip(end - reader.position)
-    signature = reader.take(SIGNATURE_SIZE)
-    reader.end()
-    return Segment(feed, first_seq, base_hint, stamps, bodies, signature)
+    stamps, bodies, at = _read_entries(data, at, count)
+    end = at + SIGNATURE_SIZE
+    if end != len(data):
+        raise MalformedError("truncated" if end > len(data) else "trailing bytes")
+    hint = data[hint_at : hint_at + BASE_HINT_SIZE]
+    return Segment(feed, first_seq, hint, stamps, bodies, data[at:])
 
 
 def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[bytes], int]:
@@ -133,13 +134,17 @@ def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[byt
             at += 1
             if step > VARINT_BYTE_MAX:  # seldom, here and below: a call for each costs half again
                 step, at = read_varint(data, at - 1, WALL_MS_MAX << 1 | 1)
-            wall_ms += step >> 1
-            counter = 0 if step > 1 else counter + 1
             if step & 1:
-                expected = counter
+                wall_ms += step >> 1
+                expected = 0 if step > 1 else counter + 1
                 counter, at = read_varint(data, at, COUNTER_MAX)
                 if counter == expected:
                     raise MalformedError("stamp out of range")
+            elif step:
+                wall_ms += step >> 1
+                counter = 0
+            else:
+                counter += 1
             if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX:
                 raise MalformedError("stamp out of range")
             put_stamp(wall_ms << 16 | counter)
@@ -147,29 +152,37 @@ def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[byt
             at += 1
             if size > VARINT_BYTE_MAX:
                 size, at = read_varint(data, at - 1, BODY_SIZE_MAX)
-            put_body(data[at : at + size])
-            at += size
+            end = at + size
+            put_body(data[at:end])
+            at = end
     except IndexError as error:
         raise MalformedError("truncated") from error
     return stamps, bodies, at
 
 
-def read_feed_place(reader: Reader) -> tuple[FeedKey, int]:
-    """Return the feed and the first seq of a plain segment whose coding was read."""
-    author, kind, incarnation = _FEED.unpack(reader.take(FEED_KEY_SIZE))
-    if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+def read_feed_place(data: bytes, at: int) -> tuple[FeedKey, int, int]:
+    """Return the feed and the first seq of a plain segment, and the place behind them.
+
+    Args:
+        data: The segment, or its beginning.
+        at: Place behind the coding byte.
+    """
+    end = at + FEED_KEY_SIZE
+    if end > len(data):
+        raise MalformedError("truncated")
+    author, kind, incarnation = _FEED.unpack_from(data, at)
+    if kind not in _KINDS:
         raise MalformedError("unknown feed kind")
-    return FeedKey(AuthorId(author), FeedKind(kind), incarnation), reader.varint(SEQ_MAX)
+    first_seq, end = read_varint(data, end, SEQ_MAX)
+    return FeedKey(AuthorId(author), _KINDS[kind], incarnation), first_seq, end
 
 
 def event_count(data: bytes) -> int:
     """Return how many events a segment claims; the most there can be where that is not plain."""
-    reader = Reader(data[: PLACE_SIZE_MAX + BASE_HINT_SIZE + 2])
     try:
-        if reader.uint(1) == PLAIN:
-            read_feed_place(reader)
-            reader.take(BASE_HINT_SIZE)
-            return reader.varint(SEGMENT_EVENTS_MAX)
+        if data[:1] == bytes((PLAIN,)):
+            _, _, at = read_feed_place(data, 1)
+            return read_varint(data, at + BASE_HINT_SIZE, SEGMENT_EVENTS_MAX)[0]
     except MalformedError:
         pass
     return SEGMENT_EVENTS_MAX

@@ -120,7 +120,7 @@ class Ledger:
         if before and len(heads) == len(before):
             seq = chain.first_seq
             self.forks[feed] = min(self.forks.get(feed, seq), seq - 1)
-        self.frontier[feed] = tuple(sorted([*heads, last]))
+        self.frontier[feed] = tuple(sorted([*heads, last])) if heads else (last,)
         self._note_stamp(prev, last.id, Stamp.unpacked(chain.stamps[-1]))
         if feed.kind is _CONTROL:
             self._obey(chain.events(), store)

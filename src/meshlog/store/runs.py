@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, count, pairwise, repeat
+from operator import sub
 
 from meshlog.core.cbor import decode_kept, encode_checked
 from meshlog.core.chain import Chain
@@ -178,7 +179,7 @@ def places_of(stamps: Sequence[int], sizes: Sequence[int], arrivals_ms: Sequence
         sizes: Bytes of every body.
         arrivals_ms: Of every event; one alone where all came at once.
     """
-    differences = [later - earlier for earlier, later in pairwise(stamps)]
+    differences = list(map(sub, stamps[1:], stamps))
     return encode_checked([list(arrivals_ms), stamps[0], differences, list(sizes)])
 
 

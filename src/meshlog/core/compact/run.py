@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshlog.core.codec import Reader
 from meshlog.core.compact.bodies import body
 from meshlog.core.compact.memory import SPELLED_FREE, SPELLED_PER_BYTE, Memory, UnknownNameError
 from meshlog.core.compact.names import FEED_HINT_SIZE, Codebook, feed_hint
@@ -25,7 +24,6 @@ from meshlog.core.rangecoder import (
     prior,
 )
 from meshlog.core.segment import (
-    PLACE_SIZE_MAX,
     PLAIN,
     SEGMENT_EVENTS_MAX,
     SEGMENT_SIZE_MAX,
@@ -104,9 +102,8 @@ def read_place(data: bytes, book: Codebook) -> tuple[FeedKey, int] | None:
         MalformedError: It has no such beginning.
     """
     if data[:1] == bytes((PLAIN,)):
-        reader = Reader(data[:PLACE_SIZE_MAX])
-        reader.take(1)
-        return read_feed_place(reader)
+        feed, first_seq, _ = read_feed_place(data, 1)
+        return feed, first_seq
     if data[:1] != bytes((COMPACT,)):
         raise MalformedError("unknown coding")
     try:
