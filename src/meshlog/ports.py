@@ -13,7 +13,7 @@ from typing import NamedTuple, NewType, Protocol, TypeAlias
 
 from meshlog.core.chain import Chain
 from meshlog.core.event import Event
-from meshlog.core.feed import FeedKey, Head
+from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import Stamp
 
 Peer = NewType("Peer", str)
@@ -269,8 +269,8 @@ class EventLog(Protocol):
     def scan(self, after_position: int = 0) -> Iterator[Arrival]:
         """Yield everything held in arrival order, from just after a position."""
 
-    def stretches(self) -> Iterator[Stretch]:
-        """Yield everything held in arrival order, as ``scan`` does. Read only."""
+    def stretches(self, kind: FeedKind | None = None) -> Iterator[Stretch]:
+        """Yield everything held in arrival order, or all of one kind of feed. Read only."""
 
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
         """Return what is held at these positions, in their order."""

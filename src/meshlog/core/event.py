@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
 from struct import Struct
 from typing import Any, NamedTuple, NewType, Self
 
-from meshlog.core.cbor import FrozenMap, decode_cbor, encode_checked, encode_flat, plain
+from meshlog.core.cbor import (
+    FrozenMap,
+    decode_all,
+    decode_cbor,
+    encode_checked,
+    encode_flat,
+    plain,
+)
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp, check_stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId, Identity, author_id
@@ -125,6 +132,24 @@ _LISTS, _MAPS = (tuple, list), (FrozenMap, dict)
 
 _NEVER_TOO_MANY = PARTS_MAX // _MAP_PARTS
 """Bytes in which there cannot be too many parts."""
+
+
+def read_bodies(bodies: Sequence[bytes]) -> list[Sequence[Any] | None]:
+    """Return kind and payload of each as ``read_body`` does, not frozen: half the cost."""
+    values = None
+    if bodies and max(map(len, bodies)) <= _NEVER_TOO_MANY:
+        values = decode_all(bodies)
+    if values is None:
+        return [read_body(body, is_frozen=False) for body in bodies]
+    return [
+        value
+        if type(value) is list
+        and len(value) == 2  # noqa: PLR2004 - kind and payload
+        and type(value[0]) is str
+        and type(value[1]) is dict
+        else None
+        for value in values
+    ]
 
 
 def has_too_many_parts(body: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from meshlog.core.event import ID_SIZE, NO_PREV
+from meshlog.core.feed import FeedKind
 from meshlog.errors import MalformedError, StoreError
 from meshlog.ports import Arrival
 from meshlog.store.file import Row, StoreFile
@@ -83,8 +84,13 @@ class RunReader:
             yield from run.arrivals(start, end)
             first = run.position + end + 1
 
-    def runs(self, position: int = 1) -> Iterator[Run]:
-        """Yield the runs from the one that holds a position on. Sees what is added meanwhile."""
+    def runs(self, position: int = 1, kind: FeedKind | None = None) -> Iterator[Run]:
+        """Yield the runs from the one that holds a position on. Sees what is added meanwhile.
+
+        Args:
+            position: Of an event.
+            kind: Of their feeds; any, without it.
+        """
         prev, after = b"", -1
         while rows := self._file.run(_RUNS_FROM, (position, CHUNK_RUNS)):
             new = [row for row in rows if row[0] >= position or after < 0]
@@ -99,10 +105,12 @@ class RunReader:
             except StoreError:  # the runs before the damage can be read
                 cuts = None
             for row in new:
-                run = self._run(row, prev if row[3] == after else None, cuts)
-                yield run
-                after = run.position + len(run) - 1
-                prev = run.ids[-ID_SIZE:]
+                if kind is None or self._feeds.feed(row[1]).kind is kind:
+                    yield self._run(row, prev if row[3] == after else None, cuts)
+                elif type(row[5]) is not bytes:
+                    raise self._file.damaged()
+                after = row[0] + len(row[5]) // ID_SIZE - 1
+                prev = row[5][-ID_SIZE:]
             position = after + 1
 
     def id_at(self, position: int) -> bytes:

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from meshlog.core.codec import VARINT_MAX
-from meshlog.core.event import SEQ_MAX, Content, Event, read_body
+from meshlog.core.event import SEQ_MAX, Content, Event, read_bodies, read_body
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.identity import AUTHOR_ID_SIZE
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 
 TEXT_SIZE_MAX = 256
 """UTF-8 bytes of a record id, a field name, a form, a `by`, a blob hash or a mime type.
@@ -26,6 +26,8 @@ FEED_REF_SIZE = AUTHOR_ID_SIZE + 4
 
 Payload = Mapping[str, Any]
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 class Ref(NamedTuple):
     """A place in a data feed, by which a write names what its author saw."""
@@ -38,6 +40,12 @@ class Ref(NamedTuple):
 def feed_ref(feed: FeedKey) -> bytes:
     """Return a data feed as a ``Ref`` names it, 20 bytes."""
     return feed.author + feed.incarnation.to_bytes(4, "big")
+
+
+def feed_of(ref: bytes) -> FeedKey:
+    """Return the data feed that a ``Ref`` names so."""
+    author, life = ref[:AUTHOR_ID_SIZE], ref[AUTHOR_ID_SIZE:]
+    return FeedKey(AuthorId(author), FeedKind.DATA, int.from_bytes(life, "big"))
 
 
 class Attachment(NamedTuple):
@@ -56,8 +64,8 @@ class Change(NamedTuple):
     record_id: str
     form: str | None = None
     by: str | None = None
-    fields: Payload = MappingProxyType({})
-    replaces: Mapping[str, tuple[Ref, ...]] = MappingProxyType({})
+    fields: Payload = _NOTHING
+    replaces: Mapping[str, tuple[Ref, ...]] = _NOTHING
     """Per field, the values that the author saw, other than those of the own feed."""
     note: str | None = None
     attachment: Attachment | None = None
@@ -69,6 +77,9 @@ class Unreadable(NamedTuple):
     """An event of a known kind that no view can read: kept, relayed, skipped and listed."""
 
     reason: str
+
+
+_UNREADABLE = Unreadable("body is not [kind, payload]")
 
 
 class _WrongError(Exception):
@@ -139,6 +150,16 @@ def _read_put(payload: Payload) -> Change:
 
 
 def _read_set(payload: Payload) -> Change:
+    name, record_id = payload.get("field"), payload.get("record_id")
+    if (  # what most are, at half the cost
+        len(payload) == 3  # noqa: PLR2004 - and the value
+        and type(name) is str
+        and type(record_id) is str
+        and 0 < len(name) <= _SHORT
+        and 0 < len(record_id) <= _SHORT
+        and "value" in payload
+    ):
+        return Change(record_id, None, None, {name: payload["value"]}, _NOTHING)
     name = _text(payload, "field")
     if "value" not in payload:
         raise _WrongError("value is missing")
@@ -192,18 +213,29 @@ def read_change(event: Event, content: Content | None = None) -> Change | Unread
     if event.feed.kind is not FeedKind.DATA:
         return None
     content = content or event.content
-    return Unreadable("body is not [kind, payload]") if content is None else read_content(content)
+    return _UNREADABLE if content is None else read_content(content)
 
 
-def read_content(content: Content) -> Change | Unreadable | None:
-    """Return what ``read_change`` does of an event in a data feed that says this."""
-    read = _READERS.get(content.kind)
+def read_content(content: Sequence[Any]) -> Change | Unreadable | None:
+    """Return what ``read_change`` does of an event in a data feed that says this.
+
+    Args:
+        content: Kind and payload, as in ``Content``.
+    """
+    kind, payload = content
+    read = _READERS.get(kind)
     if read is None:
         return None
     try:
-        return read(content.payload)
+        return read(payload)
     except _WrongError as wrong:
-        return Unreadable(f"{content.kind}: {wrong}")
+        return Unreadable(f"{kind}: {wrong}")
+
+
+def read_changes(bodies: Sequence[bytes]) -> list[Change | Unreadable | None]:
+    """Return what ``read_quickly`` does of data events with these bodies, at half the cost."""
+    contents = read_bodies(bodies)
+    return [_UNREADABLE if said is None else read_content(said) for said in contents]
 
 
 def read_quickly(event: Event) -> Change | Unreadable | None:

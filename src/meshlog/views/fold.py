@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, Protocol
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
+from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.views.branches import TRUNK, UNKNOWN, Branches
-from meshlog.views.changes import Change, feed_ref, read_change
+from meshlog.views.changes import Change, feed_of, feed_ref, read_change
 from meshlog.views.records import Record, record_of
-from meshlog.views.rowstate import NO_SPOT, RowState, Spot
+from meshlog.views.rowstate import RowState, Spot
 
 
 class Lineage(Protocol):
@@ -110,17 +111,21 @@ class HeldEvents:
 
 
 class Told(NamedTuple):
-    """A readable event and what it does. Its rank is its index in the total order."""
+    """A readable event and what it does, in the total order. Its rank is its index there."""
 
-    event: Event
+    stamp: int
+    """Packed; as it is placed."""
+    feed: bytes
+    """As a ``Ref`` names it."""
+    seq: int
+    id: bytes
+    """Of the twins of a fork, which share the rest, it decides."""
     change: Change
 
-    @property
-    def spot(self) -> Spot:
-        """Its place in the total order; the twins of a fork share one, and their ids decide."""
-        event = self.event
-        wall_ms, counter = event.stamp
-        return wall_ms << 16 | counter, feed_ref(event.feed), event.seq
+    @classmethod
+    def of(cls, event: Event, change: Change) -> Told:
+        """Return what an event does, placed by its own stamp."""
+        return cls(event.stamp.packed(), feed_ref(event.feed), event.seq, event.id, change)
 
 
 def told_by(events: Iterable[Event]) -> list[Told]:
@@ -129,7 +134,7 @@ def told_by(events: Iterable[Event]) -> list[Told]:
     Cost: one decoding each.
     """
     changes = ((event, read_change(event)) for event in events)
-    return [Told(event, change) for event, change in changes if isinstance(change, Change)]
+    return [Told.of(event, change) for event, change in changes if isinstance(change, Change)]
 
 
 def fold_record(record_id: str, events: Iterable[Event], lineage: Lineage | None = None) -> Record:
@@ -155,11 +160,63 @@ def fold_told(record_id: str, told: Iterable[Told], lineage: Lineage) -> Record:
 
 def fold_state(record_id: str, told: Iterable[Told], lineage: Lineage) -> RowState:
     """Return what ``fold_told`` does, as a row says it: that costs half."""
-    order = sorted({item.event.id: (item.spot, item.event.id, item) for item in told}.values())
-    ranked, spots = [item for _, _, item in order], [spot for spot, _, _ in order]
+    ranked = sorted({item.id: item for item in told}.values())
+    record = RowState(record_id)
+    if not (_is_plain(ranked, lineage) and _write_plain(record, ranked)):
+        _write_all(record, ranked, lineage)
+    if ranked:
+        record.last = ranked[-1][:3]
+    formed = [item for item in ranked if item.change.form is not None]
+    if formed:
+        by = formed[0].change.by
+        record.created_by = formed[0].feed[:AUTHOR_ID_SIZE].hex() if by is None else by
+        record.form = formed[-1].change.form or ""
+    record.notes = [(item.change.note, item[:3]) for item in ranked if item.change.note is not None]
+    attachments = (item.change.attachment for item in ranked)
+    record.attachments = sorted(filter(None, attachments), key=_place_of_attachment)
+    return record
+
+
+def _is_plain(ranked: Sequence[Told], lineage: Lineage) -> bool:
+    """Say whether nothing names what its author saw, and no feed forked."""
+    for item in ranked:
+        change = item.change
+        if change.replaces or change.deletes is not None:
+            return False
+    forked = lineage.forked
+    return not forked or {feed_ref(feed) for feed in forked}.isdisjoint(i.feed for i in ranked)
+
+
+def _write_plain(record: RowState, ranked: Sequence[Told]) -> bool:
+    """Take what plain events write; False where a feed is not in order, as a fix can leave it.
+
+    Then all is live but what its own feed wrote again.
+    """
+    latest: dict[str, dict[bytes, tuple[Any, Spot]]] = {}
+    heads: dict[bytes, int] = {}
+    for item in ranked:
+        spot = _, feed, seq = item[:3]
+        if heads.get(feed, 0) >= seq:
+            return False
+        heads[feed] = seq
+        for name, value in item.change.fields.items():
+            writes = latest.get(name)
+            if writes is None:
+                latest[name] = {feed: (value, spot)}
+            else:
+                writes.pop(feed, None)  # the last is the highest
+                writes[feed] = value, spot
+    record.fields = {name: [*writes.values()][::-1] for name, writes in latest.items()}
+    record.heads = {feed: [seq] for feed, seq in heads.items()}
+    record.visible = bool(ranked)
+    return True
+
+
+def _write_all(record: RowState, ranked: Sequence[Told], lineage: Lineage) -> None:
+    """Take what any events write."""
+    spots = [item[:3] for item in ranked]
     before = _before(ranked, lineage)
     superseded = _superseded(ranked, spots, before)
-    record = RowState(record_id, last=spots[-1] if spots else NO_SPOT)
     fields = record.fields
     live_ranks = set()
     for rank in range(len(ranked) - 1, -1, -1):
@@ -170,36 +227,29 @@ def fold_state(record_id: str, told: Iterable[Told], lineage: Lineage) -> RowSta
                 live_ranks.add(rank)
         if change.deletes is None and (change.form is not None or not change.fields):
             live_ranks.add(rank)
-    formed = [item for item in ranked if item.change.form is not None]
-    if formed:
-        by = formed[0].change.by
-        record.created_by = formed[0].event.author.hex() if by is None else by
-        record.form = formed[-1].change.form or ""
-    for item, spot in zip(ranked, spots, strict=True):
-        if item.change.note is not None:
-            record.notes.append((item.change.note, spot))
-        if item.change.attachment is not None:
-            record.attachments.append(item.change.attachment)
-    record.attachments.sort(key=lambda attachment: (attachment[0], attachment[1]))
     parents = set(before)
     for feed, seq in sorted({spot[1:] for rank, spot in enumerate(spots) if rank not in parents}):
         record.heads.setdefault(feed, []).append(seq)
     record.visible = not live_ranks <= _deleted(ranked, spots, before)
     record.named = _named(ranked, spots)
-    return record
+
+
+def _place_of_attachment(attachment: Sequence[Any]) -> tuple[str, str]:
+    return attachment[0], attachment[1]
 
 
 def _before(ranked: Sequence[Told], lineage: Lineage) -> list[int]:
     """Return, per rank, the rank of the nearest event before it on its branch, or -1."""
     before = [-1] * len(ranked)
     forked = lineage.forked
-    by_feed: dict[FeedKey, list[int]] = defaultdict(list)
+    by_feed: dict[bytes, list[int]] = defaultdict(list)
     for rank, item in enumerate(ranked):
-        by_feed[item.event.feed].append(rank)
-    for feed, ranks in by_feed.items():
+        by_feed[item.feed].append(rank)
+    for ref, ranks in by_feed.items():
         if len(ranks) == 1:
             continue
-        ranks.sort(key=lambda rank: ranked[rank].event.seq)
+        ranks.sort(key=lambda rank: ranked[rank].seq)
+        feed = feed_of(ref)
         if feed in forked:
             _climb(ranked, ranks, lineage.branches(feed), before)
         else:
@@ -214,10 +264,10 @@ def _climb(
     """Fill ``before`` for one forked feed, ``ranks`` in seq order."""
     on: dict[int, list[tuple[int, int]]] = defaultdict(list)  # seq and rank, by chain
     for rank in ranks:
-        event = ranked[rank].event
-        chain = branches.chain_of(event.seq, event.id)
-        before[rank] = _nearest(on, branches, chain, event.seq)
-        on[chain].append((event.seq, rank))
+        item = ranked[rank]
+        chain = branches.chain_of(item.seq, item.id)
+        before[rank] = _nearest(on, branches, chain, item.seq)
+        on[chain].append((item.seq, rank))
 
 
 def _nearest(on: dict[int, list[tuple[int, int]]], branches: Branches, chain: int, seq: int) -> int:
@@ -342,7 +392,7 @@ def _deleted(ranked: Sequence[Told], spots: Sequence[Spot], before: Sequence[int
     for rank, refs in deletes:
         for earlier in (rank, *(at[ref] for ref in refs if ref in at)):
             seen_by[earlier] = max(seen_by[earlier], rank)
-    for rank in sorted(range(len(ranked)), key=lambda r: -ranked[r].event.seq):
+    for rank in sorted(range(len(ranked)), key=lambda r: -ranked[r].seq):
         if before[rank] >= 0:
             seen_by[before[rank]] = max(seen_by[before[rank]], seen_by[rank])
     return {rank for rank, highest in enumerate(seen_by) if highest > rank}

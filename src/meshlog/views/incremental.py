@@ -10,7 +10,8 @@ from bisect import insort
 from collections.abc import Container
 from typing import Any
 
-from meshlog.views.changes import Ref, feed_ref
+from meshlog.core.identity import AUTHOR_ID_SIZE
+from meshlog.views.changes import Ref
 from meshlog.views.fold import Told
 from meshlog.views.rowstate import RowState, Spot
 
@@ -26,18 +27,18 @@ def grown(record: RowState, told: Told, forked: Container[bytes]) -> bool:
 
     Cost: O(what the event writes), and a look at each head for a delete.
     """
-    event, change = told
-    own = feed_ref(event.feed)
-    spot: Spot = (event.stamp.packed(), own, event.seq)
+    change = told.change
+    spot: Spot = told[:3]
+    _, own, seq = spot
     heads, named = record.heads, record.named
     is_last = spot > record.last
-    if own in forked or (own in heads and heads[own][-1] >= event.seq):
+    if own in forked or (own in heads and heads[own][-1] >= seq):
         return False
-    if not is_last and named.get(own, 0) >= event.seq:
+    if not is_last and named.get(own, 0) >= seq:
         return False  # somebody higher in the order may have seen it
     refs: list[Ref] = [*change.deletes] if change.deletes else []
-    for seen in change.replaces.values():
-        refs += seen
+    for some in change.replaces.values():
+        refs += some
     if refs and any(ref.feed in forked for ref in refs):
         return False
     if change.deletes is None:
@@ -48,21 +49,20 @@ def grown(record: RowState, told: Told, forked: Container[bytes]) -> bool:
         if not is_last or not _saw_all(record, own, change.deletes):
             return False
         record.visible = False
-    heads[own] = [event.seq]
+    heads[own] = [seq]
     if is_last:
         record.last = spot
-    if named.get(own, event.seq + 1) <= event.seq:
+    if named.get(own, seq + 1) <= seq:
         del named[own]
-    for feed, seq in refs:
-        if seq > named.get(feed, 0) and (feed not in heads or seq > heads[feed][-1]):
-            named[feed] = seq
+    for feed, seen in refs:
+        if seen > named.get(feed, 0) and (feed not in heads or seen > heads[feed][-1]):
+            named[feed] = seen
     return True
 
 
 def _written(record: RowState, told: Told, spot: Spot, *, is_last: bool) -> bool:
     """Take what an event writes into the record; False where it cannot be told."""
-    event, change = told
-    own = spot[1]
+    change, own = told.change, spot[1]
     for name, value in change.fields.items():
         writes = record.fields.get(name)
         if writes is None:
@@ -83,7 +83,7 @@ def _written(record: RowState, told: Told, spot: Spot, *, is_last: bool) -> bool
             return False
         record.form = change.form
         if not record.created_by:
-            record.created_by = event.author.hex() if change.by is None else change.by
+            record.created_by = own[:AUTHOR_ID_SIZE].hex() if change.by is None else change.by
     if change.note is not None:
         insort(record.notes, (change.note, spot), key=_spot_of)
     if change.attachment is not None:

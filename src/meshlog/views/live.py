@@ -22,7 +22,7 @@ from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.records import Conflict, Record, decode, record_of
-from meshlog.views.rowcheck import Witness, check_rows
+from meshlog.views.rowcheck import RowCheck, Witness, check_rows
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
 
@@ -245,6 +245,10 @@ class LiveView:
         """Return what is wrong with the rows, one sentence each; see ``rowcheck.check_rows``."""
         return check_rows(self._store, self._standings(), self.position, witness)
 
+    def checking(self, witness: Witness) -> RowCheck:
+        """Begin what ``check`` does, for whoever reads the log anyway."""
+        return RowCheck(self._store, self._standings(), self.position, witness)
+
     def _look(self) -> _Look:
         return _Look(self._store, self._standings(), self._stale)
 
@@ -342,5 +346,5 @@ class _Look:
             if standings.counts(event):
                 change = read(event)
                 if isinstance(change, Change) and change.record_id == record_id:
-                    found.append(Told(standings.placed(event), change))
+                    found.append(Told.of(standings.placed(event), change))
         return found

@@ -6,39 +6,41 @@ record reads most of the log once for each record that it is about.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress, repeat
+from typing import Protocol, TypeAlias, TypeVar
 
-from meshlog.core.event import Event
+from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
-from meshlog.core.touch import touched
-from meshlog.ports import EventLog, KeptRow, LogIndex, RecordTable
-from meshlog.views.changes import Change, Unreadable, read_quickly
-from meshlog.views.fold import Told, fold_state
+from meshlog.core.touch import touched_each
+from meshlog.ports import EventLog, KeptRow, LogIndex, RecordTable, Stretch
+from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
+from meshlog.views.fold import fold_state
 from meshlog.views.lineage import StoreLineage
+from meshlog.views.lot import Came, Lot
+from meshlog.views.plainrow import plain_row
 from meshlog.views.rowstate import pack
-from meshlog.views.standing import Standing, Standings
+from meshlog.views.standing import Standings
 
-LOT_EVENTS = 131_072
+T = TypeVar("T")
+
+LOT_EVENTS = 196_608
 """Events that one pass brings together; in memory at once, some 60 MB. A choice."""
 
 LOT_SIZE = 16_777_216
 """…and bytes of their bodies as the store keeps them, so that large ones do not fill the memory."""
 
 LOTS_MAX = 255
-"""Passes at most: a lot's number is one byte. Of more than 33 million events lots are larger."""
+"""Passes at most: a lot's number is one byte. Of more than 50 million events lots are larger."""
 
 _NO_LOT = LOTS_MAX
 
-_READ_RECORDS = 256
-"""Rows read at once."""
+_NO_RECORD = 0
+"""The number of whatever is no record's name."""
 
-Witness: TypeAlias = Callable[[int, Event, Standing, Change | Unreadable | None], None]
-"""Told of every data event once, in any order: its position, standing, and what it does."""
-
-Places = list[tuple[int, Event]]
-"""Events with their positions, in the order of the log."""
+Witness: TypeAlias = Callable[[int, bytes, str], None]
+"""Told of every data event that no view can read once, in any order: its position and id, and
+why."""
 
 
 class CheckedStore(EventLog, LogIndex, RecordTable, Protocol):
@@ -54,127 +56,162 @@ def check_rows(
         store: Read only.
         standings: Tells what counts now.
         settled: Up to where the log is in the rows.
-        witness: Told of every data event that is read on the way.
+        witness: Told of every data event that cannot be read.
 
-    Cost: a decoding of each event and a fold of each record; one pass over the log for each
+    Cost: at most a decoding of each event and a fold of each record; one pass over the log for each
     ``LOT_EVENTS`` or ``LOT_SIZE``. Memory for those, the names of all records, and one byte for
     each event.
     """
-    return _RowCheck(store, standings, settled, witness or _nobody).run()
+    check = RowCheck(store, standings, settled, witness)
+    for stretch in store.stretches():
+        check.take(stretch)
+    return check.finish()
 
 
 def _nobody(*_: object) -> None:
     pass
 
 
-class _RowCheck:
+class _Numbers(dict[bytes, int]):
+    """The number of each name of a record."""
+
+    def __missing__(self, name: bytes) -> int:
+        """Give a name the next number."""
+        try:
+            number = len(self) + 1 if name.decode() else _NO_RECORD
+        except UnicodeDecodeError:  # no record can have it
+            return _NO_RECORD
+        self[name] = number
+        return number
+
+
+class RowCheck:
+    """A check under way: takes the whole log first, for whoever reads it anyway."""
+
     def __init__(
-        self, store: CheckedStore, standings: Standings, settled: int, witness: Witness
+        self,
+        store: CheckedStore,
+        standings: Standings,
+        settled: int,
+        witness: Witness | None = None,
     ) -> None:
+        """Begin; see ``check_rows``."""
         self._store = store
         self._standings = standings
         self._settled = settled
-        self._witness = witness
+        self._witness = witness or _nobody
         self._lineage = StoreLineage(store)
-        self._lot_of: dict[bytes, int] = {}
-        """By name."""
+        self._forked = {feed_ref(feed) for feed in self._lineage.forked}
+        self._number_of = _Numbers()
         self._lots = bytearray()
         """By place in the log."""
         lots = max(store.event_count() // LOT_EVENTS, store.log_size() // LOT_SIZE) + 1
         self._count = min(lots, LOTS_MAX)
+        self._first = Lot(standings)
+        """The first lot of records."""
 
-    def run(self) -> list[str]:
-        """See ``check_rows``."""
-        found = self._check(self._deal())
+    def take(self, stretch: Stretch) -> None:
+        """Deal the records that the next stretch of the log touches to lots."""
+        if stretch.feed.kind is not FeedKind.DATA:
+            self._lots += bytes((_NO_LOT,)) * len(stretch)
+            return
+        bodies = stretch.all_bodies()
+        numbers = list(map(self._number_of.__getitem__, touched_each(bodies)))
+        count = self._count
+        if count == 1 and _NO_RECORD not in numbers:
+            lots = bytes(len(numbers))
+        else:
+            lots = bytes([number % count if number else _NO_LOT for number in numbers])
+        self._lots += lots
+        chosen = _which(lots, 0)
+        self._first.take(stretch, _of(bodies, chosen), _of(numbers, chosen), chosen)
+        if _NO_LOT in lots:
+            self._witness_those(stretch, bodies, _which(lots, _NO_LOT))
+
+    def finish(self) -> list[str]:
+        """Return what is wrong; see ``check_rows``."""
+        names = [name.decode() for name in self._number_of]
+        found = self._check(self._first, names)
+        self._first = Lot(self._standings)  # the memory of one is enough
         astray = [
             f"record {row.record_id!r} has a row, and no counted event touches it"
             for row in self._store.records()
-            if self._lot_of.get(row.record_id.encode(), _NO_LOT) == _NO_LOT
+            if row.record_id.encode() not in self._number_of
         ]
-        for lot in range(1, self._count):
-            found += self._check(self._gather(lot))
+        for number in range(1, self._count):
+            found += self._check(self._gather(number), names)
         return astray + [sentence for _, sentence in sorted(found)]
 
-    def _deal(self) -> dict[bytes, Places]:
-        """Deal the records to lots; return the events of the first one."""
-        first: dict[bytes, Places] = defaultdict(list)
-        for stretch in self._store.stretches():
-            if stretch.feed.kind is not FeedKind.DATA:
-                self._lots += bytes((_NO_LOT,)) * len(stretch)
-                continue
-            for position, event in enumerate(stretch.events(), stretch.position):
-                name = touched(event.body)
-                lot = self._lot_of.get(name)
-                if lot is None:
-                    lot = self._lot_of[name] = self._new_lot(name)
-                self._lots.append(lot)
-                if lot == 0:
-                    first[name].append((position, event))
-                elif lot == _NO_LOT:
-                    self._read(position, event)
-        return first
-
-    def _new_lot(self, name: bytes) -> int:
-        try:
-            return len(self._lot_of) % self._count if name.decode() else _NO_LOT
-        except UnicodeDecodeError:  # no record can have it
-            return _NO_LOT
-
-    def _gather(self, lot: int) -> dict[bytes, Places]:
-        """Return the events of a lot, by record."""
-        found: dict[bytes, Places] = defaultdict(list)
+    def _gather(self, number: int) -> Lot:
+        """Return the events of a lot of records."""
+        found = Lot(self._standings)
         at = 0
         for stretch in self._store.stretches():
             lots = self._lots[at : at + len(stretch)]
             at += len(stretch)
-            index = lots.find(lot)
-            if index < 0:
-                continue
-            while index >= 0:
-                event = stretch.event(index)
-                found[touched(event.body)].append((stretch.position + index, event))
-                index = lots.find(lot, index + 1)
+            if number in lots:
+                chosen = _which(lots, number)
+                bodies = _of(stretch.all_bodies(), chosen)
+                records = map(self._number_of.__getitem__, touched_each(bodies))
+                found.take(stretch, bodies, records, chosen)
         return found
 
-    def _check(self, lot: dict[bytes, Places]) -> list[tuple[str, str]]:
+    def _check(self, lot: Lot, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return record id and sentence of each wrong row of a lot."""
         found = []
-        names = sorted(lot)
-        for at in range(0, len(names), _READ_RECORDS):
-            some = {name.decode(): lot.pop(name) for name in names[at : at + _READ_RECORDS]}
-            kept = self._store.get_records(some)
-            for record_id, places in some.items():
-                wrong = self._wrong(record_id, kept.get(record_id), places)
+        for some in lot.by_record():
+            kept = self._store.get_records([names[came.record - 1] for came in some])
+            for came in some:
+                record_id = names[came.record - 1]
+                wrong = self._wrong(record_id, kept.get(record_id), came)
                 if wrong:
                     found.append((record_id, f"record {record_id!r}: {wrong}"))
         return found
 
-    def _wrong(self, record_id: str, kept: KeptRow | None, places: Places) -> str:
+    def _wrong(self, record_id: str, kept: KeptRow | None, came: Came) -> str:
         """Return what is wrong with a record's row; empty where nothing is."""
         until = self._settled if kept is None else kept.position
-        is_fresh = until is None or (kept is None and places[0][0] > self._settled)
-        told: list[Told] = []
-        lacks = False
-        for position, event in places:
-            standing, change = self._read(position, event)
-            if until is None or position > until:
-                lacks = lacks or position <= self._settled
-            elif (
-                standing is Standing.COUNTS
-                and type(change) is Change
-                and change.record_id == record_id
-            ):
-                told.append(Told(self._standings.placed(event), change))
-        if is_fresh:  # made when it is looked at
-            return ""
-        if lacks:
-            return "its row lacks an event"
-        made = pack(fold_state(record_id, told, self._lineage)) if told else None
         row = kept.row if kept else None
+        within = came if until is None else came.between(0, until)
+        if row is not None and within is came and row == plain_row(record_id, came, self._forked):
+            return ""
+        changes = read_changes([body for *_, body in came.said])
+        self._tell(came.places(), changes)
+        if until is None or (kept is None and came.first > self._settled):
+            return ""  # made when it is looked at
+        if len(within) < len(came) and came.places()[len(within)][0] <= self._settled:
+            return "its row lacks an event"
+        told = within.doing_to(record_id, changes[: len(within)])
+        made = pack(fold_state(record_id, told, self._lineage)) if told else None
         return "" if row == made else "its row differs from what its events make"
 
-    def _read(self, position: int, event: Event) -> tuple[Standing, Change | Unreadable | None]:
-        """Return how an event stands and what it does; the witness hears of it."""
-        standing, change = self._standings.of(event), read_quickly(event)
-        self._witness(position, event, standing, change)
-        return standing, change
+    def _witness_those(
+        self, stretch: Stretch, bodies: Sequence[bytes], chosen: Sequence[int]
+    ) -> None:
+        """Tell of the events of a stretch that name no record."""
+        found = list(compress(range(len(stretch)), chosen or repeat(1)))
+        places = [
+            (stretch.position + at, stretch.ids[at * ID_SIZE : (at + 1) * ID_SIZE]) for at in found
+        ]
+        self._tell(places, read_changes([bodies[at] for at in found]))
+
+    def _tell(
+        self,
+        places: Iterable[tuple[int, bytes]],
+        changes: Iterable[Change | Unreadable | None],
+    ) -> None:
+        for (position, event_id), change in zip(places, changes, strict=True):
+            if type(change) is Unreadable:
+                self._witness(position, event_id, change.reason)
+
+
+def _which(lots: bytes | bytearray, number: int) -> list[int]:
+    """Return 1 for each that is of a lot and 0 for the others; nothing where all are."""
+    if lots.count(number) == len(lots):
+        return []
+    return [of == number for of in lots]
+
+
+def _of(items: Sequence[T], chosen: Sequence[int]) -> Sequence[T]:
+    """Return those that are chosen; all where nothing says which."""
+    return list(compress(items, chosen)) if chosen else items

@@ -70,8 +70,8 @@ def pack(record: RowState) -> RecordRow:
         writes = fields[name]
         for value, spot in writes:
             flat += (name, value, origins[spot])
-        if len(writes) > 1 and has_conflict([value for value, _ in writes]):
-            conflicts += 1
+        if len(writes) > 1:
+            conflicts += has_conflict([value for value, _ in writes])
     state = [
         record.created_by,
         b"".join(feeds),
@@ -96,7 +96,7 @@ def has_conflict(values: Sequence[object]) -> bool:
     """Say whether values differ as encoded: 1, 1.0, true and "1" are four."""
     shown, kind = values[0], type(values[0])
     if kind in _ALIKE_IF_EQUAL:
-        return any(type(value) is not kind or value != shown for value in values[1:])
+        return values.count(shown) < len(values) or len(set(map(type, values))) > 1
     shown = encode_checked(shown)
     return any(encode_checked(value) != shown for value in values[1:])
 

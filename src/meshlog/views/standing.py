@@ -75,6 +75,13 @@ class Standings:
             return Standing.HELD
         return Standing.COUNTS
 
+    def all_count(self, feed: FeedKey, stamps: Iterable[int]) -> bool:
+        """Say whether all data events of a feed with these packed stamps count as they are.
+
+        False where each has to be judged.
+        """
+        return self.is_simple(feed) and max(stamps) >> 16 <= self.horizon_ms
+
     def is_simple(self, feed: FeedKey) -> bool:
         """Say whether no decree, fork or fix is about a feed: the horizon decides alone."""
         simple = self._simple.get(feed)

@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from meshlog.core.decrees import DecreeLog
-from meshlog.core.event import DatasetId, Event
+from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
 from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
-from meshlog.ports import Store
+from meshlog.ports import Store, Stretch
 from meshlog.replica.ledger import Ledger, first_forks
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
-from meshlog.views.changes import Change, Unreadable, read_quickly
+from meshlog.views.changes import unreadable
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.live import LiveView
+from meshlog.views.rowcheck import RowCheck
 from meshlog.views.standing import Standing, Standings
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -117,40 +118,71 @@ class _Seen:
     unreadable_count: int = 0
     _first: list[tuple[int, UnreadableEvent]] = field(default_factory=list)
 
-    def take(self, event: Event) -> None:
-        """Count a control event."""
-        self._count(self.standings.of(event))
+    def take(self, stretch: Stretch) -> None:
+        """Count those of a stretch that do not count in a view."""
+        if not self.standings.all_count(stretch.feed, stretch.stamps):
+            for event in stretch.events():
+                standing = self.standings.of(event)
+                self.held += standing is Standing.HELD
+                self.excluded += standing is Standing.EXCLUDED
 
-    def hear(
-        self, position: int, event: Event, standing: Standing, change: Change | Unreadable | None
-    ) -> None:
-        """Count a data event; see ``rowcheck.Witness``."""
-        if standing is not Standing.COUNTS:
-            self._count(standing)
-        if type(change) is Unreadable:
-            self.unreadable_count += 1
-            insort(self._first, (position, UnreadableEvent(event.id, change.reason)))
-            del self._first[KEPT_MAX:]
+    def hear(self, position: int, event_id: bytes, reason: str) -> None:
+        """Count an event that no view can read; see ``rowcheck.Witness``."""
+        self.unreadable_count += 1
+        insort(self._first, (position, UnreadableEvent(event_id, reason)))
+        del self._first[KEPT_MAX:]
 
     def count_anew(self, store: Store) -> None:
         """Count what can be read of the log alone."""
         self.held = self.excluded = self.unreadable_count = 0
         self._first.clear()
+        for stretch in store.stretches():
+            self.take(stretch)
         for position, event, _ in store.scan():
-            standing = self.standings.of(event)
-            if event.feed.kind is FeedKind.CONTROL:
-                self._count(standing)
-            else:
-                self.hear(position, event, standing, read_quickly(event))
-
-    def _count(self, standing: Standing) -> None:
-        self.held += standing is Standing.HELD
-        self.excluded += standing is Standing.EXCLUDED
+            reason = unreadable(event)
+            if reason is not None:
+                self.hear(position, event.id, reason)
 
     @property
     def unreadable(self) -> tuple[UnreadableEvent, ...]:
         """The first in the log."""
         return tuple(event for _, event in self._first)
+
+
+class _Rows:
+    """The check of the view, on the way through the log; where it ends, the rest goes on."""
+
+    def __init__(self, view: LiveView, seen: _Seen) -> None:
+        self._seen = seen
+        self._check: RowCheck | None = None
+        self.error: Exception | None = None
+        """What keeps it from its end."""
+        try:
+            self._check = view.checking(seen.hear)
+        except _DAMAGE as error:
+            self.error = error
+
+    def take(self, stretch: Stretch) -> None:
+        """Take the next stretch of the log."""
+        if self._check is not None and self.error is None:
+            try:
+                self._seen.take(stretch)
+                self._check.take(stretch)
+            except _DAMAGE as error:
+                self.error = error
+
+    def finish(self, store: Store, problems: Problems) -> None:
+        """Compare the rows, and say what is wrong."""
+        mend = "`meshlog fsck --rebuild` makes the rows again from the events"
+        if self._check is not None and self.error is None:
+            try:
+                problems.add(*(f"{what}: {mend}" for what in self._check.finish()))
+            except _DAMAGE as error:
+                self.error = error
+        if self.error is not None:
+            problems.add(f"the view cannot be checked to its end: {self.error}. {RESTORE}")
+            with contextlib.suppress(*_DAMAGE):
+                self._seen.count_anew(store)
 
 
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
@@ -178,19 +210,19 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     barred = quarantine(heads, first_forks(store, heads))
     standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms, barred)
     seen = _Seen(standings)
+    view = LiveView(store, lambda: standings)
+    rows = _Rows(view, seen)
     try:
         for stretch in store.stretches():
             check.take_all(stretch)
-            if stretch.feed.kind is FeedKind.CONTROL:
-                for event in stretch.events():
-                    seen.take(event)
+            rows.take(stretch)
             tell(min(steps // 3 + check.events, steps), steps)
     except _DAMAGE as error:
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
+        rows.error = error
     check.finish()
     _check_clock(check, store, problems)
-    view = LiveView(store, lambda: standings)
-    _check_view(store, view, seen, problems)
+    rows.finish(store, problems)
     records, conflicts = _counts(view, problems)
     tell(steps, steps)
     return FsckReport(
@@ -254,14 +286,13 @@ def _roster(
     """
     control = []
     try:
-        for stretch in store.stretches():
+        for stretch in store.stretches(FeedKind.CONTROL):
             tell(stretch.position)
-            if stretch.feed.kind is FeedKind.CONTROL:
-                control += [
-                    event
-                    for event in stretch.events()
-                    if event.id == dataset or event.is_authentic(dataset)
-                ]
+            control += [
+                event
+                for event in stretch.events()
+                if event.id == dataset or event.is_authentic(dataset)
+            ]
     except _DAMAGE as error:
         problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
     return fold(dataset, control), DecreeLog().put(control)
@@ -290,16 +321,6 @@ def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
             f"the clock in the store ({clock.wall_ms} ms) is behind its own last event"
             f" ({check.own_latest.wall_ms} ms): it was restored in part. {RESTORE}"
         )
-
-
-def _check_view(store: Store, view: LiveView, seen: _Seen, problems: Problems) -> None:
-    mend = "`meshlog fsck --rebuild` makes the rows again from the events"
-    try:
-        problems.add(*(f"{what}: {mend}" for what in view.check(seen.hear)))
-    except _DAMAGE as error:
-        problems.add(f"the view cannot be checked to its end: {error}. {RESTORE}")
-        with contextlib.suppress(*_DAMAGE):
-            seen.count_anew(store)
 
 
 def _counts(view: LiveView, problems: Problems) -> tuple[int, int]:
