@@ -6,6 +6,7 @@ import math
 import re
 from enum import Enum
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import cbor2
@@ -23,6 +24,7 @@ from meshlog.core.event import (
     encode_body,
     event_id,
     read_body,
+    write_bodies,
     write_body,
 )
 from meshlog.core.feed import FeedKey, FeedKind
@@ -155,3 +157,29 @@ def test_a_body_is_the_one_deterministic_encoding(payload):
     assert body == cbor2.dumps(said, canonical=True)
     assert (content.kind, content.payload) == ("k", said[1])
     assert content.payload is not payload
+
+
+MARKED = st.lists(st.sampled_from([b"Hmeshlog\xff", b"meshlog\xff", b"meshlog", b"H"])).map(
+    b"".join
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), ANYTHING | MARKED | FLAT), max_size=40))
+def test_bodies_written_together_are_those_written_one_by_one(payloads):
+    wrote = []
+    try:
+        for payload in payloads:
+            wrote.append(write_body("k", payload))  # noqa: PERF401 - until one is refused
+    except InputError as error:
+        refused = str(error)
+    else:
+        refused = ""
+
+    together = write_bodies([("k", payload) for payload in payloads])
+
+    assert list(islice(together, len(wrote))) == wrote
+    if refused:
+        with pytest.raises(InputError, match=re.escape(refused)):
+            next(together)
+    else:
+        assert [*together] == []

@@ -181,6 +181,18 @@ def test_a_write_that_failed_was_never_seen(monkeypatch):
     assert ann.view.conflicts() == []
 
 
+def test_what_is_no_kind_is_refused_though_it_names_what_it_saw():
+    ann, bob = open_replica("ann"), open_replica("bob")
+    bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)
+    share(bob, ann)
+    kind: Any = ["field.set"]
+    with pytest.raises(InputError, match="a kind is text"):
+        ann.append(kind, {"record_id": "r", "replaces": []}, T0_MS + 1)
+    nothing: Any = [("field.set", None)]
+    with pytest.raises(InputError, match="a payload is a mapping"):
+        ann.append_many(nothing, T0_MS + 1)
+
+
 def test_a_full_disk_is_not_remembered_as_written(tmp_path):
     with closing(SqliteStore(tmp_path / "s.db")) as store:
         ann, bob = open_replica("ann", store=store), open_replica("bob")

@@ -143,49 +143,56 @@ def encode_checked(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def encode_flat(kind: str, said: dict[str, Any]) -> tuple[bytes, dict[str, Any]] | None:
-    """Return ``encode_cbor([kind, said])``, and ``plain(said)`` in another order.
+def encode_flat(items: Sequence[tuple[str, object]]) -> list[tuple[bytes, Any] | None]:
+    """Return ``encode_cbor`` of each pair of a text and a map, beside that map as ``plain`` has it.
 
-    None where a closer look has to say whether that can be carried. Nearly every body is flat, a
-    map of scalars that may hold another; its bytes are made without the encoder's own sorting of
-    keys, which takes most of its time.
+    None for one at which a closer look has to say whether it can be carried, or how. Nearly all
+    bodies are flat, maps of scalars that may hold another: they are encoded in one go, a mark
+    after each, and without the encoder's own sorting of keys, which takes most of its time.
     """
-    ordered = _in_order(said, 2)
-    if ordered is None:
-        return None
+    ordered: list[dict[str, Any] | None] = []
+    told: list[object] = []
+    for kind, value in items:
+        said = _in_order(value, 2) if type(value) is dict and type(kind) is str else None
+        ordered.append(said)
+        if said is not None:
+            told += ((kind, said), _MARK)
     try:
-        return cbor2.dumps([kind, ordered]), ordered
+        *bodies, _ = cbor2.dumps(told).split(_END)
     except UnicodeEncodeError:  # a lone surrogate
-        return None
+        bodies = []
+    if 2 * len(bodies) != len(told) or not bodies:  # one holds what looks like a mark
+        return [None] * len(ordered)
+    bodies[0] = bodies[0][_head_size(len(told)) :]
+    made = iter(bodies)
+    return [None if said is None else (next(made), said) for said in ordered]
+
+
+def _head_size(length: int) -> int:
+    """Return the bytes of the head of a list (RFC 8949 §3)."""
+    return 1 + (length > 23) + (length > 0xFF) + 2 * (length > 0xFFFF)  # noqa: PLR2004
 
 
 def _in_order(said: dict[str, Any], depth: int) -> dict[str, Any] | None:
     """Return a copy whose keys stand as they are encoded; None where not all is simple."""
-    if not {*map(type, said)} <= _TEXT:
-        return None
     names = tuple(said)
     order = _order_of(names) if len(names) <= _SHAPE_KEYS_MAX else _by_encoding(names)
     if order is None:
         return None
     made = {name: said[name] for name in order}
-    if {*map(type, made.values())} <= _HARMLESS:
-        return made
     for name, value in made.items():
         kind = type(value)
         if kind in _HARMLESS or (kind is int and _INT_MIN <= value <= _INT_MAX):
             continue
         if kind is float and len(cbor2.dumps(value, canonical=True)) == _LONG_FLOAT_SIZE:
             continue  # finite, and as long as it is written uncanonically
-        if kind is not dict or depth == 1:
-            return None
-        inner = _in_order(value, depth - 1)
+        inner = _in_order(value, depth - 1) if kind is dict and depth > 1 else None
         if inner is None:
             return None
         made[name] = inner
     return made
 
 
-_TEXT = frozenset({str})
 _SHAPE_KEYS_MAX = 64
 """Keys of a map whose order is remembered. A choice: forms have fewer."""
 
@@ -193,7 +200,9 @@ _LONG_FLOAT_SIZE = 9
 
 
 def _by_encoding(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return keys in the order of their encodings; None where one has none."""
+    """Return keys in the order of their encodings; None where one has none, or is no plain text."""
+    if not all(type(name) is str for name in names):
+        return None
     try:
         coded = {name: name.encode() for name in names}
     except UnicodeEncodeError:

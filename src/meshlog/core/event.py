@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
 from struct import Struct
@@ -77,25 +77,37 @@ def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
         InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
             cannot carry, or both together pass 64 KiB.
     """
-    if type(kind) is not str or not 0 < len(kind) <= _SHORT_KIND:
-        _check_kind(kind)
-    quick = encode_flat(kind, payload) if type(payload) is dict else None
-    if quick is None:
-        if not isinstance(payload, Mapping):
-            raise InputError("a payload is a mapping with text keys")
-        _, copy = said = plain([kind, payload])
-        body = encode_checked(said)
-    else:
-        body, copy = quick
+    return next(write_bodies([(kind, payload)]))
+
+
+def write_bodies(
+    items: Sequence[tuple[str, object]],
+) -> Iterator[tuple[bytes, Content]]:
+    """Yield what ``write_body`` returns of each; raises at the first that cannot be carried."""
+    for (kind, payload), quick in zip(items, encode_flat(items), strict=True):
+        if type(kind) is not str or not 0 < len(kind) <= _SHORT_KIND:
+            _check_kind(kind)
+        if quick is None:
+            if not isinstance(payload, Mapping):
+                raise InputError("a payload is a mapping with text keys")
+            _, copy = said = plain([kind, payload])
+            body = encode_checked(said)
+        else:
+            body, copy = quick
+        if len(body) > _NEVER_TOO_MANY:
+            _check_size(body)
+        yield body, Content(kind, copy)
+
+
+def _check_size(body: bytes) -> None:
     if len(body) > BODY_SIZE_MAX:
         raise InputError(
             f"event is {len(body)} B, the limit is {BODY_SIZE_MAX} B; attach more as a file"
         )
-    if len(body) > _NEVER_TOO_MANY and has_too_many_parts(body):
+    if has_too_many_parts(body):
         raise InputError(
             f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
         )
-    return body, Content(kind, copy)
 
 
 _SHORT_KIND = KIND_SIZE_MAX // 4

@@ -16,7 +16,7 @@ from meshlog.core.event import (
     Event,
     chained_ids,
     feed_prefix,
-    write_body,
+    write_bodies,
 )
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import Stamp, ticks
@@ -70,18 +70,12 @@ class Pen:
             return []
         seq, prev = own_head(ledger, feed)
         stamps = ticks(ledger.clock, now_ms, len(items))
+        said = items if recent is None else recent.seen(items, seq + 1, stamps)
         bodies = []
-        for at, (kind, payload) in enumerate(items):
-            if type(payload) is not dict and not isinstance(payload, Mapping):
-                raise InputError("a payload is a mapping with text keys")
-            said = payload if recent is None else recent.seen(kind, payload)
-            body, content = write_body(kind, said)
+        for body, content in write_bodies(said):
             change = read_content(content) if feed.kind is FeedKind.DATA else None
-            if change is not None:
-                if isinstance(change, Unreadable):
-                    raise InputError(f"{kind}: {change.reason}")
-                if recent is not None and change.replaces:
-                    recent.take(change, seq + 1 + at, stamps[at])
+            if type(change) is Unreadable:
+                raise InputError(f"{content.kind}: {change.reason}")
             bodies.append(body)
         ledger.clock = Stamp.unpacked(stamps[-1])
         ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from meshlog.core.cbor import plain
+from meshlog.core.event import Content
 from meshlog.core.feed import FeedKey, FeedKind
+from meshlog.errors import InputError
 from meshlog.ports import LogIndex
-from meshlog.views.changes import Change, feed_ref
+from meshlog.views.changes import Change, feed_ref, read_content
 from meshlog.views.live import LiveView
-from meshlog.views.rowstate import unpack
+from meshlog.views.rowstate import Spot, unpack
 from meshlog.views.seen import Others, others_of, take_away, with_replaces
 from meshlog.views.standing import Standings
 
@@ -46,7 +49,7 @@ class Recent:
         """
 
     def begin(self, feed: FeedKey, horizon_ms: int, standings: Callable[[], Standings]) -> None:
-        """Let ``seen`` and ``take`` be called, for one transaction; ``accept`` it after that.
+        """Let ``seen`` be called, for one transaction; ``accept`` it after that.
 
         Args:
             feed: Ours, that is written to.
@@ -86,15 +89,38 @@ class Recent:
         self._known.clear()
         self._size_bytes = 0
 
-    def seen(self, kind: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return ``payload`` with what its author saw; see ``with_replaces``."""
+    def seen(
+        self, items: Sequence[tuple[str, object]], seq: int, stamps: Sequence[int]
+    ) -> Sequence[tuple[str, object]]:
+        """Return writes with what their author saw, each after those before; see ``with_replaces``.
+
+        Args:
+            items: Kind and payload of each, as the caller gave them.
+            seq: Place of the first in our feed.
+            stamps: By which they are ordered, packed.
+        """
+        if self._is_alone:
+            return items
+        return [
+            (kind, self._seen(kind, payload, (stamp, self._own, number)))
+            for number, ((kind, payload), stamp) in enumerate(zip(items, stamps, strict=True), seq)
+        ]
+
+    def _seen(self, kind: object, payload: object, spot: Spot) -> object:
+        if not isinstance(kind, str) or not isinstance(payload, Mapping):
+            return payload
         record_id = payload.get("record_id")
-        if self._is_alone or not isinstance(record_id, str):
+        if not isinstance(record_id, str):
             return payload
         known = self._known.get(record_id, _UNKNOWN)
         if known is _UNKNOWN:
             known = self._read(record_id)
-        return with_replaces(kind, payload, known[0]) if known else payload
+        if known is None:
+            return payload
+        said = with_replaces(kind, payload, known[0])
+        if "replaces" in said and self._is_whole and spot[0] >> 16 <= self._horizon_ms:
+            self._take(kind, said, known[0], spot)
+        return said
 
     def _read(self, record_id: str) -> tuple[Others, int] | None:
         if self._is_full(2):
@@ -106,23 +132,20 @@ class Recent:
         self._size_bytes += known[1] if known else 0
         return known
 
-    def take(self, change: Change, seq: int, stamp: int) -> None:
-        """Take a write that names what it replaces, once ``seen`` was asked about its record.
+    def _take(self, kind: str, said: Mapping[str, Any], others: Others, spot: Spot) -> None:
+        """Let what a write that counts names not be live any more for the next.
 
-        What it names is not live any more, if the write counts; nothing else that we write changes
-        what there is of others.
-
-        Args:
-            change: What it does.
-            seq: Its place in our feed.
-            stamp: Packed.
+        Nothing else that we write changes what there is of others.
         """
-        known = self._known.get(change.record_id)
-        if known is None or not self._is_whole or stamp >> 16 > self._horizon_ms:
+        try:
+            change = read_content(Content(kind, plain(said)))
+        except InputError:  # then nothing of the transaction is written
+            return
+        if not isinstance(change, Change):
             return
         refs = (ref for seen in change.replaces.values() for ref in seen)
         if any(ref.feed in self._forked for ref in refs):
             self._drop(change.record_id)  # only a fold can tell which of the twins it means
             self._is_whole = False
-            return
-        take_away(known[0], change, (stamp, self._own, seq))
+        else:
+            take_away(others, change, spot)
