@@ -48,11 +48,11 @@ class Appender:
         self.file = file
         self.feeds = FeedNumbers(file)
         self.reader = RunReader(file, self.feeds)
-        self.index = Index(file)
         self.heads = Heads()
         for position, feed, seq, event_id in file.run("SELECT position, feed, seq, id FROM head"):
             self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
         self.tail = self._durable = self._load_tail()
+        self.index = Index(file, self.tail.position)
 
     def _load_tail(self) -> Tail:
         sql = "SELECT position + length(ids) / 32 - 1 FROM run ORDER BY position DESC LIMIT 1"

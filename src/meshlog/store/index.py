@@ -133,10 +133,15 @@ class Index:
     Memory that ``restore`` can undo: it is as the file was before the open transaction.
     """
 
-    def __init__(self, file: StoreFile) -> None:
-        """Read how far the tables go, and nothing else."""
+    def __init__(self, file: StoreFile, last: int) -> None:
+        """Read how far the tables go, and nothing else.
+
+        Args:
+            file: Of the store.
+            last: Position of the last event; tables that go further are another log's.
+        """
         self._file = file
-        self._lots = Lots(file)
+        self._lots = Lots(file, last)
         self._lacking = _Lacking()
         self.known = self._lots.last
         """Position up to which tables and memory go together."""

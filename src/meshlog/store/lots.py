@@ -140,19 +140,34 @@ def _span(pairs: bytes, key: bytes) -> tuple[int, int]:
     return bisect_left(each, key, key=key_at), bisect_right(each, key, key=key_at)
 
 
+def is_row(row: FileRow) -> bool:
+    """Say whether values are a row of a lot: its checksum fits."""
+    place, until, pairs, crc = row
+    try:
+        return bool(_crc(place, until, pairs) == crc)
+    except (TypeError, struct.error):  # a damaged column may be of any type, and no row of none
+        return False
+
+
+def is_lot(row: FileRow) -> bool:
+    """Say whether values are a row of ``lot``: its checksum fits."""
+    lot, last, crc = row
+    return bool(crc_of_row(lot, last) == crc)
+
+
 class Lots:
     """The lots of a file. They cover all positions from 1 up to ``last``.
 
     Memory that ``restore`` can undo: it is as the file was before the open transaction.
     """
 
-    def __init__(self, file: StoreFile) -> None:
-        """Read where the lots end. O(lots)."""
+    def __init__(self, file: StoreFile, last: int = 1 << 62) -> None:
+        """Read where the lots end, which is not after ``last``. O(lots)."""
         self._file = file
         lasts = _lasts(file)
-        self.is_sound = lasts is not None
+        self.is_sound = lasts is not None and max(lasts, default=0) <= last
         """Whether it can be told where they end; if not, ``clear`` mends it."""
-        self._lasts = lasts or ()
+        self._lasts = (lasts or ()) if self.is_sound else ()
         self._durable = self._lasts, self.is_sound
 
     @property
@@ -181,7 +196,7 @@ class Lots:
             raise self._file.damaged()
         for lot, row in enumerate(rows, skipped + 1):
             place, until, pairs, _ = row
-            if not _holds(row) or place >> _KEY_BITS != lot or wanted > until:
+            if not is_row(row) or place >> _KEY_BITS != lot or wanted > until:
                 raise self._file.damaged()
             if key in pairs:
                 found += self._decoded(lot, pairs, key, after)
@@ -247,7 +262,7 @@ class Lots:
         sql = f"SELECT * FROM {table} WHERE place >= ? AND place < ? ORDER BY place"  # noqa: S608 - names of ours
         place, end = lot << _KEY_BITS, lot + 1 << _KEY_BITS
         for row in self._file.run(sql, (place, end)):
-            if row[0] != place or not _holds(row):
+            if row[0] != place or not is_row(row):
                 raise self._file.damaged()
             place = (lot << _KEY_BITS | row[1]) + 1
             yield row
@@ -286,25 +301,17 @@ class Lots:
         return int(self._file.run(sql, ends)[0][0])
 
 
-def _holds(row: FileRow) -> bool:
-    place, until, pairs, crc = row
-    try:
-        return bool(_crc(place, until, pairs) == crc)
-    except (TypeError, struct.error):  # a damaged column may be of any type, and no row of none
-        return False
-
-
 def _lasts(file: StoreFile) -> tuple[int, ...] | None:
     """Return where each lot ends; None where that cannot be told."""
     try:
         rows = file.run("SELECT lot, last, crc FROM lot ORDER BY lot")
     except StoreError:  # damage is fsck's to tell
         return None
-    lasts = [last for _, last, _ in rows]
-    holds = [(number, last) for number, (_, last, _) in enumerate(rows, 1)]
-    if [row[:2] for row in rows] != holds or any(
-        type(last) is not int or crc != crc_of_row(lot, last) for lot, last, crc in rows
-    ):
-        return None
-    rises = all(before < last for before, last in pairwise((0, *lasts)))
-    return tuple(lasts) if rises else None
+    lasts = tuple(last for _, last, _ in rows)
+    holds = (
+        all(map(is_lot, rows))
+        and [lot for lot, _, _ in rows] == list(range(1, len(rows) + 1))
+        and all(type(last) is int for last in lasts)
+        and all(before < last for before, last in pairwise((0, *lasts)))
+    )
+    return lasts if holds else None

@@ -18,7 +18,7 @@ from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
 from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
 from meshlog.views import rowcheck
-from tests.store.logs import tamper
+from tests.store.logs import ANN, add, chain, tamper
 from tests.tools.camp import Device
 
 Camp = tuple[Path, DatasetId]
@@ -173,6 +173,17 @@ def test_a_look_up_in_a_damaged_index_is_refused_and_not_answered_with_nothing(
             store.touching("w1")
         with pytest.raises(StoreError, match="fsck"):
             store.get(b"\x01" * 32)
+
+
+def test_an_index_of_more_events_than_there_are_takes_none(camp: Camp):
+    """A log that lost its end: what comes then would stand where others are looked for."""
+    harm(camp, "DELETE FROM run WHERE position > 20")
+
+    with closing(SqliteStore(camp[0])) as store:
+        with pytest.raises(StoreError, match="fsck"):
+            store.get(b"\x01" * 32)
+        with pytest.raises(StoreError, match="fsck"):
+            add(store, chain(ANN, 1))
 
 
 def test_a_signature_of_our_own_that_is_missing_is_no_harm_but_told(camp: Camp):

@@ -16,6 +16,7 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.errors import MalformedError
 from meshlog.store.checksums import crc_of
+from meshlog.store.lots import is_lot, is_row
 from meshlog.store.pages import Found, Pages, Place
 from meshlog.store.runs import crc_of_run, events_told_by, unpack_run
 
@@ -151,6 +152,10 @@ class Shards:
                 self._put("cut", at, signature)
             case (None, bytes(author), int(kind), int(life)):
                 return self._put_feed(at, author, kind, life)
+            case (None, int(until), bytes(pairs), int(crc)):  # of an index, which is made anew
+                return is_row((at, until, pairs, crc))
+            case (None, int(last), int(crc)):
+                return is_lot((at, last, crc))
             case _:
                 return False
         return row.fits
