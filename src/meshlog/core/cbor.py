@@ -150,22 +150,37 @@ def encode_flat(items: Sequence[tuple[str, object]]) -> list[tuple[bytes, Any] |
     bodies are flat, maps of scalars that may hold another: they are encoded in one go, a mark
     after each, and without the encoder's own sorting of keys, which takes most of its time.
     """
-    ordered: list[dict[str, Any] | None] = []
-    told: list[object] = []
-    for kind, value in items:
-        said = _in_order(value, 2) if type(value) is dict and type(kind) is str else None
-        ordered.append(said)
-        if said is not None:
-            told += ((kind, said), _MARK)
+    ordered = [
+        _in_order(value, 2)
+        if type(value) is dict and type(kind) is str and len(kind) <= _KIND_MAX
+        else None
+        for kind, value in items
+    ]
+    flat = [said for said in ordered if said is not None]
+    told: list[Any] = [_MARK] * 2 * len(flat)
+    told[::2] = flat
     try:
-        *bodies, _ = cbor2.dumps(told).split(_END)
+        *maps, _ = cbor2.dumps(told).split(_END)
+        if len(maps) == len(flat) > 0:  # else one holds what looks like a mark
+            maps[0] = maps[0][_head_size(len(told)) :]
+            made = iter(maps)
+            return [
+                None if said is None else (_head_of(kind) + next(made), said)
+                for (kind, _), said in zip(items, ordered, strict=True)
+            ]
     except UnicodeEncodeError:  # a lone surrogate
-        bodies = []
-    if 2 * len(bodies) != len(told) or not bodies:  # one holds what looks like a mark
-        return [None] * len(ordered)
-    bodies[0] = bodies[0][_head_size(len(told)) :]
-    made = iter(bodies)
-    return [None if said is None else (next(made), said) for said in ordered]
+        pass
+    return [None] * len(ordered)
+
+
+_KIND_MAX = 64
+"""Characters of a text before a map of which more than one is remembered."""
+
+
+@lru_cache(maxsize=64)
+def _head_of(kind: str) -> bytes:
+    """Return how a pair of this text and something begins."""
+    return cbor2.dumps([kind, None])[:-1]
 
 
 def _head_size(length: int) -> int:

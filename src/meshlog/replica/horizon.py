@@ -19,14 +19,16 @@ def due(store: Store, ledger: Ledger, now_ms: int) -> list[str]:
     target_ms = horizon_for(now_ms)
     if target_ms <= ledger.horizon_ms:
         return []
-    waiting = ledger.waiting(store)
-    fixed = (
-        waiting.due(target_ms)
-        if waiting.knows(target_ms)
-        else store.records_of(ledger.fixed_feeds())
-    )
+    fixed = _due_where_fixed(store, ledger, target_ms) if ledger.decrees.fixes else []
     held = ledger.may_hold(store)
     return (store.touched_between(ledger.horizon_ms, target_ms) if held else []) + fixed
+
+
+def _due_where_fixed(store: Store, ledger: Ledger, target_ms: int) -> list[str]:
+    waiting = ledger.waiting(store)
+    if waiting.knows(target_ms):
+        return waiting.due(target_ms)
+    return store.records_of(ledger.fixed_feeds())
 
 
 def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledger:
