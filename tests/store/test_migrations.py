@@ -113,7 +113,7 @@ def back_to_schema_6(path: Path) -> None:
         old.execute("PRAGMA user_version = 6")
 
 
-@pytest.mark.parametrize("lot", [10, 50, 4_096])
+@pytest.mark.parametrize("lot", [10, 50, 60, 4_096])
 def test_a_store_of_schema_6_finds_its_events_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lot: int
 ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, count
+from itertools import chain, compress, count
 
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
@@ -19,6 +19,9 @@ from meshlog.store.runs import Run
 
 LOT_EVENTS = 4_096
 """Events in memory at most; writing a lot takes some 3 ms. A choice."""
+
+NEW_SIZE_MAX = 131_072
+"""Bytes of ids and bodies that are kept before they are looked at, and one more chain. A choice."""
 
 Pairs = list[tuple[int, int]]
 """Stamp, and position."""
@@ -56,10 +59,6 @@ class _Recent:
         self._places: dict[bytes, list[int]] = {}
         self._noted = 0
 
-    def __len__(self) -> int:
-        """Return how many pairs there are."""
-        return len(self._positions)
-
     def take(self, keys: bytearray, positions: Iterable[int]) -> None:
         """Add the key and the position of each event."""
         self._keys += keys
@@ -72,10 +71,10 @@ class _Recent:
 
     def positions(self, key: bytes) -> list[int]:
         """Return the positions of a key, rising."""
-        for index in range(self._noted, len(self)):
+        for index in range(self._noted, len(self._positions)):
             known = bytes(self._keys[index * KEY_SIZE : (index + 1) * KEY_SIZE])
             self._places.setdefault(known, []).append(self._positions[index])
-        self._noted = len(self)
+        self._noted = len(self._positions)
         return self._places.get(key, [])
 
     def forget(self, last: int) -> None:
@@ -84,47 +83,65 @@ class _Recent:
         del self._keys[: end * KEY_SIZE], self._positions[:end]
         self._places, self._noted = {}, 0
 
-    def cut(self, length: int) -> None:
-        """Forget all pairs after the first ``length``."""
-        del self._keys[length * KEY_SIZE :], self._positions[length:]
-        if length < self._noted:
+    def cut(self, last: int) -> None:
+        """Forget the pairs after a position."""
+        end = bisect_right(self._positions, last)
+        del self._keys[end * KEY_SIZE :], self._positions[end:]
+        if end < self._noted:
             self._places, self._noted = {}, 0
 
 
 class _Lacking:
-    """What the two tables lack."""
+    """What the two tables lack.
+
+    What came last is looked at when somebody asks, or when it is much: some hundred events at
+    once cost a third of what as many alone do.
+    """
 
     def __init__(self) -> None:
-        self.of = {table: _Recent() for table in TABLES}
+        self._of = {table: _Recent() for table in TABLES}
+        self._new: list[tuple[int, bytes, Sequence[bytes]]] = []
+        self._new_size = 0
 
     def take(self, position: int, ids: bytes, bodies: Sequence[bytes]) -> None:
         """Take events that follow. See ``Index.take``."""
-        self.of["event_id"].take(_keys_of(ids), range(position, position + len(ids) // ID_SIZE))
-        if bodies:
-            names = touched_each(bodies)
-            keys = _keys_of(touch_marks(filter(None, names)))
-            self.of["touch"].take(keys, compress(count(position), names))
+        self._new.append((position, ids, bodies))
+        self._new_size += len(ids) + sum(map(len, bodies))
+        if self._new_size >= NEW_SIZE_MAX:
+            self._look()
+
+    def _look(self) -> None:
+        new, self._new, self._new_size = self._new, [], 0
+        ids = b"".join([ids for _, ids, _ in new])
+        first = new[0][0]
+        self._of["event_id"].take(_keys_of(ids), range(first, first + len(ids) // ID_SIZE))
+        names = touched_each(list(chain.from_iterable([bodies for _, _, bodies in new])))
+        places = chain.from_iterable([range(at, at + len(bodies)) for at, _, bodies in new])
+        keys = _keys_of(touch_marks(filter(None, names)))
+        self._of["touch"].take(keys, compress(places, names))
+
+    def positions(self, table: str, key: bytes) -> list[int]:
+        """Return the positions of a key, rising."""
+        if self._new:
+            self._look()
+        return self._of[table].positions(key)
 
     def pairs(self, last: int) -> dict[str, bytes]:
         """Return the pairs up to a position, sorted."""
-        return {table: recent.pairs(last) for table, recent in self.of.items()}
+        if self._new:
+            self._look()
+        return {table: recent.pairs(last) for table, recent in self._of.items()}
 
     def forget(self, last: int) -> None:
-        """Forget the pairs up to a position."""
-        for recent in self.of.values():
+        """Forget the pairs up to a position, which were asked for."""
+        for recent in self._of.values():
             recent.forget(last)
 
-    def lengths(self) -> tuple[int, ...]:
-        """Return how many pairs each table lacks."""
-        return tuple(map(len, self.of.values()))
-
-    def cut(self, lengths: Iterable[int]) -> None:
-        """Be as when these were the lengths."""
-        for recent, length in zip(self.of.values(), lengths, strict=True):
-            recent.cut(length)
-
-
-_NOTHING = (0,) * len(TABLES)
+    def cut(self, last: int) -> None:
+        """Forget the events after a position."""
+        self._new = [new for new in self._new if new[0] <= last]
+        for recent in self._of.values():
+            recent.cut(last)
 
 
 class Index:
@@ -145,11 +162,11 @@ class Index:
         self._lacking = _Lacking()
         self.known = self._lots.last
         """Position up to which tables and memory go together."""
-        self._before: tuple[int, tuple[int, ...]] | None = (self.known, _NOTHING)
-        """What is durable of ``known`` and of the lengths; None where a lot was written since."""
+        self._before: int | None = self.known
+        """What is durable of ``known``; None where a lot was written since."""
 
     def follow(self, runs: Iterable[Run]) -> None:
-        """Take the runs that begin after ``known``, in order.
+        """Take the runs after ``known``, in order; the first may begin before it.
 
         Raises:
             StoreError: It cannot be told how far the tables go.
@@ -157,7 +174,9 @@ class Index:
         if not self._lots.is_sound:
             raise self._file.damaged()
         for run in runs:
-            self.take(run.position, run.ids, _bodies_of_data(run))
+            known = max(self.known + 1 - run.position, 0)  # a lot may end within a run
+            first = run.position + known
+            self.take(first, run.ids[known * ID_SIZE :], _bodies_of_data(run)[known:])
 
     def take(self, position: int, ids: bytes, bodies: Sequence[bytes]) -> None:
         """Take the events after ``known``.
@@ -188,7 +207,7 @@ class Index:
         return self._positions("touch", touch_marks([name])[:KEY_SIZE], after_position)
 
     def _positions(self, table: str, key: bytes, after: int) -> list[int]:
-        recent = self._lacking.of[table].positions(key)
+        recent = self._lacking.positions(table, key)
         return self._lots.positions(table, key, after) + [at for at in recent if at > after]
 
     def is_due(self, last: int) -> bool:
@@ -206,22 +225,23 @@ class Index:
     def clear(self) -> None:
         """Forget everything, inside the open transaction."""
         self._lots.clear()
-        self._lacking.cut(_NOTHING)
+        self._lacking.cut(0)
         self.known = 0
         self._before = None
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""
         self._lots.accept()
-        self._before = self.known, self._lacking.lengths()
+        self._before = self.known
 
     def restore(self) -> None:
         """Undo what changed in memory: the transaction never was."""
         self._lots.restore()
         if self._before is None:
-            self._before = self._lots.last, _NOTHING
-        self.known, lengths = self._before
-        self._lacking.cut(lengths)
+            self._lacking.cut(0)
+            self._before = self._lots.last
+        self.known = self._before
+        self._lacking.cut(self.known)
 
 
 def check_index(file: StoreFile, runs: Iterator[Run]) -> list[str]:
