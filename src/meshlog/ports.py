@@ -315,8 +315,16 @@ class LogIndex(Protocol):
         ``ZERO`` where there is none; whether they touch a record does not matter.
         """
 
-    def latest_stamp(self, until_ms: int) -> Stamp:
-        """Return the greatest stamp that an event carries with wall_ms <= until_ms, or ``ZERO``."""
+    def latest_stamp(self, until_ms: int, after_position: int = 0) -> Stamp:
+        """Return the greatest stamp that an event carries with wall_ms <= until_ms, or ``ZERO``.
+
+        Args:
+            until_ms: Latest wall time that is asked for.
+            after_position: The events up to here are left out; 0, or a ``checkpoint``.
+        """
+
+    def checkpoint(self) -> int:
+        """Return the position as of which values that were set later are told to who opens it."""
 
     def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
         """Return ids of records that events of these feeds touch, sorted; each once."""
@@ -469,6 +477,12 @@ class Meta(Protocol):
 
     def set_meta(self, key: str, value: bytes) -> None:
         """Keep a value."""
+
+    def set_meta_later(self, key: str, value: bytes) -> None:
+        """Keep a value that the log tells, too: it costs nothing now.
+
+        Whoever holds this store reads it at once; another who opens it, as of ``checkpoint``.
+        """
 
 
 class Continuity(Protocol):

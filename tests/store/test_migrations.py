@@ -12,6 +12,7 @@ from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
 from meshlog.ports import Arrival, KeptRow, RecordRow
 from meshlog.store import SqliteStore, append, index, migrate
+from meshlog.store.append import Tail
 from meshlog.store.checksums import teach
 from meshlog.store.migrate import APPLICATION_ID
 from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, signed
@@ -96,7 +97,7 @@ def test_a_store_of_schema_5_holds_the_same_afterwards(
 
 
 def back_to_schema_6(path: Path) -> None:
-    """Its indices were tables of pairs, which went as far as a value said."""
+    """Its indices were tables of pairs, up to what a value said; signatures stood apart."""
     with closing(sqlite3.connect(path)) as old, old:
         for table in ("event_id", "touch", "lot"):
             old.execute(f"DROP TABLE {table}")
@@ -110,6 +111,12 @@ def back_to_schema_6(path: Path) -> None:
         )
         old.execute("INSERT INTO touch VALUES (1, 1)")
         old.execute("INSERT INTO meta VALUES ('store.indexed', x'00', 0)")
+        old.execute(
+            "INSERT INTO cut SELECT position + length(ids) / 32 - 1, signature FROM run"
+            " WHERE signature NOTNULL"
+        )
+        old.execute("ALTER TABLE run DROP COLUMN signature")
+        old.execute("UPDATE meta SET key = 'store.on_time_ms' WHERE key = 'store.checkpoint'")
         old.execute("PRAGMA user_version = 6")
 
 
@@ -122,6 +129,7 @@ def test_a_store_of_schema_6_finds_its_events_afterwards(
     monkeypatch.setattr(append, "LOT_EVENTS_MAX", lot)
     path = tmp_path / "old.db"
     ann = chain(ANN, 200, records=["r1", "r2"])
+    ann[9], ann[-1] = signed(ann[9]), signed(ann[-1])
     with closing(SqliteStore(path)) as store:
         add(store, ann)
     back_to_schema_6(path)
@@ -130,5 +138,8 @@ def test_a_store_of_schema_6_finds_its_events_afterwards(
         with closing(SqliteStore(path)) as store:
             assert [store.get(event.id) for event in ann] == list(store.scan())
             assert [a.event for a in store.touching("r2")] == ann[1::2]
-            assert store.get_meta("store.indexed") is None
+            assert [a.event.signature for a in store.scan()] == [e.signature for e in ann]
+            assert store.heads() == {ANN: (Head(200, ann[-1].id),)}
+            assert store._log.tail == Tail(200, T0_MS)
+            assert store.get_meta("store.indexed") is store.get_meta("store.on_time_ms") is None
             assert store.integrity() == []

@@ -16,7 +16,7 @@ from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.ports import KeptRow, RecordRow
-from meshlog.store import SqliteStore, events, index, lots, runs
+from meshlog.store import SqliteStore, append, events, index, lots, runs
 from tests.store.logs import T0_MS, about, feed
 
 FEEDS = [feed("ann"), feed("ann", FeedKind.CONTROL), feed("bob")]
@@ -89,7 +89,7 @@ class Model:
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Short runs and small lots, so that every boundary is met."""
+    """Short runs, small lots and early checkpoints, so that every boundary is met."""
 
     @initialize(in_file=st.booleans())
     def make(self, in_file: bool) -> None:
@@ -101,9 +101,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.patch.setattr(index, "LOT_EVENTS", 16)
         self.patch.setattr(lots, "MERGED_EVENTS", (40, 100))
         self.patch.setattr(lots, "ROW_PAIRS", 5)
+        self.patch.setattr(append, "CHECKPOINT_EVENTS", 24)
         self.store = SqliteStore(self.path)
         self.model = Model()
-        self.number = 0
+        self.number = self.kills = 0
 
     def draw_chain(self, data: st.DataObject, model: Model) -> list[tuple[Event, str | None]]:
         key = data.draw(st.sampled_from(FEEDS))
@@ -165,6 +166,30 @@ class StoreMachine(RuleBasedStateMachine):
         if self.folder:
             self.store.close()
             self.store = SqliteStore(self.path)
+
+    @rule()
+    def kill(self) -> None:
+        """Nobody closed it: what the log alone tells is read from it."""
+        if self.folder:
+            self.kills += 1
+            tail, killed = self.store._log.tail, self.folder / f"killed-{self.kills}"
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{self.path}{suffix}", f"{killed}{suffix}")
+            self.store.close()
+            self.path, self.store = killed, SqliteStore(killed)
+            assert self.store._log.tail == tail
+
+    @rule()
+    def read_beside(self) -> None:
+        """Somebody opens it for reading while it is written to."""
+        if self.folder:
+            writer, self.store = self.store, SqliteStore(self.path, read_only=True)
+            try:
+                self.compare(self.model)
+                assert self.store._log.tail == writer._log.tail
+            finally:
+                self.store.close()
+                self.store = writer
 
     @rule(data=st.data(), after_seq=st.integers(0, 20), limit=st.integers(0, 20))
     def read_a_branch(self, data: st.DataObject, after_seq: int, limit: int) -> None:

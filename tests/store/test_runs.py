@@ -51,9 +51,11 @@ def test_events_come_back_as_they_were(bodies):
     events = chain(bodies)
     found: list[Event] = []
     prev = NO_PREV
-    for position, _, seq, base, _, *columns in pack_runs(Chain.of(events), 7, 1, None, 5):
+    rows = pack_runs(Chain.of(events), 7, 1, None, 5)
+    for position, _, seq, base, _, places, ids, kept, signature in rows:
         assert (seq, base) == (position - 6, position - 1 if found else None)
-        run = unpack_run(position, ANN, seq, prev, *columns)
+        assert signature is None
+        run = unpack_run(position, ANN, seq, prev, places, ids, kept)
         found += [arrival.event for arrival in run.arrivals()]
         assert len(run) == 1 or len(run.bodies) <= RUN_SIZE_MAX
         prev = found[-1].id
@@ -65,7 +67,7 @@ def test_events_come_back_as_they_were(bodies):
 def test_a_run_takes_as_many_events_as_fit_it(bodies):
     events = chain([b"first", *bodies])
     rows = pack_runs(Chain.of(events), 1, 1, None, 5)
-    runs = [unpacked(*row[-3:]) for row in rows]
+    runs = [unpacked(places, ids, kept) for *_, places, ids, kept, _ in rows]
 
     for run, after in pairwise(runs):
         size_bytes = len(run.bodies) + 36 * len(run)
@@ -82,7 +84,7 @@ def test_bodies_that_repeat_each_other_take_few_bytes():
 
 def test_every_flipped_bit_in_compressed_bodies_is_damage():
     events = chain([b"R-17 depth_m %d" % at for at in range(20)])
-    [(*_, places, ids, kept)] = pack_runs(Chain.of(events), 1, 1, None, 5)
+    [(*_, places, ids, kept, _)] = pack_runs(Chain.of(events), 1, 1, None, 5)
     for bit in range(8 * len(kept)):
         bad = bytearray(kept)
         bad[bit // 8] ^= 1 << bit % 8

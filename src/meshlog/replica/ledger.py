@@ -61,8 +61,10 @@ class Ledger:
     """Every rotation of the dataset's key."""
     life: int | None = None
     """The incarnation that this device writes in; None before its first."""
-    _saved: tuple[int, int] = (-1, -1)
-    """Clock, packed, and horizon as the store has them."""
+    _saved: tuple[Stamp, int] | None = None
+    """Clock and horizon as the store tells them; None before they were first written."""
+    _told: Stamp = ZERO
+    """The greatest stamp of what was written since the start: so far the log tells the clock."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -78,14 +80,12 @@ class Ledger:
     def load(cls, store: Store, dataset: DatasetId) -> Ledger:
         """Read the sums from a store. Cost: O(feeds + control events)."""
         frontier = store.heads()
-        clock = store.get_meta("clock")
-        horizon = store.get_meta("horizon")
         life = store.get_meta("incarnation")
         return cls(
             fold(dataset, _control_events(store, frontier)),
             frontier,
-            Stamp.unpacked(int.from_bytes(clock, "big")) if clock else ZERO,
-            int.from_bytes(horizon, "big") if horizon else 0,
+            kept_clock(store),
+            kept_horizon_ms(store),
             fold_forms(_control_events(store, frontier)),
             DecreeLog().put(_control_events(store, frontier)),
             key_log=fold_keys(_control_events(store, frontier)),
@@ -147,6 +147,8 @@ class Ledger:
         if len(self._stamps) >= STAMPS_MAX:
             self._stamps.clear()
         self._stamps[event_id] = stamp
+        if stamp.wall_ms <= self.horizon_ms:
+            self._told = max(self._told, stamp)
 
     def events_at(self, feed: FeedKey, seq: int, store: Store) -> list[tuple[bytes, Stamp]]:
         """Return id and stamp of the events at one place of a feed. O(1) at most feeds' ends."""
@@ -222,6 +224,7 @@ class Ledger:
     def set_back(self, clock: Stamp, now_ms: int) -> None:
         """Go on with an honest clock and horizon: those kept so far were ahead."""
         self.clock, self.horizon_ms = clock, horizon_for(now_ms)
+        self._told = ZERO
         self._waiting = self._may_hold = None
 
     @property
@@ -289,15 +292,35 @@ class Ledger:
 
         A horizon that moved on over nothing need not be known after a restart: it is written when
         the clock has come up to the one that is, so that what counted once counts ever after.
+        A clock that stands where an event of the log is, not beyond that horizon, need not be
+        written at once: see ``kept_clock``.
         """
-        clock, horizon_ms = self._saved
-        if self.clock.packed() != clock:
-            clock = self.clock.packed()
-            store.set_meta("clock", clock.to_bytes(8, "big"))
+        before, horizon_ms = self._saved or (ZERO, -1)
         if self.clock.wall_ms > horizon_ms or self.horizon_ms < horizon_ms:
             horizon_ms = self.horizon_ms
             store.set_meta("horizon", horizon_ms.to_bytes(8, "big"))
-        self._saved = clock, horizon_ms
+        if self._saved is None or self.clock != before:
+            value = self.clock.packed().to_bytes(8, "big")
+            is_told = self.clock == self._told and self.clock.wall_ms <= horizon_ms
+            if self._saved is not None and is_told and self.clock > before:
+                store.set_meta_later("clock", value)
+            else:
+                store.set_meta("clock", value)
+        self._saved = self.clock, horizon_ms
+
+
+def kept_horizon_ms(store: Store) -> int:
+    """Return the horizon that a store tells; 0 where none."""
+    return int.from_bytes(store.get_meta("horizon") or b"", "big")
+
+
+def kept_clock(store: Store) -> Stamp:
+    """Return the greatest stamp that a store believes: as it was written, or as the log tells.
+
+    Cost: O(events after the checkpoint).
+    """
+    clock = Stamp.unpacked(int.from_bytes(store.get_meta("clock") or b"", "big"))
+    return max(clock, store.latest_stamp(kept_horizon_ms(store), store.checkpoint()))
 
 
 def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:

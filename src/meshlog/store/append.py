@@ -8,10 +8,10 @@ from itertools import count, takewhile
 from typing import NamedTuple
 
 from meshlog.core.chain import Chain
-from meshlog.core.event import NO_PREV, Event
+from meshlog.core.event import ID_SIZE, NO_PREV, Event
 from meshlog.core.feed import FeedKind
-from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX
-from meshlog.errors import StoreError
+from meshlog.core.hlc import COUNTER_MAX
+from meshlog.errors import MalformedError, StoreError
 from meshlog.store.file import StoreFile
 from meshlog.store.heads import Heads, Tip
 from meshlog.store.index import Index
@@ -19,10 +19,17 @@ from meshlog.store.lots import LOT_EVENTS_MAX
 from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.reading import RunReader
-from meshlog.store.runs import pack_runs
+from meshlog.store.runs import crc_of_run, pack_runs, times_told_by
 
-ON_TIME_KEY = "store.on_time_ms"
-"""Meta key, the store's own: see ``Tail.on_time_ms``."""
+CHECKPOINT_KEY = "store.checkpoint"
+"""Meta key, the store's own: the ``Tail`` as of which the file has heads, and small values that
+were set later, 16 bytes. What the log tells since is read from it when the store is opened."""
+
+CHECKPOINT_EVENTS = 4_096
+"""Events after the checkpoint at most: whoever opens the store reads them, some 10 µs a run.
+A choice."""
+
+_PUT_RUN = "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 SEQ_FOLLOWS = "an event stands in its prev's feed, one seq further"
 
@@ -36,6 +43,24 @@ class Tail(NamedTuple):
     """Latest wall time of a data event that was not stamped ahead of its arrival; -1 when there
     is none."""
 
+    def packed(self) -> bytes:
+        """Return its 16 bytes."""
+        return self.position.to_bytes(8, "big") + self.on_time_ms.to_bytes(8, "big", signed=True)
+
+    @classmethod
+    def unpacked(cls, value: bytes) -> Tail:
+        """Return what ``packed`` made."""
+        return cls(int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big", signed=True))
+
+
+_START = Tail(0, -1)
+"""Of an empty log."""
+
+_RUNS_SINCE = """
+    SELECT position, feed, seq, base, crc, places, length(ids), substr(ids, -32) FROM run
+    WHERE position > ? ORDER BY position
+"""
+
 
 class Appender:
     """The writing half of the event log, and what it remembers of it.
@@ -44,30 +69,68 @@ class Appender:
     """
 
     def __init__(self, file: StoreFile) -> None:
-        """Load heads, feeds and the tail. O(feeds), whatever the number of events."""
+        """Load feeds, heads and the tail. O(feeds + CHECKPOINT_EVENTS), however many events."""
         self.file = file
         self.feeds = FeedNumbers(file)
         self.reader = RunReader(file, self.feeds)
         self.heads = Heads()
-        for position, feed, seq, event_id in file.run("SELECT position, feed, seq, id FROM head"):
-            self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
-        self.tail = self._durable = self._load_tail()
+        self.tail = self._durable = self._load()
         self.index = Index(file, self.tail.position)
 
-    def _load_tail(self) -> Tail:
+    def _load(self) -> Tail:
+        """Load the heads; return the tail."""
+        last = self._last_position()
+        known = self._read_checkpoint()
+        self._heads_hold = known is not None and known.position <= last
+        """Whether the file's heads are those of the checkpoint."""
+        tail = known if known is not None and self._heads_hold else _START
+        self.checkpoint = self._new_checkpoint = tail.position
+        """Position up to which heads and later values are written."""
+        if self._heads_hold:
+            sql = "SELECT position, feed, seq, id FROM head"
+            for position, feed, seq, event_id in self.file.run(sql):
+                self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
+        if tail.position < last:
+            tail = self._replayed(tail)
+        self.heads.accept(is_checkpoint=False)
+        return tail
+
+    def _last_position(self) -> int:
         sql = "SELECT position + length(ids) / 32 - 1 FROM run ORDER BY position DESC LIMIT 1"
         last = self.file.first(sql)
-        if last is None:
-            return Tail(0, -1)
-        if last[0] is None:  # a damaged row may lack what no row lacks
+        if last is not None and last[0] is None:  # a damaged row may lack what no row lacks
             raise self.file.damaged()
+        return last[0] if last else 0
+
+    def _read_checkpoint(self) -> Tail | None:
         try:
-            value = read_meta(self.file, ON_TIME_KEY)
-        except StoreError:  # damage is fsck's to tell
-            on_time_ms = WALL_MS_MAX
-        else:
-            on_time_ms = -1 if value is None else int.from_bytes(value, "big", signed=True)
-        return Tail(last[0], on_time_ms)
+            value = read_meta(self.file, CHECKPOINT_KEY)
+        except StoreError:  # damage is fsck's to tell; the log says it all
+            return None
+        return Tail.unpacked(value) if value else None
+
+    def _replayed(self, tail: Tail) -> Tail:
+        """Return the tail, and let the heads follow, after the runs that come after ``tail``."""
+        position, on_time_ms = tail
+        for rows in self.file.chunks(_RUNS_SINCE, (position,)):
+            for first, number, seq, base, crc, places, size, last_id in rows:
+                events, rest = divmod(size or 0, ID_SIZE)
+                is_whole = events and not rest and type(last_id) is bytes
+                if not is_whole or crc != crc_of_run(first, number, seq, base, places):
+                    raise self.file.damaged()
+                position, feed = first + events - 1, self.feeds.feed(number)
+                self.heads.extend(feed, base, last_id, Tip(seq + events - 1, position))
+                if feed.kind is FeedKind.DATA:
+                    on_time_ms = max(on_time_ms, self._on_time_ms(places))
+        return Tail(position, on_time_ms)
+
+    def _on_time_ms(self, places: bytes) -> int:
+        try:
+            stamps, arrivals_ms = times_told_by(places)
+        except MalformedError as error:
+            raise self.file.damaged() from error
+        pairs = zip(stamps, arrivals_ms, strict=True)
+        return max((stamp >> 16 for stamp, came_ms in pairs if stamp >> 16 <= came_ms), default=-1)
 
     def add(self, chain: Chain, arrived_ms: int) -> None:
         """See EventLog.add. Cost: a row per run."""
@@ -76,9 +139,12 @@ class Appender:
         tips = self.heads.edit(feed)
         position, base = self.tail.position + 1, self._base(chain, tips)
         rows = pack_runs(chain, position, self.feeds.make(feed), base, arrived_ms)
-        self.file.write_many("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        cuts = [(position + at, signature) for at, signature in chain.signatures.items()]
-        self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts)
+        self.file.write_many(_PUT_RUN, rows)
+        signed = {at + position: signature for at, signature in chain.signatures.items()}
+        for row in rows:
+            signed.pop(row[0] + len(row[6]) // ID_SIZE - 1, None)
+        if signed:
+            self.file.write_many("INSERT INTO cut VALUES (?, ?)", signed.items())
         on_time_ms = self.tail.on_time_ms
         if is_data:
             on_time_ms = max(on_time_ms, self._note_ahead(chain.stamps, position, arrived_ms))
@@ -142,27 +208,35 @@ class Appender:
         self.file.write("INSERT OR REPLACE INTO cut VALUES (?, ?)", (position, event.signature))
         self.reader.forget()
 
-    def flush(self) -> None:
-        """Write heads that changed, and a lot that is full, just before the commit."""
+    def is_due(self) -> bool:
+        """Say whether a checkpoint is to be written."""
+        return self.tail.position - self.checkpoint >= CHECKPOINT_EVENTS
+
+    def write_checkpoint(self) -> None:
+        """Write heads that changed and the tail, inside the open transaction."""
         gone, new = self.heads.changes()
-        self.file.write_many("DELETE FROM head WHERE position = ?", [(at,) for at in gone])
+        if self._heads_hold:
+            self.file.write_many("DELETE FROM head WHERE position = ?", [(at,) for at in gone])
+        else:
+            self.file.write("DELETE FROM head")
         rows = [(tip.position, self.feeds.make(feed), tip.seq, id_) for feed, id_, tip in new]
         self.file.write_many("INSERT INTO head VALUES (?, ?, ?, ?)", rows)
-        if self.tail.on_time_ms != self._durable.on_time_ms:
-            value = self.tail.on_time_ms.to_bytes(8, "big", signed=True)
-            write_meta(self.file, ON_TIME_KEY, value)
-        self.index.write_lots()
+        write_meta(self.file, CHECKPOINT_KEY, self.tail.packed())
+        self._new_checkpoint = self.tail.position
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""
         self._durable = self.tail
-        self.heads.accept()
+        is_checkpoint = self._new_checkpoint != self.checkpoint
+        self.heads.accept(is_checkpoint=is_checkpoint)
+        if is_checkpoint:
+            self.checkpoint, self._heads_hold = self._new_checkpoint, True
         self.feeds.accept()
         self.index.accept()
 
     def restore(self) -> None:
         """Undo what changed in memory: the transaction never was."""
-        self.tail = self._durable
+        self.tail, self._new_checkpoint = self._durable, self.checkpoint
         self.heads.restore()
         self.feeds.restore()
         self.index.restore()

@@ -9,11 +9,12 @@ from meshlog.core.event import SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.touch import touched
-from meshlog.errors import InputError
+from meshlog.errors import InputError, MalformedError
 from meshlog.ports import Arrival
 from meshlog.store.append import Appender
 from meshlog.store.file import StoreFile
-from meshlog.store.runs import RUN_EVENTS_MAX, Run
+from meshlog.store.meta import LaterValues
+from meshlog.store.runs import RUN_EVENTS_MAX, Run, times_told_by
 
 _RUNS_AROUND = """
     SELECT position, seq, coalesce(length(ids), 0) / 32 FROM run
@@ -33,6 +34,7 @@ class EventTable:
         """Load what stays in memory. O(feeds)."""
         self._file = file
         self._log = Appender(file)
+        self._later = LaterValues()
 
     # ── EventLog ──
 
@@ -167,14 +169,25 @@ class EventTable:
             )
         return ZERO if latest is None else Stamp.unpacked(latest)
 
-    def latest_stamp(self, until_ms: int) -> Stamp:
-        """See LogIndex.latest_stamp. O(events)."""
-        until = _last_stamp(until_ms)
-        latest = (
-            max((stamp for stamp in run.stamps if stamp <= until), default=0)
-            for run in self._log.reader.runs()
-        )
-        return Stamp.unpacked(max(latest, default=0))
+    def latest_stamp(self, until_ms: int, after_position: int = 0) -> Stamp:
+        """See LogIndex.latest_stamp. O(events after the position)."""
+        until, latest = _last_stamp(until_ms), 0
+        sql = "SELECT places FROM run WHERE position > ?"
+        for rows in self._file.chunks(sql, (after_position,)):
+            for (places,) in rows:
+                stamps, _ = self._times(places)
+                latest = max(latest, max((one for one in stamps if one <= until), default=0))
+        return Stamp.unpacked(latest)
+
+    def _times(self, places: bytes) -> tuple[list[int], list[int]]:
+        try:
+            return times_told_by(places)
+        except MalformedError as error:
+            raise self._file.damaged() from error
+
+    def checkpoint(self) -> int:
+        """See LogIndex.checkpoint."""
+        return self._log.checkpoint
 
     def records_of(self, feeds: Iterable[FeedKey]) -> list[str]:
         """See LogIndex.records_of. O(events of the feeds)."""

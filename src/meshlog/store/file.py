@@ -167,6 +167,11 @@ class StoreFile:
             raise StoreError(f"{self.path} is closed")
         return self._connection
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether it is open, and for writing."""
+        return self._connection is not None and not self.read_only
+
     # ── Statements ──
 
     def check_open(self) -> None:
@@ -184,10 +189,10 @@ class StoreFile:
         except self._sqlite.Error as error:
             raise self._translated(error) from error
 
-    def chunks(self, sql: str) -> Iterator[list[Row]]:
+    def chunks(self, sql: str, values: Sequence[object] = ()) -> Iterator[list[Row]]:
         """Yield all rows of a query, some thousand at once."""
         try:
-            cursor = self._open.execute(sql)
+            cursor = self._open.execute(sql, values)
             while rows := cursor.fetchmany(CHUNK_ROWS):
                 yield rows
         except self._sqlite.Error as error:

@@ -24,6 +24,9 @@ class Heads:
     def __init__(self) -> None:
         self._tips: dict[FeedKey, dict[bytes, Tip]] = {}
         self._before: dict[FeedKey, dict[bytes, Tip]] = {}
+        """Of feeds that the open transaction changes: as they are durable."""
+        self._written: dict[FeedKey, dict[bytes, Tip]] = {}
+        """Of feeds that changed since the checkpoint: as it has them."""
         self._summary: dict[FeedKey, tuple[Head, ...]] = {}
         self._stale: set[FeedKey] = set()
 
@@ -58,28 +61,40 @@ class Heads:
         """Return the heads of one feed for changing them within the open transaction."""
         tips = self._tips.setdefault(feed, {})
         if feed not in self._before:
-            self._before[feed] = dict(tips)
+            self._before[feed] = before = dict(tips)
+            self._written.setdefault(feed, before)
         self._stale.add(feed)
         return tips
 
+    def extend(self, feed: FeedKey, base: int | None, event_id: bytes, tip: Tip) -> None:
+        """Let the branch that ends at a position, or a new one, end in ``tip``."""
+        tips = self.edit(feed)
+        for id_, before in tips.items():
+            if before.position == base:
+                del tips[id_]
+                break
+        tips[event_id] = tip
+
     def changes(self) -> tuple[list[int], list[tuple[FeedKey, bytes, Tip]]]:
-        """Return the positions that are heads no more, and the new heads."""
+        """Return the positions that are heads no more since the checkpoint, and the new heads."""
         gone, new = [], []
-        for feed, before in self._before.items():
-            now = self._tips[feed]
+        for feed, before in self._written.items():
+            now = self._tips.get(feed, {})
             gone += [tip.position for id_, tip in before.items() if id_ not in now]
             new += [(feed, id_, tip) for id_, tip in now.items() if id_ not in before]
         return gone, new
 
-    def accept(self) -> None:
-        """Keep the changes: the transaction is durable."""
+    def accept(self, *, is_checkpoint: bool) -> None:
+        """Keep the changes: the transaction is durable, and perhaps a checkpoint."""
         self._before.clear()
+        if is_checkpoint:
+            self._written.clear()
 
     def restore(self) -> None:
         """Undo the changes: the transaction never was."""
         for feed, before in self._before.items():
             if before:
-                self._tips[feed] = before
+                self._tips[feed] = dict(before)
             else:
                 del self._tips[feed]
             self._stale.add(feed)

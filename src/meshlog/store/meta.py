@@ -35,11 +35,48 @@ def damaged_meta(file: StoreFile) -> list[str]:
     return [str(key) for key, value, crc in rows if crc_of(str(key), bytes(value)) != crc]
 
 
+class LaterValues:
+    """Values that are written with the next checkpoint."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._new: dict[str, bytes] = {}
+        """Of the open transaction."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return a value that may not be written yet; None where the file has the latest."""
+        return self._new.get(key, self._values.get(key))
+
+    def set(self, key: str, value: bytes) -> None:
+        """Keep a value, within the open transaction."""
+        self._new[key] = value
+
+    def replace(self, key: str, value: bytes) -> None:
+        """Follow a value that is written at once."""
+        if self.get(key) is not None:
+            self._new[key] = value
+
+    def write(self, file: StoreFile) -> None:
+        """Write them all, within the open transaction."""
+        for key, value in (self._values | self._new).items():
+            write_meta(file, key, value)
+
+    def accept(self) -> None:
+        """Keep what is new: the transaction is durable."""
+        if self._new:
+            self._values.update(self._new)
+            self._new.clear()
+
+    def restore(self) -> None:
+        """Forget what is new: the transaction never was."""
+        self._new.clear()
+
+
 class MetaValues:
     """Meta over a store's file. Keys that begin with ``store.`` are the store's own."""
 
-    def __init__(self, file: StoreFile) -> None:
-        self._file = file
+    _file: StoreFile
+    _later: LaterValues
 
     def get_meta(self, key: str) -> bytes | None:
         """See Meta.get_meta.
@@ -47,9 +84,16 @@ class MetaValues:
         Raises:
             StoreError: The value is damaged.
         """
-        return read_meta(self._file, key)
+        later = self._later.get(key)
+        return read_meta(self._file, key) if later is None else later
 
     def set_meta(self, key: str, value: bytes) -> None:
         """See Meta.set_meta."""
         assert not key.startswith(OWN_PREFIX), "the store keeps its own values"
         write_meta(self._file, key, value)
+        self._later.replace(key, value)
+
+    def set_meta_later(self, key: str, value: bytes) -> None:
+        """See Meta.set_meta_later."""
+        assert not key.startswith(OWN_PREFIX), "the store keeps its own values"
+        self._later.set(key, value)

@@ -31,7 +31,7 @@ _POINTER_SIZE = 4
 _PAYLOAD_MAX = 131_072
 """Bytes of one row: a body of 64 KiB and what stands beside it."""
 
-_COLUMNS_MAX = 8
+_COLUMNS_MAX = 9
 _INT_SIZES = (0, 1, 2, 3, 4, 6, 8)
 
 Value: TypeAlias = int | bytes | str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
+from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import ID_SIZE, NO_PREV
 from meshlog.core.feed import FeedKind
 from meshlog.errors import MalformedError, StoreError
@@ -20,12 +21,12 @@ CHUNK_RUNS = 16
 """Runs read at once: at most 1 MB of bodies, mostly 32 kB."""
 
 _RUN_OF = """
-    SELECT position, feed, seq, base, places, ids, bodies FROM run
+    SELECT position, feed, seq, base, places, ids, bodies, signature FROM run
     WHERE position <= ? ORDER BY position DESC LIMIT 1
 """
 
 _RUNS_FROM = """
-    SELECT position, feed, seq, base, places, ids, bodies FROM run
+    SELECT position, feed, seq, base, places, ids, bodies, signature FROM run
     WHERE position >= coalesce((SELECT max(position) FROM run WHERE position <= ?), 0)
     ORDER BY position LIMIT ?
 """
@@ -134,7 +135,7 @@ class RunReader:
     def _run(
         self, row: Row, prev: bytes | None = None, cuts: Mapping[int, bytes] | None = None
     ) -> Run:
-        position, feed, seq, base, places, ids, bodies = row
+        position, feed, seq, base, places, ids, bodies, signature = row
         if prev is None:
             prev = NO_PREV if base is None else self.id_at(base)
         if len(prev) != ID_SIZE:
@@ -144,10 +145,15 @@ class RunReader:
         except MalformedError as error:
             raise self._file.damaged() from error
         last = position + len(run) - 1
+        if signature is not None:
+            run.cuts[last] = signature
         if cuts is None:
             run.cuts.update(self._cuts(position, last))
         elif cuts:
             run.cuts.update((at, cuts[at]) for at in range(position, last + 1) if at in cuts)
+        for signed in run.cuts.values():
+            if type(signed) is not bytes or len(signed) != SIGNATURE_SIZE:
+                raise self._file.damaged()
         return run
 
     def _cuts(self, first: int, last: int) -> dict[int, bytes]:

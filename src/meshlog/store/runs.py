@@ -42,8 +42,8 @@ instead of 256, which costs a third less time."""
 
 _CRC_SIZE = 4
 
-RunRow = tuple[int, int, int, int | None, int, bytes, bytes, bytes]
-"""A row of ``run``: position, feed, seq, base, crc, places, ids, bodies."""
+RunRow = tuple[int, int, int, int | None, int, bytes, bytes, bytes, bytes | None]
+"""A row of ``run``: position, feed, seq, base, crc, places, ids, bodies, signature."""
 
 _EVENT_SIZE = ID_SIZE + 4
 """What an event takes in a run beside its body, about."""
@@ -136,13 +136,14 @@ def pack_runs(
         arrived_ms: When they came.
     """
     seq, rows = chain.first_seq, []
-    stamps, bodies, ids = chain.stamps, chain.bodies, chain.ids
+    stamps, bodies, ids, signatures = chain.stamps, chain.bodies, chain.ids, chain.signatures
     sizes = list(map(len, bodies))
     for start, end in pairwise(_ends(sizes)):
         places = places_of(stamps[start:end], sizes[start:end], [arrived_ms])
         place = (position + start, feed, seq + start, base)
         columns = places, b"".join(ids[start:end]), pack_bodies(bodies[start:end])
-        rows.append((*place, crc_of_run(*place, places), *columns))
+        crc, signature = crc_of_run(*place, places), signatures.get(end - 1)
+        rows.append((*place, crc, *columns, signature))
         base = position + end - 1
     return rows
 
@@ -188,10 +189,29 @@ def events_told_by(places: bytes) -> int:
         return 0
 
 
+def times_told_by(places: bytes) -> tuple[list[int], list[int]]:
+    """Return the stamps, packed, and the times of arrival of the events of a run.
+
+    Raises:
+        MalformedError: The column is damaged.
+    """
+    try:
+        arrivals_ms, first, differences, _ = decode_kept(places)
+        stamps = list(accumulate(differences, initial=first))
+        if len(arrivals_ms) == 1:
+            arrivals_ms = arrivals_ms * len(stamps)
+        whole = all(type(time) is int for time in (*stamps, *arrivals_ms))
+    except (TypeError, ValueError) as error:
+        raise MalformedError("run") from error
+    if not whole or len(stamps) != len(arrivals_ms):
+        raise MalformedError("run")
+    return stamps, arrivals_ms
+
+
 def unpack_run(
     position: int, feed: FeedKey, seq: int, prev: bytes, places: bytes, ids: bytes, bodies: bytes
 ) -> Run:
-    """Return a run from its row.
+    """Return a run from its row, without signatures.
 
     Raises:
         MalformedError: The row is damaged.

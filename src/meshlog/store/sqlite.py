@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,15 +84,23 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         self._file.begin()
         try:
             yield
-            self._log.flush()
+            if self._log.is_due():
+                self._write_checkpoint()
+            self._log.index.write_lots()
             self._file.commit()
         except BaseException:
             self._file.rollback()
             self._log.restore()
+            self._later.restore()
             self._instance.restore()
             raise
         self._log.accept()
+        self._later.accept()
         self._instance.accept(self.event_count())
+
+    def _write_checkpoint(self) -> None:
+        self._log.write_checkpoint()
+        self._later.write(self._file)
 
     # ── Continuity ──
 
@@ -138,8 +147,20 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         while self._log.index.is_due(self._log.tail.position):
             with self.transaction():
                 self._log.index_more()
+        if self._log.is_due():
+            with self.transaction():
+                pass  # but the checkpoint
 
     def close(self) -> None:
-        """See Store.close. An open transaction is rolled back."""
+        """See Store.close. An open transaction is rolled back.
+
+        A checkpoint that the disk refuses harms nothing: the next opening reads the log instead.
+        """
+        if self._file.is_writable and self._log.checkpoint < self._log.tail.position:
+            self._file.rollback()
+            self._log.restore()
+            self._later.restore()
+            with contextlib.suppress(StoreError), self.transaction():
+                self._write_checkpoint()
         self._instance.close()
         self._file.close()

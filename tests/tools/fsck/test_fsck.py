@@ -91,11 +91,13 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE run SET seq = seq + 1 WHERE position = (SELECT max(position) FROM run)", "place"),
         ("UPDATE run SET seq = -seq WHERE position = (SELECT max(position) FROM run)", "its id"),
         ("UPDATE run SET seq = seq + (1 << 40) WHERE position = 1", "its id"),
-        ("UPDATE cut SET signature = zeroblob(64)", "does not hold"),
-        ("DELETE FROM cut", "no signature covers"),
+        ("UPDATE run SET signature = zeroblob(64)", "does not hold"),
+        ("UPDATE run SET signature = x''", "damaged"),
+        ("INSERT INTO cut SELECT position, zeroblob(64) FROM run", "does not hold"),
+        ("UPDATE run SET signature = NULL", "no signature covers"),
         ("UPDATE head SET id = zeroblob(32)", "its heads are not its last events"),
         ("DELETE FROM head", "its heads are not its last events"),
-        ("DELETE FROM run WHERE position = (SELECT max(position) FROM run)", "heads"),
+        ("DELETE FROM run WHERE position = (SELECT max(position) FROM run)", "a head that is no"),
         ("DELETE FROM run WHERE position = 20", "damaged"),
         ("UPDATE record SET state = x'00' WHERE record_id = 'w3'", "fsck --rebuild"),
         ("UPDATE record SET conflicts = 0 WHERE record_id = 'w1'", "'w1'"),
@@ -188,7 +190,8 @@ def test_an_index_of_more_events_than_there_are_takes_none(camp: Camp):
 
 def test_a_signature_of_our_own_that_is_missing_is_no_harm_but_told(camp: Camp):
     """The device signs again what leaves it, and the rest when it is next opened to write."""
-    report = harm(camp, "DELETE FROM cut WHERE position = (SELECT max(position) FROM cut)")
+    last = "(SELECT max(position) FROM run)"
+    report = harm(camp, f"UPDATE run SET signature = NULL WHERE position = {last}")
 
     assert report.is_clean
     assert report.unsigned == 1
@@ -225,8 +228,8 @@ def test_names_the_event_that_was_changed(
 @pytest.mark.parametrize(
     ("table", "change"),
     [
-        ("cut", "UPDATE cut SET signature = zeroblob(64)"),
-        ("cut", "DELETE FROM cut"),
+        ("run", "UPDATE run SET signature = zeroblob(64)"),
+        ("run", "UPDATE run SET signature = NULL"),
         ("run", "UPDATE run SET seq = seq + 1"),
         ("run", "UPDATE run SET seq = (1 << 32) - 1"),
         ("run", "UPDATE run SET base = base - 1"),

@@ -209,7 +209,7 @@ def test_a_flipped_bit_where_a_row_begins_costs_nothing(
 def runs(path: Path) -> list[Found]:
     """Return the rows of runs in a file, in the order of the log."""
     pages = Pages(path)
-    found = [row for row in pages.rows() if len(row.values) == 8 and type(row.values[-1]) is bytes]
+    found = [row for row in pages.rows() if len(row.values) == 9 and type(row.values[7]) is bytes]
     pages.close()
     return sorted(found, key=lambda row: row.rowid or 0)
 

@@ -91,7 +91,7 @@ class Card(SqliteStore):
     def after_power_cut(self) -> Card:
         """Return the card as it is found after the power went; this one is closed."""
         found = self.another(self.file.image(), self.guard)
-        self.close()
+        self.file.close()  # as a power cut does: nothing more is written
         return found
 
     def another(self, image: bytes, guard: CardGuard | None) -> Card:

@@ -10,7 +10,7 @@ from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
 from meshlog.errors import MeshlogError
-from meshlog.replica.ledger import Ledger
+from meshlog.replica.ledger import Ledger, kept_clock
 from meshlog.replica.membership import member_count
 from meshlog.store import SqliteStore
 from meshlog.store.instance import FileGuard
@@ -108,8 +108,7 @@ def latest_ms(path: Path) -> int:
     with contextlib.suppress(MeshlogError, OSError):
         store = SqliteStore(path, read_only=True)
         try:
-            clock = store.get_meta("clock")
-            return int.from_bytes(clock, "big") >> 16 if clock else 0
+            return kept_clock(store).wall_ms
         finally:
             store.close()
     return 0

@@ -139,13 +139,21 @@ class Shards:
             return False
         match row.values:
             case (None, int(feed), int(seq), int() | None as base, int(crc),
-                  bytes(places), bytes(), bytes()):  # fmt: skip
+                  bytes(places), bytes(), bytes(), *signature):  # fmt: skip
                 if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
                     return False
                 place = row.place if row.overflows else (None, None, None)
                 events = events_told_by(places)  # lost ones, too: they are named
                 self._put("run", at, feed, seq, base, events, *place[:3])
-                return self._put_events(at, row) > 0
+                holds = self._put_events(at, row) > 0
+                match signature:
+                    case [bytes(signed)] if len(signed) == SIGNATURE_SIZE:
+                        self._put("cut", at + events - 1, signed)
+                    case [] | [None]:  # a row of an earlier schema, or ending in no cut
+                        pass
+                    case _:
+                        return False
+                return holds
             case (None, int(feed), int(seq), bytes(id_)) if len(id_) == ID_SIZE:
                 self._put("head", at, feed, seq, id_)
             case (None, bytes(signature)) if len(signature) == SIGNATURE_SIZE:
@@ -366,7 +374,7 @@ class Shards:
 def _shards_of(position: int, row: Found) -> list[Shard]:
     """Return the events of a run's row; none where it is none, or cannot be taken apart."""
     match row.values:
-        case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies)):
+        case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies), *_):
             pass
         case _:
             return []
