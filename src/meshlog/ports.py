@@ -269,8 +269,11 @@ class EventLog(Protocol):
     def scan(self, after_position: int = 0) -> Iterator[Arrival]:
         """Yield everything held in arrival order, from just after a position."""
 
-    def stretches(self, kind: FeedKind | None = None) -> Iterator[Stretch]:
-        """Yield everything held in arrival order, or all of one kind of feed. Read only."""
+    def stretches(self, kind: FeedKind | None = None, after_position: int = 0) -> Iterator[Stretch]:
+        """Yield what is held in arrival order, of one kind of feed or of all. Read only.
+
+        The first may begin before what follows ``after_position``.
+        """
 
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
         """Return what is held at these positions, in their order."""

@@ -214,7 +214,7 @@ def test_settling_stops_after_so_many_events_whether_or_not_they_touch_a_record(
 def test_settling_stops_after_so_many_bytes_of_bodies_that_touch_no_record(store):
     ann = Pen(ANN)
     view = looking(store)
-    apply(store, *(ann(ms, "else", text="x" * 60_000) for ms in range(1, 101)))
+    apply(store, *(ann(ms, "else", text="x" * 60_000) for ms in range(1, 201)))
 
     settle(store, view, 1_000)
     stopped_at = view.position

@@ -78,9 +78,9 @@ class EventTable:
         for run in self._log.reader.runs(after_position + 1):
             yield from run.arrivals(max(after_position + 1 - run.position, 0))
 
-    def stretches(self, kind: FeedKind | None = None) -> Iterator[Run]:
+    def stretches(self, kind: FeedKind | None = None, after_position: int = 0) -> Iterator[Run]:
         """See EventLog.stretches."""
-        return self._log.reader.runs(kind=kind)
+        return self._log.reader.runs(after_position + 1, kind)
 
     def arrivals(self, positions: Iterable[int]) -> list[Arrival]:
         """See EventLog.arrivals."""

@@ -7,20 +7,40 @@ rows up to date.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, compress, islice
 from typing import Any, Protocol, TypeVar
 
 from meshlog.core.cbor import decode_cbor, decode_kept
 from meshlog.core.event import Event
+from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import ZERO, Stamp
+from meshlog.core.touch import touched_each
 from meshlog.errors import MalformedError
-from meshlog.ports import Arrival, EventLog, KeptRow, LogIndex, Meta, RecordRow, RecordTable
-from meshlog.views.changes import Change, Unreadable, feed_ref, read_change, read_quickly
+from meshlog.ports import (
+    Arrival,
+    EventLog,
+    KeptRow,
+    LogIndex,
+    Meta,
+    RecordRow,
+    RecordTable,
+    Stretch,
+)
+from meshlog.views.changes import (
+    Change,
+    Unreadable,
+    feed_ref,
+    read_change,
+    read_changes,
+    read_quickly,
+)
 from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
+from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
+from meshlog.views.plainrow import plain_row
 from meshlog.views.records import Conflict, Record, decode, record_of
 from meshlog.views.rowcheck import RowCheck, Witness, check_rows
 from meshlog.views.rowstate import RowState, pack, unpack
@@ -37,13 +57,14 @@ ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 POSITION_KEY = "view.position"
 """Meta key of ``LiveView.position``."""
 
-SETTLE_EVENTS = 16_384
-"""Events that one transaction brings into the rows; in memory at once, some 8 MB. A choice."""
+SETTLE_EVENTS = 131_072
+"""Events that one transaction brings into the rows; in memory at once, some 50 MB. A choice: of
+fewer, more records have some in several transactions, each of which writes their rows."""
 
 READ_RECORDS = 256
 """Rows read at once."""
 
-SETTLE_SIZE = 4_194_304
+SETTLE_SIZE = 8_388_608
 """…and bytes of bodies, the last one beyond. A choice."""
 
 _NOTHING = KeptRow(None, 0)
@@ -184,33 +205,47 @@ class LiveView:
         start = self.position
         if start == end:
             return len(stale) == events
-        came: dict[str, list[Arrival]] = {}
-        until, size_bytes = end, 0
-        for count, (name, arrival) in enumerate(store.touches(start), 1):
-            if name:
-                some = came.pop(name, [])
-                some.append(arrival)
-                came[name] = some  # the last change last, as they are numbered
-            size_bytes += len(arrival.event.body)
-            if count == events or size_bytes >= SETTLE_SIZE:
-                until = arrival.position
-                break
-        self._put(self._grown(look, came), until)
+        lot, number_of = Lot(look.standings), RecordNumbers()
+        until = self._gather(lot, number_of, start, min(start + events, end))
+        self._put(self._grown(look, lot, number_of.names()), until)
         store.set_meta(POSITION_KEY, until.to_bytes(8, "big"))
         return until < end or len(stale) == events
 
+    def _gather(self, lot: Lot, number_of: RecordNumbers, start: int, until: int) -> int:
+        """Take what touches records between two positions; return the last one that was looked at.
+
+        That is an earlier one where bodies are large.
+        """
+        size_bytes = 0
+        for stretch in self._store.stretches(after_position=start):
+            bodies, before = stretch.all_bodies(), stretch.position - 1
+            first = max(start - before, 0)
+            for size in map(len, bodies[first : until - before]):
+                size_bytes += size
+                first += 1
+                if size_bytes >= SETTLE_SIZE:
+                    until = before + first
+            _take(lot, number_of, stretch, bodies, start - before, until - before)
+            if before + len(stretch) >= until:
+                break
+        return until
+
     def _grown(
-        self, look: _Look, came: Mapping[str, Sequence[Arrival]]
+        self, look: _Look, lot: Lot, names: Sequence[str]
     ) -> Iterator[tuple[str, RecordRow | None]]:
-        """Yield the rows of records with what came, where they lack it."""
-        names = iter(came)
-        while some := list(islice(names, READ_RECORDS)):
-            kept = self._store.get_records(some)
-            for name in some:
+        """Yield the rows of records with what came, where they lack it.
+
+        The last change last, as they are numbered.
+        """
+        came = iter(sorted(chain.from_iterable(lot.by_record()), key=_last))
+        while some := list(islice(came, READ_RECORDS)):
+            kept = self._store.get_records([names[each.record - 1] for each in some])
+            for each in some:
+                name = names[each.record - 1]
                 row = kept.get(name, _NOTHING)
                 # one that is to be made anew comes with the others of its kind
-                if row.position is not None and row.position < came[name][-1].position:
-                    yield name, look.grown(name, row, came[name])
+                if row.position is not None and row.position < each.last:
+                    yield name, look.grown(name, row, each)
 
     def _put(self, rows: Iterable[tuple[str, RecordRow | None]], position: int) -> None:
         """Keep rows, not too many of them in memory."""
@@ -258,7 +293,7 @@ class _Look:
 
     def __init__(self, store: ViewStore, standings: Standings, stale: AbstractSet[str]) -> None:
         self._store = store
-        self._standings = standings
+        self.standings = standings
         self._stale = stale
         self._lineage = StoreLineage(store)
         self._forked = {feed_ref(feed) for feed in standings.lineage.forked}
@@ -283,16 +318,30 @@ class _Look:
         kept = self._store.get_record(record_id) or _NOTHING
         if record_id in self._stale or kept.position is None:
             return self.fold(record_id)
-        return self.grown(record_id, kept, self._store.touching(record_id, kept.position))
+        told = self._told(record_id, self._store.touching(record_id, kept.position))
+        return self._with(record_id, kept.row, told)
 
-    def grown(self, record_id: str, kept: KeptRow, came: Sequence[Arrival]) -> RecordRow | None:
-        """Return a record's row with all that came, in order; those that are in it are left out."""
-        row, after = kept.row, kept.position or 0
-        told = self._told(record_id, (arrival for arrival in came if arrival.position > after))
+    def grown(self, record_id: str, kept: KeptRow, came: Came) -> RecordRow | None:
+        """Return a record's row with all that came; those that are in it are left out."""
+        came = came.between(kept.position or 0, came.last)
+        made = plain_row(record_id, came, self._forked) if kept.row is None else None
+        if made is not None:
+            return made
+        told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
+        return self._with(record_id, kept.row, told, came.last)
+
+    def _with(
+        self,
+        record_id: str,
+        row: RecordRow | None,
+        told: Sequence[Told],
+        until: int | None = None,
+    ) -> RecordRow | None:
+        """Return a record's row with these on top, which are all up to a position."""
         if not told:
             return row
         made = self._onto(record_id, row, told, decode_kept, pack)
-        return made or self.fold(record_id, came[-1].position)
+        return made or self.fold(record_id, until)
 
     def _onto(
         self,
@@ -339,7 +388,7 @@ class _Look:
             arrivals: What may touch it.
             read: ``read_change`` where people see the values that come out.
         """
-        standings = self._standings
+        standings = self.standings
         found = []
         for arrival in arrivals:
             event = arrival.event
@@ -348,3 +397,28 @@ class _Look:
                 if isinstance(change, Change) and change.record_id == record_id:
                     found.append(Told.of(standings.placed(event), change))
         return found
+
+
+def _take(
+    lot: Lot,
+    number_of: RecordNumbers,
+    stretch: Stretch,
+    bodies: Sequence[bytes],
+    first: int,
+    end: int,
+) -> None:
+    """Take the events of a stretch between two indices that touch records."""
+    if stretch.feed.kind is not FeedKind.DATA:
+        return
+    first = max(first, 0)
+    numbers = list(map(number_of.__getitem__, touched_each(bodies[first:end])))
+    chosen: Sequence[int] = ()
+    if len(numbers) < len(stretch) or NO_RECORD in numbers:
+        after = len(stretch) - first - len(numbers)
+        chosen = [0] * first + [number != NO_RECORD for number in numbers] + [0] * after
+        bodies = list(compress(bodies, chosen))
+    lot.take(stretch, bodies, filter(None, numbers), chosen)
+
+
+def _last(came: Came) -> int:
+    return came.last

@@ -21,6 +21,28 @@ Said: TypeAlias = tuple[int, bytes, int, bytes]
 """Stamp, packed, as it is placed; feed, as a ``Ref`` names it; seq; and the body of an event."""
 
 
+NO_RECORD = 0
+"""The number of whatever is no record's name."""
+
+
+class RecordNumbers(dict[bytes, int]):
+    """The number of each name of a record, from 1 in the order in which they were asked for."""
+
+    def __missing__(self, name: bytes) -> int:
+        """Give a name the next number."""
+        try:
+            number = len(self) + 1 if name.decode() else NO_RECORD
+        except UnicodeDecodeError:  # no record can have it
+            return NO_RECORD
+        if number != NO_RECORD:
+            self[name] = number
+        return number
+
+    def names(self) -> list[str]:
+        """Return the names by their numbers; the first has 1."""
+        return [name.decode() for name in self]
+
+
 class Came:
     """The events of one record, as they arrived."""
 
@@ -121,15 +143,16 @@ class Lot:
             counts = bytes(map(self._standings.counts, events))
             stamps = [self._standings.stamp(event).packed() for event in events]
             self.all_count = False
-        at: Iterable[int] = range(size)
+        seqs: Iterable[int] = range(seq, seq + size)
+        positions: Iterable[int] = range(position, position + size)
         if chosen:
-            at = list(compress(at, chosen))
+            seqs, positions = compress(seqs, chosen), compress(positions, chosen)
             stamps, counts = list(compress(stamps, chosen)), bytes(compress(counts, chosen))
-            ids = b"".join([ids[i * ID_SIZE : (i + 1) * ID_SIZE] for i in at])
-        seqs = map(seq.__add__, at)
+            at = compress(range(0, size * ID_SIZE, ID_SIZE), chosen)
+            ids = b"".join([ids[start : start + ID_SIZE] for start in at])
         self._records.extend(records)
         self._said.extend(zip(stamps, repeat(feed_ref(stretch.feed)), seqs, bodies, strict=False))
-        self.positions.extend(map(position.__add__, at))
+        self.positions.extend(positions)
         self._ids += ids
         self.counts += counts
 

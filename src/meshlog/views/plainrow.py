@@ -8,7 +8,6 @@ certain nothing comes out.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
@@ -48,7 +47,7 @@ def plain_row(record_id: str, came: Came, forked: AbstractSet[bytes]) -> RecordR
     """
     if len(record_id) > _NAME_LENGTH_MAX or not came.all_count:
         return None
-    said = sorted(came.said)
+    said = sorted(came.said, reverse=True)
     end = _RECORD + encode_checked(record_id)
     start, stop = len(_BEGINNING), -len(end)
     bodies = [body for _, _, _, body in said]
@@ -58,33 +57,46 @@ def plain_row(record_id: str, came: Came, forked: AbstractSet[bytes]) -> RecordR
     if len(parts) < len(bodies) or not _are_known(parts):
         return None
     heads: dict[bytes, int] = {}
-    latest: dict[tuple[bytes, bytes], _Write] = {}
+    lowest: dict[bytes, int] = {}
+    seen: set[tuple[bytes, bytes]] = set()
+    live: list[_Write] = []
     for (stamp, feed, seq, _), (name, _, value) in zip(said, parts, strict=True):
-        if heads.get(feed, 0) >= seq:
-            return None
-        heads[feed] = seq
-        latest[name, feed] = stamp, feed, seq, name, value
-    if len(latest) > len(_NUMBERS) or not forked.isdisjoint(heads):
+        if feed not in lowest:
+            heads[feed] = seq
+        elif seq >= lowest[feed]:
+            return None  # out of order, as a fix can leave it, or a twin
+        lowest[feed] = seq
+        if (name, feed) not in seen:
+            seen.add((name, feed))
+            live.append((stamp, feed, seq, name, value))
+    if len(live) > len(_NUMBERS) or not forked.isdisjoint(heads):
         return None
-    return _packed(record_id, heads, sorted(latest.values()))
+    return _packed(record_id, heads, live)
 
 
 def _packed(record_id: str, heads: dict[bytes, int], live: Sequence[_Write]) -> RecordRow:
-    """Return the row in which these writes are live, in total order; see ``rowstate.pack``."""
+    """Return the row in which these writes are live, the highest first; see ``rowstate.pack``."""
     feeds = {feed: index for index, feed in enumerate(sorted(heads))}
-    start_ms = live[0][0] >> 16
-    origins = [start_ms]
-    shown: defaultdict[bytes, list[bytes]] = defaultdict(list)
-    values: defaultdict[bytes, set[bytes]] = defaultdict(set)
-    for (stamp, feed, seq, name, value), number in zip(live, _NUMBERS, strict=False):
-        origins += (feeds[feed], seq, (stamp >> 16) - start_ms, stamp & COUNTER_MAX)
-        shown[name].append(value + number)
-        values[name].add(value)
-    flat = [name + name.join(shown[name][::-1]) for name in sorted(shown, key=_text)]
+    start_ms = live[-1][0] >> 16
+    origins: list[int] = []
+    shown: dict[bytes, list[bytes]] = {}
+    values: set[tuple[bytes, bytes]] = set()
+    for (stamp, feed, seq, name, value), number in zip(
+        live, _NUMBERS[len(live) - 1 :: -1], strict=True
+    ):
+        # as it is, backwards: the origins stand in the order of stamps
+        origins += (stamp & COUNTER_MAX, (stamp >> 16) - start_ms, seq, feeds[feed])
+        if name in shown:
+            shown[name].append(value + number)
+        else:
+            shown[name] = [value + number]
+        values.add((name, value))
+    flat = [name + name.join(shown[name]) for name in sorted(shown, key=_text)]
     tips = [part for feed, index in feeds.items() for part in (index, heads[feed])]
-    state = encode_checked(["", b"".join(feeds), origins, tips])
+    state = encode_checked(["", b"".join(feeds), [start_ms, *reversed(origins)], tips])
     assert state[:1] == _LIST_OF_4, "a list of four"
-    conflicts = len(values) - [*map(len, values.values())].count(1)
+    said = [name for name, _ in values]
+    conflicts = len(shown) - [*map(said.count, shown)].count(1)
     columns = (_LIST_OF_9, state[1:], _list_head(3 * len(live)), *flat, _NO_NOTES, _NO_ATTACHMENTS)
     last = _NUMBERS[len(live) - 1]
     return RecordRow(

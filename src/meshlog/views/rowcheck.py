@@ -17,7 +17,7 @@ from meshlog.ports import EventLog, KeptRow, LogIndex, RecordTable, Stretch
 from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
 from meshlog.views.fold import fold_state
 from meshlog.views.lineage import StoreLineage
-from meshlog.views.lot import Came, Lot
+from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
 from meshlog.views.plainrow import plain_row
 from meshlog.views.rowstate import pack
 from meshlog.views.standing import Standings
@@ -34,9 +34,6 @@ LOTS_MAX = 255
 """Passes at most: a lot's number is one byte. Of more than 50 million events lots are larger."""
 
 _NO_LOT = LOTS_MAX
-
-_NO_RECORD = 0
-"""The number of whatever is no record's name."""
 
 Witness: TypeAlias = Callable[[int, bytes, str], None]
 """Told of every data event that no view can read once, in any order: its position and id, and
@@ -72,19 +69,6 @@ def _nobody(*_: object) -> None:
     pass
 
 
-class _Numbers(dict[bytes, int]):
-    """The number of each name of a record."""
-
-    def __missing__(self, name: bytes) -> int:
-        """Give a name the next number."""
-        try:
-            number = len(self) + 1 if name.decode() else _NO_RECORD
-        except UnicodeDecodeError:  # no record can have it
-            return _NO_RECORD
-        self[name] = number
-        return number
-
-
 class RowCheck:
     """A check under way: takes the whole log first, for whoever reads it anyway."""
 
@@ -102,13 +86,15 @@ class RowCheck:
         self._witness = witness or _nobody
         self._lineage = StoreLineage(store)
         self._forked = {feed_ref(feed) for feed in self._lineage.forked}
-        self._number_of = _Numbers()
+        self._number_of = RecordNumbers()
         self._lots = bytearray()
         """By place in the log."""
         lots = max(store.event_count() // LOT_EVENTS, store.log_size() // LOT_SIZE) + 1
         self._count = min(lots, LOTS_MAX)
         self._first = Lot(standings)
         """The first lot of records."""
+        self.rows = self.conflicts = 0
+        """Rows in the store, and those of them with a field in conflict; known when finished."""
 
     def take(self, stretch: Stretch) -> None:
         """Deal the records that the next stretch of the log touches to lots."""
@@ -118,7 +104,7 @@ class RowCheck:
         bodies = stretch.all_bodies()
         numbers = list(map(self._number_of.__getitem__, touched_each(bodies)))
         count = self._count
-        if count == 1 and _NO_RECORD not in numbers:
+        if count == 1 and NO_RECORD not in numbers:
             lots = bytes(len(numbers))
         else:
             lots = bytes([number % count if number else _NO_LOT for number in numbers])
@@ -130,14 +116,17 @@ class RowCheck:
 
     def finish(self) -> list[str]:
         """Return what is wrong; see ``check_rows``."""
-        names = [name.decode() for name in self._number_of]
+        names = self._number_of.names()
         found = self._check(self._first, names)
         self._first = Lot(self._standings)  # the memory of one is enough
-        astray = [
-            f"record {row.record_id!r} has a row, and no counted event touches it"
-            for row in self._store.records()
-            if row.record_id.encode() not in self._number_of
-        ]
+        astray = []
+        for row in self._store.records():
+            self.rows += 1
+            self.conflicts += row.conflicts > 0
+            if row.record_id.encode() not in self._number_of:
+                astray.append(
+                    f"record {row.record_id!r} has a row, and no counted event touches it"
+                )
         for number in range(1, self._count):
             found += self._check(self._gather(number), names)
         return astray + [sentence for _, sentence in sorted(found)]

@@ -153,6 +153,7 @@ class _Rows:
     """The check of the view, on the way through the log; where it ends, the rest goes on."""
 
     def __init__(self, view: LiveView, seen: _Seen) -> None:
+        self._view = view
         self._seen = seen
         self._check: RowCheck | None = None
         self.error: Exception | None = None
@@ -180,9 +181,20 @@ class _Rows:
             except _DAMAGE as error:
                 self.error = error
         if self.error is not None:
+            self._check = None
             problems.add(f"the view cannot be checked to its end: {self.error}. {RESTORE}")
             with contextlib.suppress(*_DAMAGE):
                 self._seen.count_anew(store)
+
+    def counts(self) -> tuple[int, int] | None:
+        """Return how many rows there are, and of how many a field is in conflict.
+
+        None where the rows in the store are not all as they are now.
+        """
+        with contextlib.suppress(*_DAMAGE):
+            if self._check is not None and self._view.is_settled():
+                return self._check.rows, self._check.conflicts
+        return None
 
 
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
@@ -223,7 +235,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     check.finish()
     _check_clock(check, store, problems)
     rows.finish(store, problems)
-    records, conflicts = _counts(view, problems)
+    records, conflicts = rows.counts() or _counts(view, problems)
     tell(steps, steps)
     return FsckReport(
         check.events,
