@@ -194,7 +194,7 @@ class Instance:
         kept, self._new = self._new or self._kept, None
         if kept is not None and kept.events != events:
             assert self._guard is not None, "a mark stands in a guard"
-            kept = replace(kept, events=events)
+            kept = Mark(kept.life, kept.file, kept.witness, events)  # each transaction pays it
             self._guard.note(kept)
         self._kept = kept
 
