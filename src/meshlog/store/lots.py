@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 import sys
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
+from zlib import crc32
 
 from meshlog.core.codec import numbers_of
 from meshlog.errors import StoreError
@@ -46,18 +47,10 @@ _PAIR_SIZE = KEY_SIZE + _OFFSET_SIZE
 _KEY_BITS, _KEY_MAX = 8 * KEY_SIZE, (1 << 8 * KEY_SIZE) - 1
 _OFFSET_MAX = (1 << 8 * _OFFSET_SIZE) - 1
 
-_ROW_OF_EACH = {
-    table: f"""
-        SELECT place, until, pairs, {table}.crc
-        FROM lot LEFT JOIN {table} ON place = (
-            SELECT max(place) FROM {table} WHERE place <= (lot.lot << {_KEY_BITS} | ?))
-        WHERE lot.lot > ? ORDER BY lot.lot
-    """  # noqa: S608 - names of ours
-    for table in TABLES
-}
-"""Of each lot after one, the row that a key would be in."""
+LOTS_AT_ONCE = 64
+"""Lots that one statement looks in; SQLite takes up to 500. A choice."""
 
-_ENDS = struct.Struct(">qq")
+_ENDS = struct.Struct(">qq").pack
 
 Row = tuple[int, int, bytes, int]
 """Place (number of the lot, and the first key that would be in it), last such key, pairs, crc."""
@@ -112,7 +105,7 @@ def rows_of(lot: int, pairs: bytes) -> Iterator[Row]:
     """Yield the rows of a lot: together, all keys that there can be would be in one of them."""
     start, first = 0, lot << _KEY_BITS
     while (end := start + ROW_PAIRS * _PAIR_SIZE) < len(pairs):
-        last = pairs[end - _PAIR_SIZE :][:KEY_SIZE]
+        last = pairs[end - _PAIR_SIZE : end - _OFFSET_SIZE]
         if pairs[end : end + KEY_SIZE] == last:
             end = _span(pairs, last)[1] * _PAIR_SIZE
         until = int.from_bytes(last, "big")
@@ -127,7 +120,7 @@ def _row(place: int, until: int, pairs: bytes) -> Row:
 
 
 def _crc(place: int, until: int, pairs: bytes) -> int:
-    return zlib.crc32(pairs, zlib.crc32(_ENDS.pack(place, until)))
+    return crc32(pairs, crc32(_ENDS(place, until)))
 
 
 def _span(pairs: bytes, key: bytes) -> tuple[int, int]:
@@ -138,6 +131,14 @@ def _span(pairs: bytes, key: bytes) -> tuple[int, int]:
         return pairs[index * _PAIR_SIZE : index * _PAIR_SIZE + KEY_SIZE]
 
     return bisect_left(each, key, key=key_at), bisect_right(each, key, key=key_at)
+
+
+@lru_cache(maxsize=256)
+def _row_of_each(table: str, first: int, last: int) -> str:
+    """Return SQL for the row of each of some lots in which a key would be, in their order."""
+    row = f"SELECT * FROM {table} WHERE place <= ?1 + {{}} ORDER BY place DESC LIMIT 1"  # noqa: S608 - names of ours
+    rows = [row.format(lot << _KEY_BITS) for lot in range(first, last + 1)]
+    return " UNION ALL ".join([f"SELECT * FROM ({row})" for row in rows])  # noqa: S608 - as above
 
 
 def is_row(row: FileRow) -> bool:
@@ -191,15 +192,17 @@ class Lots:
         if skipped == len(self._lasts):
             return found
         wanted = int.from_bytes(key, "big")
-        rows = self._file.run(_ROW_OF_EACH[table], (wanted, skipped))
-        if len(rows) != len(self._lasts) - skipped:
-            raise self._file.damaged()
-        for lot, row in enumerate(rows, skipped + 1):
-            place, until, pairs, _ = row
-            if not is_row(row) or place >> _KEY_BITS != lot or wanted > until:
+        for first in range(skipped + 1, len(self._lasts) + 1, LOTS_AT_ONCE):
+            last = min(first + LOTS_AT_ONCE - 1, len(self._lasts))
+            rows = self._file.run(_row_of_each(table, first, last), (wanted,))
+            if len(rows) != last - first + 1:
                 raise self._file.damaged()
-            if key in pairs:
-                found += self._decoded(lot, pairs, key, after)
+            for lot, row in enumerate(rows, first):
+                place, until, pairs, _ = row
+                if not is_row(row) or place >> _KEY_BITS != lot or wanted > until:
+                    raise self._file.damaged()
+                if key in pairs:
+                    found += self._decoded(lot, pairs, key, after)
         return found
 
     def _decoded(self, lot: int, pairs: bytes, key: bytes, after: int) -> list[int]:
