@@ -43,6 +43,8 @@ ZERO = Stamp(0, 0)
 LAST = Stamp(WALL_MS_MAX, COUNTER_MAX)
 """After every stamp."""
 
+_LAST_PACKED = LAST.packed()
+
 
 NO_STAMP_LEFT = "no stamp is later than the latest one here: set this device's clock"
 
@@ -100,7 +102,7 @@ def ticks(latest: Stamp, now_ms: int, count: int) -> range:
         [Stamp(wall_ms=5, counter=65535), Stamp(wall_ms=6, counter=0)]
     """
     first = tick(latest, now_ms).packed()
-    if first + count - 1 > LAST.packed():
+    if first + count - 1 > _LAST_PACKED:
         raise InputError(NO_STAMP_LEFT)
     return range(first, first + count)
 

@@ -40,10 +40,11 @@ def advanced(store: Store, view: LiveView, before: Ledger, now_ms: int) -> Ledge
     target_ms = horizon_for(now_ms)
     if target_ms <= before.horizon_ms:
         return before
+    may_hold = before.may_hold(store)
+    if not may_hold and not before.decrees.fixes:
+        return before.later(target_ms)  # as at nearly every write
     released = due(store, before, now_ms)
-    passed = ZERO
-    if before.may_hold(store):
-        passed = store.latest_between(before.horizon_ms, target_ms)
+    passed = store.latest_between(before.horizon_ms, target_ms) if may_hold else ZERO
     ledger = before.later(target_ms)
     if released or passed > ZERO:
         with store.transaction():
