@@ -5,8 +5,9 @@ Everything that changes a replica goes through ``Desk.change``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 from meshlog.core.chain import Chain
@@ -23,6 +24,30 @@ from meshlog.views.fold import told_by
 from meshlog.views.live import LiveView
 from meshlog.views.recent import Recent
 from meshlog.views.standing import Standings
+
+
+class _Change(AbstractContextManager[Ledger]):
+    """A transaction of a desk; see ``Desk.change``."""
+
+    __slots__ = ("_desk", "_ledger", "_transaction")
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._ledger = desk, desk.ledger.copy()
+        self._transaction = desk.store.transaction()
+
+    def __enter__(self) -> Ledger:
+        self._transaction.__enter__()
+        return self._ledger
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._transaction.__exit__(kind, error, trace)
+        if kind is None:
+            self._desk.ledger, self._desk.trouble = self._ledger, ""
 
 
 class Desk:
@@ -71,17 +96,13 @@ class Desk:
         """Return what counts now."""
         return self.ledger.standings(self.store)
 
-    @contextmanager
-    def change(self) -> Iterator[Ledger]:
-        """Open a transaction and yield a copy of the ledger, which is ours once that is durable.
+    def change(self) -> AbstractContextManager[Ledger]:
+        """Open a transaction and give a copy of the ledger, which is ours once that is durable.
 
         Raises:
             StoreError: The disk refused; nothing changed, as after any other exception.
         """
-        ledger = self.ledger.copy()
-        with self.store.transaction():
-            yield ledger
-        self.ledger, self.trouble = ledger, ""
+        return _Change(self)
 
     def say(
         self, ledger: Ledger, items: Sequence[tuple[str, Mapping[str, Any]]], now_ms: int

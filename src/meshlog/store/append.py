@@ -19,7 +19,7 @@ from meshlog.store.lots import LOT_EVENTS_MAX
 from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.reading import RunReader
-from meshlog.store.runs import crc_of_run, pack_runs, times_told_by
+from meshlog.store.runs import RunRow, crc_of_run, pack_runs, times_told_by
 
 CHECKPOINT_KEY = "store.checkpoint"
 """Meta key, the store's own: the ``Tail`` as of which the file has heads, and small values that
@@ -140,11 +140,8 @@ class Appender:
         position, base = self.tail.position + 1, self._base(chain, tips)
         rows = pack_runs(chain, position, self.feeds.make(feed), base, arrived_ms)
         self.file.write_many(_PUT_RUN, rows)
-        signed = {at + position: signature for at, signature in chain.signatures.items()}
-        for row in rows:
-            signed.pop(row[0] + len(row[6]) // ID_SIZE - 1, None)
-        if signed:
-            self.file.write_many("INSERT INTO cut VALUES (?, ?)", signed.items())
+        if len(chain.signatures) > sum(row[8] is not None for row in rows):
+            self._put_cuts(chain, position, rows)
         on_time_ms = self.tail.on_time_ms
         if is_data:
             on_time_ms = max(on_time_ms, self._note_ahead(chain.stamps, position, arrived_ms))
@@ -152,6 +149,13 @@ class Appender:
         self.tail = Tail(position + len(chain) - 1, on_time_ms)
         tips.pop(chain.prev, None)
         tips[chain.ids[-1]] = Tip(chain.last_seq, self.tail.position)
+
+    def _put_cuts(self, chain: Chain, position: int, rows: Sequence[RunRow]) -> None:
+        """Write the signatures that no row holds."""
+        cuts = {position + at: signature for at, signature in chain.signatures.items()}
+        for row in rows:
+            cuts.pop(row[0] + len(row[6]) // ID_SIZE - 1, None)
+        self.file.write_many("INSERT INTO cut VALUES (?, ?)", cuts.items())
 
     def _note_ahead(self, stamps: Sequence[int], position: int, arrived_ms: int) -> int:
         """Write down what was ahead of its arrival; return the latest wall time of the rest.

@@ -222,6 +222,10 @@ class StoreFile:
             raise self._failure from error
 
     def _check_writable(self) -> None:
+        connection = self._connection
+        is_open = connection is not None and connection.in_transaction
+        if is_open and self._failure is None and not self.read_only:
+            return
         self._refuse_reader()
         if self._failure is not None:
             raise self._failure

@@ -59,7 +59,9 @@ class Heads:
 
     def edit(self, feed: FeedKey) -> dict[bytes, Tip]:
         """Return the heads of one feed for changing them within the open transaction."""
-        tips = self._tips.setdefault(feed, {})
+        tips = self._tips.get(feed)
+        if tips is None:
+            tips = self._tips[feed] = {}
         if feed not in self._before:
             self._before[feed] = before = dict(tips)
             self._written.setdefault(feed, before)

@@ -135,10 +135,12 @@ class FileGuard:
 
     def note(self, mark: Mark) -> None:
         """See Guard.note. One small write in place, left to the kernel to flush."""
-        with contextlib.suppress(OSError):
+        try:
             if self._note is None:
                 self._note = os.open(self._note_path, os.O_RDWR | os.O_CREAT, MODE)
             os.pwrite(self._note, encode_note(mark.life, mark.events), 0)
+        except OSError:
+            return
 
     def close(self) -> None:
         """See Guard.close."""
@@ -224,8 +226,8 @@ def decode(data: bytes) -> Mark | None:
 
 def encode_note(life: int, events: int) -> bytes:
     """Return the note's bytes, as many for every note, so that it is written in place."""
-    text = f"life {life:08x}\nevents {events:010d}\n".encode()
-    return text + f"check {_checksum(text)}\n".encode()
+    text = b"life %08x\nevents %010d\n" % (life, events)
+    return b"%scheck %s\n" % (text, _checksum(text).encode())
 
 
 def decode_note(data: bytes) -> tuple[int, int] | None:

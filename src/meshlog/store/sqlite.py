@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from meshlog.errors import StoreError
@@ -18,6 +18,30 @@ from meshlog.store.selfcheck import check_content, check_file
 
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
+
+
+class _Transaction(AbstractContextManager[None]):
+    """Commits at its end, or takes all back; a generator would cost twice as much."""
+
+    __slots__ = ("_begin", "_commit", "_roll_back")
+
+    def __init__(
+        self, begin: Callable[[], None], commit: Callable[[], None], roll_back: Callable[[], None]
+    ) -> None:
+        self._begin, self._commit, self._roll_back = begin, commit, roll_back
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(self, kind: object, _error: object, _trace: object) -> None:
+        if kind is not None:
+            self._roll_back()
+            return
+        try:
+            self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
 
 
 class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
@@ -73,30 +97,29 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
             file.close()
             raise
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """See Store.transaction. Does not nest; after a failed write nothing more is written.
 
         Raises:
             StoreError: On entry, where the store is read-only or locked; on exit, when the
                 disk failed. File and memory are then as before.
         """
-        self._file.begin()
-        try:
-            yield
-            if self._log.is_due():
-                self._write_checkpoint()
-            self._log.index.write_lots()
-            self._file.commit()
-        except BaseException:
-            self._file.rollback()
-            self._log.restore()
-            self._later.restore()
-            self._instance.restore()
-            raise
+        return _Transaction(self._file.begin, self._commit, self._roll_back)
+
+    def _commit(self) -> None:
+        if self._log.is_due():
+            self._write_checkpoint()
+        self._log.index.write_lots()
+        self._file.commit()
         self._log.accept()
         self._later.accept()
-        self._instance.accept(self.event_count())
+        self._instance.accept(self._log.tail.position)
+
+    def _roll_back(self) -> None:
+        self._file.rollback()
+        self._log.restore()
+        self._later.restore()
+        self._instance.restore()
 
     def _write_checkpoint(self) -> None:
         self._log.write_checkpoint()

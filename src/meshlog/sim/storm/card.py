@@ -91,8 +91,13 @@ class Card(SqliteStore):
     def after_power_cut(self) -> Card:
         """Return the card as it is found after the power went; this one is closed."""
         found = self.another(self.file.image(), self.guard)
-        self.file.close()  # as a power cut does: nothing more is written
+        self.close()
         return found
+
+    def close(self) -> None:
+        """Let go of it as a power cut does: nothing more is written, so no power goes meanwhile."""
+        self._instance.close()
+        self.file.close()
 
     def another(self, image: bytes, guard: CardGuard | None) -> Card:
         """Return a new card of the same make that holds an image."""
