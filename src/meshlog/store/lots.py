@@ -47,8 +47,8 @@ _PAIR_SIZE = KEY_SIZE + _OFFSET_SIZE
 _KEY_BITS, _KEY_MAX = 8 * KEY_SIZE, (1 << 8 * KEY_SIZE) - 1
 _OFFSET_MAX = (1 << 8 * _OFFSET_SIZE) - 1
 
-LOTS_AT_ONCE = 64
-"""Lots that one statement looks in; SQLite takes up to 500. A choice."""
+LOTS_AT_ONCE = 16
+"""Lots that one statement looks in. SQLite takes up to 500, and keeps statements. A guess."""
 
 _ENDS = struct.Struct(">qq").pack
 
@@ -133,7 +133,7 @@ def _span(pairs: bytes, key: bytes) -> tuple[int, int]:
     return bisect_left(each, key, key=key_at), bisect_right(each, key, key=key_at)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _row_of_each(table: str, first: int, last: int) -> str:
     """Return SQL for the row of each of some lots in which a key would be, in their order."""
     row = f"SELECT * FROM {table} WHERE place <= ?1 + {{}} ORDER BY place DESC LIMIT 1"  # noqa: S608 - names of ours
@@ -145,7 +145,7 @@ def is_row(row: FileRow) -> bool:
     """Say whether values are a row of a lot: its checksum fits."""
     place, until, pairs, crc = row
     try:
-        return bool(_crc(place, until, pairs) == crc)
+        return bool(crc32(pairs, crc32(_ENDS(place, until))) == crc)
     except (TypeError, struct.error):  # a damaged column may be of any type, and no row of none
         return False
 
