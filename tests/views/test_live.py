@@ -13,6 +13,7 @@ from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import OPEN_DATASET, Event
 from meshlog.ports import RecordRow
 from meshlog.store.sqlite import SqliteStore
+from meshlog.views import live
 from meshlog.views.live import SETTLE_SIZE, LiveView
 from meshlog.views.materialize import materialize, shown
 from meshlog.views.records import Record, decode, encode
@@ -222,3 +223,19 @@ def test_settling_stops_after_so_many_bytes_of_bodies_that_touch_no_record(store
 
     assert stopped_at == -(-SETTLE_SIZE // 60_000)
     assert view.is_settled()
+
+
+def test_settling_stops_within_a_run_where_enough_bytes_of_bodies_came(store):
+    ann = Pen(ANN)
+    view = looking(store)
+    events = [ann.set(ms, "x" * 20) for ms in range(1, 21)]
+    apply(store, *events)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "SETTLE_SIZE", len(events[0].body) * 3 - 1)
+        settle(store, view, 1_000)
+    stopped_at = view.position
+
+    assert view.check() == []
+    settle(store, view)
+    assert (stopped_at, view.position, view.check()) == (3, 20, [])

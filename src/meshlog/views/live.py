@@ -13,7 +13,6 @@ from itertools import chain, compress, islice
 from typing import Any, Protocol, TypeVar
 
 from meshlog.core.cbor import decode_cbor, decode_kept
-from meshlog.core.event import Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.touch import touched_each
@@ -30,11 +29,9 @@ from meshlog.ports import (
 )
 from meshlog.views.changes import (
     Change,
-    Unreadable,
     feed_ref,
     read_change,
     read_changes,
-    read_quickly,
 )
 from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
@@ -225,6 +222,7 @@ class LiveView:
                 first += 1
                 if size_bytes >= SETTLE_SIZE:
                     until = before + first
+                    break
             _take(lot, number_of, stretch, bodies, start - before, until - before)
             if before + len(stretch) >= until:
                 break
@@ -305,7 +303,7 @@ class _Look:
         if record_id in self._stale or kept.position is None:
             row = self.fold(record_id)
         elif told := self._told(
-            record_id, self._store.touching(record_id, kept.position), read_change
+            record_id, self._store.touching(record_id, kept.position), is_frozen=True
         ):
             found = self._onto(record_id, row, told, decode_cbor, record_of)
             if found is not None:
@@ -379,24 +377,28 @@ class _Look:
         self,
         record_id: str,
         arrivals: Iterable[Arrival],
-        read: Callable[[Event], Change | Unreadable | None] = read_quickly,
+        *,
+        is_frozen: bool = False,
     ) -> list[Told]:
         """Return those that touch the record and count, as they are placed.
 
         Args:
             record_id: The record.
             arrivals: What may touch it.
-            read: ``read_change`` where people see the values that come out.
+            is_frozen: Where people see the values that come out.
         """
         standings = self.standings
-        found = []
-        for arrival in arrivals:
-            event = arrival.event
-            if standings.counts(event):
-                change = read(event)
-                if isinstance(change, Change) and change.record_id == record_id:
-                    found.append(Told.of(standings.placed(event), change))
-        return found
+        events = [arrival.event for arrival in arrivals if standings.counts(arrival.event)]
+        changes = (
+            map(read_change, events)
+            if is_frozen
+            else read_changes([event.body for event in events])
+        )
+        return [
+            Told.of(standings.placed(event), change)
+            for event, change in zip(events, changes, strict=True)
+            if isinstance(change, Change) and change.record_id == record_id
+        ]
 
 
 def _take(
