@@ -96,3 +96,38 @@ def test_a_write_writes_one_row_and_the_clock_with_the_checkpoint(tmp_path: Path
     store.close()
     with closing(SqliteStore(tmp_path / "ann", read_only=True)) as reader:
         assert reader.get_meta("clock") == latest.stamp.packed().to_bytes(8, "big")
+
+
+def test_a_stamp_that_came_to_count_stays_behind_what_is_written_after_a_kill(tmp_path: Path):
+    """No event since the checkpoint tells of it: it came before."""
+    path = tmp_path / "ann"
+    ann, bob = device(path, T0_MS), open_replica("bob")
+    ahead = note(bob, "an hour ahead", T0_MS + 60 * MINUTE_MS)
+    share(bob, ann, T0_MS)
+    ann.store.close()  # writes a checkpoint
+    ann = device(path, T0_MS)
+    first = note(ann, "x", T0_MS)
+    assert first.stamp < ahead.stamp
+
+    ann.advance_horizon(T0_MS + 50 * MINUTE_MS)
+    killed = device(copy_open(path, tmp_path / "killed"), T0_MS)
+    ann.store.close()
+
+    assert killed.ledger.clock == ahead.stamp
+    assert note(killed, "y", T0_MS).stamp > ahead.stamp
+    killed.store.close()
+
+
+def test_a_clock_that_was_set_back_stays_so_after_a_kill(tmp_path: Path):
+    """Its own stamps, which were ahead, stand in the log still."""
+    path = tmp_path / "ann"
+    ann = device(path, T0_MS)
+    ahead = note(ann, "x", T0_MS + 600 * MINUTE_MS)
+    assert ann.mend_clock(T0_MS, is_right=True)
+
+    killed = device(copy_open(path, tmp_path / "killed"), T0_MS)
+
+    assert killed.ledger.clock == ann.ledger.clock < ahead.stamp
+    assert note(killed, "y", T0_MS).stamp < ahead.stamp
+    ann.store.close()
+    killed.store.close()

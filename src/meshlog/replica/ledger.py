@@ -301,8 +301,7 @@ class Ledger:
             store.set_meta("horizon", horizon_ms.to_bytes(8, "big"))
         if self._saved is None or self.clock != before:
             value = self.clock.packed().to_bytes(8, "big")
-            is_told = self.clock == self._told and self.clock.wall_ms <= horizon_ms
-            if self._saved is not None and is_told and self.clock > before:
+            if self._saved is not None and before < self.clock == self._told:
                 store.set_meta_later("clock", value)
             else:
                 store.set_meta("clock", value)
