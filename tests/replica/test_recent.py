@@ -193,6 +193,22 @@ def test_what_is_no_kind_is_refused_though_it_names_what_it_saw():
         ann.append_many(nothing, T0_MS + 1)
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_of_writes_that_cannot_be_carried_the_first_is_named(others: bool):
+    """Whether or not records have to be looked up for what they replace."""
+    ann = open_replica("ann")
+    if others:
+        bob = open_replica("bob")
+        write(bob, "field.set", T0_MS, record_id="r1", field="a", value=1)
+        share(bob, ann)
+    no_name = ("note.add", {"record_id": "\ud800", "text": "x"})
+
+    with pytest.raises(InputError, match="text is not text"):
+        ann.append_many([("note.add", {"record_id": "r1", "text": 5}), no_name], T0_MS)
+    with pytest.raises(InputError, match=r"^text holds a lone surrogate$"):
+        ann.append_many([no_name], T0_MS)
+
+
 def test_a_full_disk_is_not_remembered_as_written(tmp_path):
     with closing(SqliteStore(tmp_path / "s.db")) as store:
         ann, bob = open_replica("ann", store=store), open_replica("bob")

@@ -117,7 +117,10 @@ class Recent:
             return payload
         known = self._known.get(record_id, _UNKNOWN)
         if known is _UNKNOWN:
-            known = self._read(record_id)
+            try:
+                known = self._read(record_id)
+            except InputError:  # no record can have this name: its writing says so, in its turn
+                return payload
         if known is None:
             return payload
         said = with_replaces(kind, payload, known[0])
