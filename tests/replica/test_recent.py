@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from random import Random
 from typing import Any
@@ -207,6 +208,37 @@ def test_of_writes_that_cannot_be_carried_the_first_is_named(others: bool):
         ann.append_many([("note.add", {"record_id": "r1", "text": 5}), no_name], T0_MS)
     with pytest.raises(InputError, match=r"^text holds a lone surrogate$"):
         ann.append_many([no_name], T0_MS)
+
+
+class Changing(Mapping[str, Any]):
+    """A payload that says this when it is copied first, and something else from then on."""
+
+    def __init__(self, *said: dict[str, Any]) -> None:
+        self.said = [*said]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.said[0]])
+
+    def __len__(self) -> int:
+        return len(self.said[0])
+
+    def __getitem__(self, key: str) -> Any:
+        return self.said[0][key]
+
+    def items(self) -> Any:
+        return (self.said.pop(0) if len(self.said) > 1 else self.said[0]).items()
+
+
+def test_a_payload_that_changes_while_it_is_read_is_remembered_as_it_was_written():
+    ann, bob = open_replica("ann"), open_replica("bob")
+    write(bob, "field.set", T0_MS, record_id="r1", field="a", value=1)
+    share(bob, ann)
+    saw = {"record_id": "r1", "field": "a", "value": 2, "replaces": [[feed_ref(bob.data_feed), 1]]}
+
+    ann.append("field.set", Changing(saw, saw | {"field": "b"}), T0_MS)
+
+    write(ann, "field.set", T0_MS + 1, record_id="r1", field="a", value=3)
+    assert ann.view.conflicts() == []
 
 
 def test_a_full_disk_is_not_remembered_as_written(tmp_path):

@@ -125,6 +125,10 @@ class Recent:
             return payload
         said = with_replaces(kind, payload, known[0])
         if "replaces" in said and self._is_whole and spot[0] >> 16 <= self._horizon_ms:
+            try:
+                said = plain(said)  # so what is written is what is taken: a map may change
+            except InputError:  # then nothing of the transaction is written
+                return said
             self._take(kind, said, known[0], spot)
         return said
 
@@ -143,10 +147,7 @@ class Recent:
 
         Nothing else that we write changes what there is of others.
         """
-        try:
-            change = read_content(Content(kind, plain(said)))
-        except InputError:  # then nothing of the transaction is written
-            return
+        change = read_content(Content(kind, said))
         if not isinstance(change, Change):
             return
         refs = (ref for seen in change.replaces.values() for ref in seen)
