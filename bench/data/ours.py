@@ -55,10 +55,19 @@ def receive(
     return told | {"settle_cpu_s": settled.cpu_s}
 
 
-def emit(events: int, folder: Path, *, many: int, sync: bool = True) -> dict[str, Any]:
-    """Time writing, ``many`` in one transaction; without ``sync`` a power cut may take the last."""
+def emit(
+    events: int, folder: Path, *, many: int, sync: bool = True, held: int = 0
+) -> dict[str, Any]:
+    """Time writing, ``many`` in one transaction; without ``sync`` a power cut may take the last.
+
+    The device holds ``held`` events of others about the same records, which each write looks for.
+    """
     dataset = Dataset()
     author = dataset.joined(SqliteStore(folder / "own"), "writer")
+    if held:
+        dataset.introduce(author)
+        author.ingest(segments(dataset, held, 64, 64), T0_MS)
+        author.settle()
     if not sync:
         author.store._file.run("PRAGMA synchronous = OFF")  # type: ignore[attr-defined] # noqa: SLF001
     items = list(payloads(events * AUTHORS, 0))
