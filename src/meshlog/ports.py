@@ -484,7 +484,8 @@ class Meta(Protocol):
     def set_meta_later(self, key: str, value: bytes) -> None:
         """Keep a value that the log tells, too: it costs nothing now.
 
-        Whoever holds this store reads it at once; another who opens it, as of ``checkpoint``.
+        Whoever holds this store reads it at once; another who opens it, as of ``checkpoint``. After
+        a kill there is no new checkpoint before such a value was set again: set it early.
         """
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.replica import Replica
+from meshlog.core.clockfix import Shift
+from meshlog.replica import Replica, found
 from meshlog.replica.ledger import kept_clock
 from meshlog.store import SqliteStore, append
-from tests.replica.devices import T0_MS, note, open_replica, share
+from tests.replica.devices import T0_MS, identity, invited, note, open_replica, share
 
 MINUTE_MS = 60_000
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["write", "write", "hear", "wait", "mend", "kill", "kill", "close"]),
+        st.sampled_from(["write", "write", "hear", "wait", "mend", "kill", "look", "close"]),
         st.integers(-20, 60),
     ),
     max_size=24,
@@ -63,9 +65,11 @@ def test_after_a_kill_everything_is_as_it_was(steps):
                     ann.mend_clock(now_ms, is_right=True)
                 case _:
                     before, shown = ann.ledger, ann.view.snapshot()
-                    if step == "kill":
+                    if step != "close":
                         path = copy_open(path, Path(folder) / f"{number}")
                     ann.store.close()
+                    if step == "look":
+                        SqliteStore(path, vfs="unix").close()
                     ann = device(path, now_ms)
                     assert ann.ledger.clock >= before.clock
                     assert ann.ledger.clock.wall_ms <= max(before.horizon_ms, before.clock.wall_ms)
@@ -77,6 +81,60 @@ def test_after_a_kill_everything_is_as_it_was(steps):
                     assert note(ann, "next", now_ms).stamp > before.clock
             assert ann.view.check() == []
         ann.store.close()
+
+
+@pytest.mark.parametrize("events", [2, 7])
+def test_who_opens_the_store_of_a_killed_device_and_writes_nothing_leaves_its_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: int
+):
+    monkeypatch.setattr(append, "CHECKPOINT_EVENTS", 5)
+    ann, bob = device(tmp_path / "ann", T0_MS), open_replica("bob")
+    note(ann, "first", T0_MS)
+    for number in range(events):
+        note(bob, f"{number}", T0_MS + 10 * MINUTE_MS)  # his clock is a little ahead
+    share(bob, ann)
+    latest = note(ann, "then", T0_MS)
+    path = copy_open(tmp_path / "ann", tmp_path / "killed")
+    ann.store.close()
+
+    SqliteStore(path, vfs="unix").close()
+    again = device(path, T0_MS)
+    again.settle()
+    again.store.close()
+
+    with closing(SqliteStore(path, vfs="unix")) as store:
+        assert kept_clock(store) == latest.stamp
+        assert store.checkpoint() < store.event_count()
+        after = note(open_replica("ann", T0_MS, store), "after", T0_MS)
+    assert after.stamp > latest.stamp
+    with closing(SqliteStore(path, vfs="unix")) as store:
+        assert store.checkpoint() == store.event_count()
+
+
+def test_a_clock_that_follows_a_fix_is_written_where_the_log_told_it_before_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store, who = SqliteStore(tmp_path / "ann", vfs="unix"), identity("ann")
+    found(store, who, "ann", "valley", T0_MS, Random(1))
+    ann = Replica(store, who, T0_MS, Random(2))
+    bob = invited(ann, "bob")
+    share(ann, bob)
+    note(bob, "first", T0_MS)
+    share(bob, ann)
+    ann.fix_clock(bob.data_feed, Shift(1, 9, -60 * MINUTE_MS), T0_MS)
+    late = note(bob, "late", T0_MS + 10 * MINUTE_MS)
+    with monkeypatch.context() as patch:
+        patch.setattr(append, "CHECKPOINT_EVENTS", 1)
+        share(bob, ann)
+    assert ann.ledger.clock < late.stamp
+
+    ann.fix_clock(bob.data_feed, Shift(1, 9, 0), T0_MS)
+    assert ann.ledger.clock == late.stamp
+    path = copy_open(tmp_path / "ann", tmp_path / "killed")
+    ann.store.close()
+
+    with closing(SqliteStore(path, vfs="unix")) as store:
+        assert kept_clock(store) == late.stamp
 
 
 def test_a_write_writes_one_row_and_the_clock_with_the_checkpoint(tmp_path: Path):

@@ -64,7 +64,7 @@ class Ledger:
     _saved: tuple[Stamp, int] | None = None
     """Clock and horizon as the store tells them; None before they were first written."""
     _told: Stamp = ZERO
-    """The greatest stamp of what was written since the start: so far the log tells the clock."""
+    """The greatest stamp of what was written since the copy: so far the log tells the clock."""
     _root: bytes | None = None
     _roster_digest: bytes | None = None
     _indexed: list[FeedKey] | None = None
@@ -99,6 +99,7 @@ class Ledger:
         twin = object.__new__(Ledger)
         twin.__dict__.update(self.__dict__)
         twin.frontier, twin.forks = dict(self.frontier), dict(self.forks)
+        twin._told = ZERO  # a checkpoint may come next, and what was told before is before it
         return twin
 
     def later(self, horizon_ms: int) -> Ledger:
@@ -108,6 +109,7 @@ class Ledger:
         """
         twin = object.__new__(Ledger)
         twin.__dict__.update(self.__dict__)
+        twin._told = ZERO
         twin.reach(horizon_ms)
         return twin
 
@@ -224,7 +226,6 @@ class Ledger:
     def set_back(self, clock: Stamp, now_ms: int) -> None:
         """Go on with an honest clock and horizon: those kept so far were ahead."""
         self.clock, self.horizon_ms = clock, horizon_for(now_ms)
-        self._told = ZERO
         self._waiting = self._may_hold = None
 
     @property
@@ -305,6 +306,8 @@ class Ledger:
                 store.set_meta_later("clock", value)
             else:
                 store.set_meta("clock", value)
+            if self._saved is None:
+                store.set_meta_later("clock", value)  # then the store knows what a checkpoint has
         self._saved = self.clock, horizon_ms
 
 

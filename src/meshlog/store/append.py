@@ -212,6 +212,11 @@ class Appender:
         self.file.write("INSERT OR REPLACE INTO cut VALUES (?, ?)", (position, event.signature))
         self.reader.forget()
 
+    @property
+    def is_checkpointed(self) -> bool:
+        """Whether nothing came since the checkpoint."""
+        return self.checkpoint == self.tail.position
+
     def is_due(self) -> bool:
         """Say whether a checkpoint is to be written."""
         return self.tail.position - self.checkpoint >= CHECKPOINT_EVENTS

@@ -34,7 +34,7 @@ class EventTable:
         """Load what stays in memory. O(feeds)."""
         self._file = file
         self._log = Appender(file)
-        self._later = LaterValues()
+        self._later = LaterValues(is_whole=self._log.is_checkpointed)
 
     # ── EventLog ──
 

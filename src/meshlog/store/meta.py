@@ -38,10 +38,23 @@ def damaged_meta(file: StoreFile) -> list[str]:
 class LaterValues:
     """Values that are written with the next checkpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_whole: bool) -> None:
+        """Take whether the file was left with a checkpoint at its log's end.
+
+        Where it was not, its writer was killed: what stood in memory there is lost.
+        """
+        self._is_whole = is_whole
         self._values: dict[str, bytes] = {}
         self._new: dict[str, bytes] = {}
         """Of the open transaction."""
+
+    @property
+    def are_known(self) -> bool:
+        """Whether a checkpoint can have them: what a killed writer set, somebody has to set again.
+
+        Without that the log alone tells them, and a checkpoint would say that it need not be asked.
+        """
+        return self._is_whole or bool(self._values or self._new)
 
     def get(self, key: str) -> bytes | None:
         """Return a value that may not be written yet; None where the file has the latest."""

@@ -107,7 +107,7 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         return _Transaction(self._file.begin, self._commit, self._roll_back)
 
     def _commit(self) -> None:
-        if self._log.is_due():
+        if self._log.is_due() and self._later.are_known:
             self._write_checkpoint()
         self._log.index.write_lots()
         self._file.commit()
@@ -170,20 +170,18 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         while self._log.index.is_due(self._log.tail.position):
             with self.transaction():
                 self._log.index_more()
-        if self._log.is_due():
-            with self.transaction():
-                pass  # but the checkpoint
 
     def close(self) -> None:
         """See Store.close. An open transaction is rolled back.
 
         A checkpoint that the disk refuses harms nothing: the next opening reads the log instead.
         """
-        if self._file.is_writable and self._log.checkpoint < self._log.tail.position:
+        if self._file.is_writable and not self._log.is_checkpointed:
             self._file.rollback()
             self._log.restore()
             self._later.restore()
-            with contextlib.suppress(StoreError), self.transaction():
-                self._write_checkpoint()
+            if self._later.are_known:
+                with contextlib.suppress(StoreError), self.transaction():
+                    self._write_checkpoint()
         self._instance.close()
         self._file.close()
