@@ -117,6 +117,16 @@ def test_compressed_bodies_of_another_size_are_damage(size):
         unpacked(places_of([1 << 16, 2 << 16], [50, size - 50], [5]), bytes(64), kept)
 
 
+def loosen(path: Path, table: str) -> None:
+    """Let a table take whatever a flipped bit would make of its rows."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        lax = "replace(replace(replace(sql, 'STRICT', ''), ' NOT NULL', ''), ' INTEGER', ' ANY')"
+        connection.execute(f"UPDATE sqlite_schema SET sql = {lax} WHERE name = '{table}'")
+        back = "replace(replace(sql, 'ANY PRIMARY', 'INTEGER PRIMARY'), ', WITHOUT', 'WITHOUT')"
+        connection.execute(f"UPDATE sqlite_schema SET sql = {back} WHERE name = '{table}'")
+
+
 @pytest.mark.parametrize("column", ["feed", "seq", "crc", "places", "ids", "bodies"])
 @pytest.mark.parametrize("value", ["NULL", "7", "'text'"])
 @pytest.mark.parametrize("position", [1, 3])
@@ -129,13 +139,39 @@ def test_a_row_that_lacks_a_column_is_damage(
     device.write("note.add", record_id="r", text="x")
     dataset = device.replica.dataset
     device.store.close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")
-        lax = "replace(replace(replace(sql, 'STRICT', ''), ' NOT NULL', ''), ' INTEGER', ' ANY')"
-        connection.execute(f"UPDATE sqlite_schema SET sql = {lax} WHERE name = 'run'")
-        back = "replace(sql, 'ANY PRIMARY', 'INTEGER PRIMARY')"
-        connection.execute(f"UPDATE sqlite_schema SET sql = {back} WHERE name = 'run'")
+    loosen(path, "run")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"UPDATE run SET {column} = {value} WHERE position >= {position}")
     with suppress(StoreError), closing(SqliteStore(path, read_only=True)) as store:
         assert not fsck(store, dataset).is_clean
+
+
+@pytest.mark.parametrize("value", ["NULL", "-1", "1 << 50", "1.5", "'text'", "x''"])
+def test_a_small_value_of_another_type_is_damage(tmp_path: Path, value: str):
+    path = tmp_path / "s.db"
+    device = Device("base", 1, path)
+    dataset = device.replica.dataset
+    device.store.close()
+    loosen(path, "meta")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE meta SET value = {value}")
+
+    with closing(SqliteStore(path, read_only=True)) as store:
+        with pytest.raises(StoreError, match="its clock is damaged"):
+            store.get_meta("clock")
+        assert any("'clock' is damaged" in said for said in fsck(store, dataset).problems)
+
+
+def test_an_event_whose_row_is_gone_is_damage_and_not_unknown(tmp_path: Path):
+    path = tmp_path / "s.db"
+    device = Device("base", 1, path)
+    device.write("note.add", record_id="r", text="x")
+    ids = [arrival.event.id for arrival in device.store.scan()]
+    device.store.close()
+    with closing(SqliteStore(path)) as store:
+        assert all(map(store.get, ids))  # the index has read it
+
+        store._file._open.execute("DELETE FROM run WHERE position = 2")
+
+        with pytest.raises(StoreError):
+            store.get(ids[1])

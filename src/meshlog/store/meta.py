@@ -18,10 +18,15 @@ def read_meta(file: StoreFile, key: str) -> bytes | None:
     row = file.first("SELECT value, crc FROM meta WHERE key = ?", (key,))
     if row is None:
         return None
-    value, crc = bytes(row[0]), row[1]
-    if crc_of(key, value) != crc:
+    value: bytes = row[0]
+    if not _is_sound(key, *row):
         raise StoreError(f"{file.path}: its {key} is damaged: run `meshlog fsck`")
     return value
+
+
+def _is_sound(key: str, value: object, crc: object) -> bool:
+    """Say whether a value is bytes, as a damaged one may not be, and its checksum fits."""
+    return type(value) is bytes and crc_of(key, value) == crc
 
 
 def write_meta(file: StoreFile, key: str, value: bytes) -> None:
@@ -32,7 +37,7 @@ def write_meta(file: StoreFile, key: str, value: bytes) -> None:
 def damaged_meta(file: StoreFile) -> list[str]:
     """Return the keys whose values are damaged; a damaged key is one, too."""
     rows = file.run("SELECT key, value, crc FROM meta")
-    return [str(key) for key, value, crc in rows if crc_of(str(key), bytes(value)) != crc]
+    return [str(key) for key, value, crc in rows if not _is_sound(str(key), value, crc)]
 
 
 class LaterValues:

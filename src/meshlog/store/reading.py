@@ -115,9 +115,15 @@ class RunReader:
             position = after + 1
 
     def id_at(self, position: int) -> bytes:
-        """Return the id of the event at a position; empty where there is none."""
+        """Return the id of the event at a position.
+
+        Raises:
+            StoreError: There is none, or its row is damaged.
+        """
         row = self._file.first(_ID_AT, (position,))
-        return bytes(row[0]) if row else b""
+        if row is None or type(row[0]) is not bytes or len(row[0]) != ID_SIZE:
+            raise self._file.damaged()
+        return row[0]
 
     def forget(self) -> None:
         """Forget what is in memory."""
@@ -138,8 +144,6 @@ class RunReader:
         position, feed, seq, base, places, ids, bodies, signature = row
         if prev is None:
             prev = NO_PREV if base is None else self.id_at(base)
-        if len(prev) != ID_SIZE:
-            raise self._file.damaged()
         try:
             run = unpack_run(position, self._feeds.feed(feed), seq, prev, places, ids, bodies)
         except MalformedError as error:

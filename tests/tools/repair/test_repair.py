@@ -368,6 +368,24 @@ def test_sound_events_whose_signature_is_lost_are_named(
     assert str(last.seq) in place
 
 
+def test_a_run_whose_checksum_is_lost_keeps_its_signature(
+    template: tuple[Path, Identity], damaged: Path
+) -> None:
+    """It stands in the run's row, of which everything else is told by hashes."""
+    before = ids(damaged)
+    with closing(sqlite3.connect(damaged)) as connection, connection:
+        connection.execute(
+            "UPDATE run SET crc = 1 WHERE position ="
+            " (SELECT max(position) FROM run JOIN feed USING (feed) WHERE author <> ?)",
+            (template[1].author,),
+        )
+
+    report = mend(damaged, template[1])
+
+    assert (report.lost, report.unsigned) == (0, 0)
+    assert ids(damaged) == before
+
+
 def test_a_schema_that_is_no_text_any_more_stops_no_repair(
     template: tuple[Path, Identity], damaged: Path
 ) -> None:

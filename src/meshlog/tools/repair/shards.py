@@ -32,6 +32,9 @@ BELIEVED_EVENTS = 65_536
 REROUTED_MAX = 50
 """Runs whose other pages are looked for where a bit may have sent us elsewhere; some 0.1 s each."""
 
+_RUN_COLUMNS = 9
+"""With the signature, which rows of earlier schemas lack."""
+
 _NOBODY = FeedKey(AuthorId(bytes(AUTHOR_ID_SIZE)), FeedKind.DATA, 0)
 """Whose a run is, until its feed's row was found."""
 
@@ -183,7 +186,10 @@ class Shards:
     def _put_loose(self, row: Found) -> None:
         """Take the events of a run that does not hold: its stamps may, and hashes will tell."""
         if row.rowid is not None and 0 < row.rowid < POSITION_MAX:
-            self._put_events(row.rowid, row)
+            events = self._put_events(row.rowid, row)
+            match row.values[_RUN_COLUMNS - 1 :]:
+                case (bytes(signed),) if events and len(signed) == SIGNATURE_SIZE:
+                    self._put("cut", row.rowid + events - 1, signed)
 
     def _put_events(self, position: int, row: Found) -> int:
         """Take the events of a run, and return how many there are."""
