@@ -175,3 +175,18 @@ def test_an_event_whose_row_is_gone_is_damage_and_not_unknown(tmp_path: Path):
 
         with pytest.raises(StoreError):
             store.get(ids[1])
+
+
+@pytest.mark.parametrize("value", ["NULL", "-1", "1 << 50", "1.5", "'text'", "x''"])
+def test_heads_that_are_none_are_read_from_the_log(tmp_path: Path, value: str):
+    path = tmp_path / "s.db"
+    device = Device("base", 1, path)
+    heads, dataset = device.store.heads(), device.replica.dataset
+    device.store.close()
+    loosen(path, "head")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE head SET seq = {value}")
+
+    with closing(SqliteStore(path, read_only=True)) as store:
+        assert store.heads() == heads
+        assert not fsck(store, dataset).is_clean

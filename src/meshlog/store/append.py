@@ -8,11 +8,11 @@ from itertools import count, takewhile
 from typing import NamedTuple
 
 from meshlog.core.chain import Chain
-from meshlog.core.event import ID_SIZE, NO_PREV, Event
+from meshlog.core.event import ID_SIZE, NO_PREV, SEQ_MAX, Event
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError, StoreError
-from meshlog.store.file import StoreFile
+from meshlog.store.file import Row, StoreFile
 from meshlog.store.heads import Heads, Tip
 from meshlog.store.index import Index
 from meshlog.store.lots import LOT_EVENTS_MAX
@@ -62,6 +62,12 @@ _RUNS_SINCE = """
 """
 
 
+def _may_be_head(row: Row) -> bool:
+    """Say whether a row of ``head`` has what one has; a damaged one may be of any type."""
+    _, _, seq, event_id = row
+    return type(seq) is int and 0 < seq <= SEQ_MAX and type(event_id) is bytes
+
+
 class Appender:
     """The writing half of the event log, and what it remembers of it.
 
@@ -80,15 +86,16 @@ class Appender:
     def _load(self) -> Tail:
         """Load the heads; return the tail."""
         last = self._last_position()
-        known = self._read_checkpoint()
-        self._heads_hold = known is not None and known.position <= last
+        known, heads = self._read_checkpoint(), self.file.run("SELECT * FROM head")
+        self._heads_hold = (
+            known is not None and known.position <= last and all(map(_may_be_head, heads))
+        )
         """Whether the file's heads are those of the checkpoint."""
         tail = known if known is not None and self._heads_hold else _START
         self.checkpoint = self._new_checkpoint = tail.position
         """Position up to which heads and later values are written."""
         if self._heads_hold:
-            sql = "SELECT position, feed, seq, id FROM head"
-            for position, feed, seq, event_id in self.file.run(sql):
+            for position, feed, seq, event_id in heads:
                 self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
         if tail.position < last:
             tail = self._replayed(tail)
