@@ -18,6 +18,7 @@ from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
 from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
 from meshlog.views import rowcheck
+from tests.replica.devices import T0_MS, note, open_replica
 from tests.store.logs import ANN, add, chain, tamper
 from tests.tools.camp import Device
 
@@ -346,3 +347,12 @@ def test_a_device_that_has_met_nobody_yet_is_clean(base: Device):
         team.replica.root()
 
         assert team.fsck().problems == ()
+
+
+def test_a_clock_that_was_ahead_and_is_mended_is_sound():
+    """What the ended life stamped stays ahead of the clock, and a fix says by how much."""
+    ann = open_replica("ann")
+    note(ann, "x", T0_MS + 10**9)
+    assert ann.mend_clock(T0_MS, is_right=True)
+
+    assert fsck(ann.store, ann.dataset).problems == ()

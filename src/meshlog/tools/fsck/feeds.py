@@ -63,13 +63,16 @@ class FeedCheck:
     unsigned: int = 0
     """Own events at the ends of branches that no cut covers; known after ``finish``."""
     own_latest: Stamp = _BEFORE_ALL
+    """Of the life that we live: a clock that was ahead comes back with a new one."""
     _tips: dict[FeedKey, dict[bytes, _Tip]] = field(default_factory=dict)
     _strangers: set[FeedKey] = field(default_factory=set)
     _own: bytes = b""
+    _life: bytes = b""
 
     def __post_init__(self) -> None:
         """Note who we are."""
         self._own = meta_or_none(self.store, "author") or b""
+        self._life = meta_or_none(self.store, "incarnation") or b""
 
     @property
     def feeds(self) -> int:
@@ -95,7 +98,7 @@ class FeedCheck:
         tips = self._tips.setdefault(feed, {})
         tips.pop(stretch.prev, None)
         tips[stretch.ids[-ID_SIZE:]] = tip
-        if feed.author == self._own:
+        if self._is_of_our_life(feed):
             self.own_latest = max(self.own_latest, tip.stamp)
 
     def _end_of(self, stretch: Stretch) -> _Tip | None:
@@ -154,8 +157,11 @@ class FeedCheck:
             self.cuts += 1
             signed_seq = event.seq
         tips[event.id] = _Tip(event.seq, event.stamp, signed_seq)
-        if event.author == self._own:
+        if self._is_of_our_life(event.feed):
             self.own_latest = max(self.own_latest, event.stamp)
+
+    def _is_of_our_life(self, feed: FeedKey) -> bool:
+        return feed.author == self._own and feed.incarnation == int.from_bytes(self._life, "big")
 
     def finish(self) -> None:
         """Check what only the end can tell: open ends, heads and the count of events."""
