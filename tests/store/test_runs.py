@@ -190,3 +190,16 @@ def test_heads_that_are_none_are_read_from_the_log(tmp_path: Path, value: str):
     with closing(SqliteStore(path, read_only=True)) as store:
         assert store.heads() == heads
         assert not fsck(store, dataset).is_clean
+
+
+@pytest.mark.parametrize("column", ["author", "kind", "incarnation"])
+@pytest.mark.parametrize("value", ["NULL", "-1", "1 << 50", "1.5", "'text'", "x''"])
+def test_a_feed_that_is_none_is_damage(tmp_path: Path, column: str, value: str):
+    path = tmp_path / "s.db"
+    Device("base", 1, path).store.close()
+    loosen(path, "feed")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE feed SET {column} = {value} WHERE feed = 1")
+
+    with pytest.raises(StoreError, match="damaged"):
+        SqliteStore(path, read_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.identity import AuthorId
+from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
 from meshlog.store.file import StoreFile
 
 
@@ -17,7 +17,13 @@ class FeedNumbers:
         self._number_of: dict[FeedKey, int] = {}
         self._new: list[int] = []
         for number, author, kind, incarnation in file.run("SELECT * FROM feed"):
-            if kind not in (FeedKind.CONTROL, FeedKind.DATA):
+            if not (
+                type(author) is bytes
+                and len(author) == AUTHOR_ID_SIZE
+                and kind in (FeedKind.CONTROL, FeedKind.DATA)
+                and type(incarnation) is int
+                and 0 <= incarnation < 1 << 32
+            ):
                 raise file.damaged()
             self._keep(number, FeedKey(AuthorId(author), FeedKind(kind), incarnation))
 
