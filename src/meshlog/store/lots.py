@@ -35,7 +35,7 @@ LOT_EVENTS_MAX = 65_536
 
 MERGED_EVENTS = (16_384, 131_072)
 """When lots smaller than this are together as large, they become one. The last bounds how long a
-transaction takes, and what it has in memory: 45 ms and some 10 MB. A choice."""
+transaction takes, and what it has in memory: 60 ms and some 10 MB. A choice."""
 
 ROW_PAIRS = 141
 """Pairs of a row: four rows fill a page of 4 KiB. Those of one key are in one row, however many."""
