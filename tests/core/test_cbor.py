@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from meshlog.core.cbor import decode_cbor, encode_cbor, plain
 from meshlog.core.event import BODY_SIZE_MAX, encode_body, read_body
 from meshlog.errors import InputError, MalformedError
+from tests.support.cost import bytes_taken
 
 scalars = st.one_of(
     st.none(),
@@ -68,10 +69,10 @@ def test_any_bytes_are_refused_or_read(data: bytes):
 @pytest.mark.parametrize("head", [0x5B, 0x7B, 0x9B, 0xBB])
 @pytest.mark.parametrize("size", [2**16, 2**31, 2**32, 2**62, 2**64 - 1])
 def test_a_claimed_size_allocates_nothing(head: int, size: int):
-    started = time.monotonic()
+    data = bytes([head]) + size.to_bytes(8, "big") + b"a" * 100
 
-    assert decoded(bytes([head]) + size.to_bytes(8, "big") + b"a" * 100) is None
-    assert time.monotonic() - started < 1
+    assert decoded(data) is None
+    assert bytes_taken(lambda: decoded(data)) < 100_000
 
 
 @pytest.mark.parametrize("head", [b"\x81", b"\xa1\x61a", b"\xa1\x81", b"\xc1", b"\xd8\x1c"])
@@ -84,10 +85,10 @@ def test_keys_made_to_collide_cost_no_time():
     keys = list(islice(product((0x20, 0x21), repeat=13), 4300))
     pairs = b"".join(b"\x8d" + bytes(key) + b"\x00" for key in keys)
     body = b"\x82\x61x\xb9" + len(keys).to_bytes(2, "big") + pairs
-    started = time.monotonic()
+    started_s = time.process_time()
 
     assert read_body(body) is None
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started_s < 0.5  # read in 1 ms, or compared in seconds
 
 
 @pytest.mark.parametrize(

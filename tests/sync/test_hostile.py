@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -30,6 +29,7 @@ from tests.replica.devices import (
     open_replica,
     segs,
 )
+from tests.support.cost import lines_run
 from tests.sync.test_messages import bundles
 
 BOB = Stranger(identity("bob"))
@@ -96,12 +96,12 @@ def test_a_malicious_responder_is_left_alone_soon(name: str):
     before = dump(ann)
     pump = Pump(ann)
     peer = pump.impostor(cases[name])
-    started = time.process_time()
+    asks: list[int] = []
 
-    asks = pump.ask_impostor(ann, peer)
+    cost = lines_run(lambda: asks.append(pump.ask_impostor(ann, peer)))
 
     state = ann.engine.peers.known(peer)
-    assert asks <= 10
+    assert asks[0] <= 10
     assert state is not None
     crossing = name == "another root for ever"  # what a peer says whose own sync is under way
     assert (state.session, state.failures) == (None, 0 if crossing else 1)
@@ -109,7 +109,7 @@ def test_a_malicious_responder_is_left_alone_soon(name: str):
     assert state.due_ms >= pump.now_ms + 5_000
     assert dump(ann) == before
     assert max(pump.sizes) <= 64_000
-    assert time.process_time() - started < 5
+    assert cost < 100_000_000
 
 
 def claiming(ann: Replica, accepted: int) -> Callable[[bytes], bytes]:
@@ -161,12 +161,12 @@ def test_points_without_end_cost_little():
     ann = open_replica("ann")
     ann.append_many([("x", {})] * 3_000, T0_MS)
     points = tuple(hints.Point(number + 1, bytes(8)) for number in range(1_024))
-    started = time.process_time()
+    asked = [statements.Loc(ann.data_feed, points)] * wire.LOCATORS_MAX
 
-    answer = ask(ann, *[statements.Loc(ann.data_feed, points)] * wire.LOCATORS_MAX)
+    answer = ask(ann, *asked)
 
-    assert time.process_time() - started < 10
     assert sum(isinstance(message, statements.Loc) for message in answer) == 1
+    assert lines_run(lambda: ask(ann, *asked)) < 2_000_000
 
 
 @pytest.mark.parametrize("credit_bytes", [0, 1, 2**63 - 1])

@@ -258,7 +258,7 @@ def test_a_relay_passes_counts_and_loses_as_told() -> None:
 
 def test_a_relay_limits_the_rate_of_each_direction() -> None:
     with (
-        Relay(rate_bps=80_000) as relay,
+        Relay(rate_bps=16_000) as relay,
         listener(relay.ends.a_listens) as ann,
         listener(relay.ends.b_listens) as bob,
     ):
@@ -268,7 +268,8 @@ def test_a_relay_limits_the_rate_of_each_direction() -> None:
         for _ in range(5):
             bob.recv(1000)
 
-        assert 0.2 < time.monotonic() - began_s < 0.5
+        took_s = time.monotonic() - began_s
+        assert 1 < took_s < 2.4  # 1.25 s side by side, 2.5 s one after the other
 
 
 def test_headers_are_read_with_and_without_a_transport_address() -> None:
