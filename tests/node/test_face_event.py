@@ -16,6 +16,7 @@ from meshlog.core.event import Event as CoreEvent
 from meshlog.core.hlc import Stamp
 from meshlog.node.names import named
 from meshlog.node.opening import make_opening
+from tests.support.feeds import control_feed
 
 NOTE = {"record_id": "r", "text": "hello"}
 
@@ -219,7 +220,7 @@ def test_the_first_event_of_a_feed_brings_the_authors_own_opening():
     ann = Node("ann", None)
     emitted = [ann.add_note("r", text) for text in ("one", "two")]
 
-    control = ann.replica.control_feed
+    control = control_feed(ann.replica)
     (tip,) = ann.replica.frontier()[control]
     own = ann.replica.segments(control, tip, 0, 0)[0][0]
 

@@ -6,12 +6,13 @@ import pytest
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey
-from meshlog.core.segment import SEGMENT_PACKET_MAX
 from meshlog.errors import InputError
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.replica import Replica
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
 from meshlog.sync.holdings import Verdict
 from tests.replica.devices import T0_MS, holds_alike, open_replica
+from tests.support.feeds import control_feed
 
 WELL = {"form": "well", "fields": [["depth_m", "int"], ["status", "choice", {"options": ["ok"]}]]}
 
@@ -40,9 +41,9 @@ def writer() -> Replica:
 def test_compact_segments_bring_everything_over():
     ann, ben = writer(), open_replica("ben")
 
-    control = ben.ingest(compact(ann, ann.control_feed), T0_MS)
+    control = ben.ingest(compact(ann, control_feed(ann)), T0_MS)
     data = ben.ingest(compact(ann, ann.data_feed), T0_MS)
-    ann.ingest(compact(ben, ben.control_feed), T0_MS)
+    ann.ingest(compact(ben, control_feed(ben)), T0_MS)
 
     assert {*control.verdicts, *data.verdicts} == {Verdict.ACCEPTED}
     assert holds_alike(ann, ben)
@@ -52,7 +53,7 @@ def test_compact_segments_bring_everything_over():
 
 def test_one_batch_may_bring_the_form_that_it_needs():
     ann, ben = writer(), open_replica("ben")
-    batch = [*compact(ann, ann.data_feed), *compact(ann, ann.control_feed)]
+    batch = [*compact(ann, ann.data_feed), *compact(ann, control_feed(ann))]
 
     assert {*ben.ingest(batch, T0_MS).verdicts} == {Verdict.ACCEPTED}
 
@@ -60,7 +61,7 @@ def test_one_batch_may_bring_the_form_that_it_needs():
 def test_what_names_an_unknown_form_is_a_gap_and_changes_nothing():
     ann, ben = writer(), open_replica("ben")
     ann.root()
-    opening = ann.store.branch(ann.ledger.frontier[ann.control_feed][0], ann.control_feed, 0, 1)
+    opening = ann.store.branch(ann.ledger.frontier[control_feed(ann)][0], control_feed(ann), 0, 1)
     assert opening[0].kind == "feed.open"
     before = ben.root()
 
@@ -73,9 +74,9 @@ def test_what_names_an_unknown_form_is_a_gap_and_changes_nothing():
 def test_segments_for_a_packet_fit_it():
     ann = writer()
 
-    pieces = compact(ann, ann.data_feed, SEGMENT_PACKET_MAX)
+    pieces = compact(ann, ann.data_feed, CARGO_SIZE_MAX)
 
-    assert all(len(data) <= SEGMENT_PACKET_MAX for data in pieces)
+    assert all(len(data) <= CARGO_SIZE_MAX for data in pieces)
     assert 1 < len(pieces) < 10
 
 
@@ -86,9 +87,7 @@ def test_what_does_not_fit_a_packet_ends_the_row():
     ann.root()
     head = ann.ledger.frontier[ann.data_feed][0]
 
-    _, reached = ann.segments(
-        ann.data_feed, head, 0, 10**6, compact=True, size_max=SEGMENT_PACKET_MAX
-    )
+    _, reached = ann.segments(ann.data_feed, head, 0, 10**6, compact=True, size_max=CARGO_SIZE_MAX)
 
     assert reached == head.seq - 2
 

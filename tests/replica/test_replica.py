@@ -14,18 +14,14 @@ from meshlog.core.event import OPEN_DATASET
 from meshlog.core.feed import ROOT_DOMAIN, FeedKey, FeedKind, Head, digest
 from meshlog.core.grant import CHAIN_DEPTH_MAX, Role
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp
-from meshlog.core.segment import (
-    CUT_EVENTS_MAX,
-    CUT_SIZE_MAX,
-    SEGMENT_PACKET_MAX,
-    decode_segment,
-)
+from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, decode_segment
 from meshlog.errors import IdentityError, InputError, StoreError
 from meshlog.ports import PeerSeen
 from meshlog.replica import Replica, found, join, join_open, pen
 from meshlog.sim.card import CardGuard
 from meshlog.store import SqliteStore
 from meshlog.store.instance import Mark
+from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX
 from meshlog.sync.effects import Ask, Poke
 from meshlog.sync.holdings import Verdict
 from tests.replica.devices import (
@@ -43,6 +39,7 @@ from tests.replica.devices import (
     segs,
 )
 from tests.replica.test_intake import limit_pages
+from tests.support.feeds import control_feed
 
 BOB = Stranger(identity("bob"))
 
@@ -53,8 +50,8 @@ BOB = Stranger(identity("bob"))
 def test_a_new_device_opens_two_feeds_under_one_random_life():
     ann = open_replica("ann")
 
-    assert ann.control_feed.incarnation == ann.data_feed.incarnation != 0
-    assert list(ann.ledger.frontier) == [ann.control_feed]
+    assert ann.data_feed.incarnation != 0
+    assert list(ann.ledger.frontier) == [control_feed(ann)]
     assert ann.ledger.indexed == [ann.data_feed]
     assert ann.dataset == OPEN_DATASET
 
@@ -263,12 +260,12 @@ def test_an_author_cuts_its_feed_where_a_packet_is_full():
     head = ann.ledger.frontier[ann.data_feed][0]
 
     pieces, reached = ann.segments(
-        ann.data_feed, head, 0, 10**6, compact=True, size_max=SEGMENT_PACKET_MAX
+        ann.data_feed, head, 0, 10**6, compact=True, size_max=CARGO_SIZE_MAX
     )
 
     assert reached == head.seq
     assert len(pieces) == 3
-    assert all(len(data) <= SEGMENT_PACKET_MAX for data in pieces)
+    assert all(len(data) <= CARGO_SIZE_MAX for data in pieces)
 
 
 def test_small_cuts_are_served_together():

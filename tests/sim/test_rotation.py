@@ -13,6 +13,7 @@ from meshlog.core.grant import Role
 from meshlog.sim.radioworld import RadioWorld
 from meshlog.sim.reach import everybody, islands
 from meshlog.sync.broadcast.stragglers import PACKETS_MAX
+from tests.support.feeds import control_feed
 
 SF8 = LoRa(sf=8)
 HOUR_MS = 3_600_000
@@ -124,7 +125,7 @@ def revoke(world: RadioWorld, name: str) -> None:
     }
     payload = {"author": out.identity.author, "mode": "soft", "cuts": cut_list(heads)}
     with base._desk.change() as ledger:
-        base._desk.pen.write(ledger, base.control_feed, [(REVOKE, payload)], world.now_ms)
+        base._desk.pen.write(ledger, control_feed(base), [(REVOKE, payload)], world.now_ms)
     world.restart("base")
 
 

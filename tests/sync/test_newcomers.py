@@ -14,6 +14,7 @@ from meshlog.replica import Replica, found, join
 from meshlog.store import SqliteStore
 from meshlog.sync.difference import compare_control, state_control
 from tests.replica.devices import T0_MS, Pump, founder, holds_alike, invited, name_of, note
+from tests.support.feeds import control_feed
 
 CROWD = 8
 SMALL, LARGE = 700, 16_384
@@ -141,7 +142,7 @@ def test_a_newcomer_says_what_it_holds_and_wants_nothing_that_it_cannot_judge():
 
     found = compare_control(bob, state_control(base))
 
-    assert [push.feed for push in found.pushes] == [bob.control_feed]
+    assert [push.feed for push in found.pushes] == [control_feed(bob)]
     assert (found.wants, found.locate) == ([], [])
 
 

@@ -27,6 +27,7 @@ from tests.replica.devices import (
     open_replica,
     segs,
 )
+from tests.support.feeds import control_feed
 
 BOB = Stranger(identity("bob"))
 
@@ -181,9 +182,9 @@ def test_control_feeds_fork_and_converge():
     pieces = []
     for clone in ("one", "two"):
         twin = invited(base, "ann", invite=grant)
-        opening = twin.ledger.frontier[twin.control_feed][0]
+        opening = twin.ledger.frontier[control_feed(twin)][0]
         other = Stranger(identity("ann"), base.dataset, twin.data_feed.incarnation)
-        first = twin.store.branch(opening, twin.control_feed, 0, 1)[0]
+        first = twin.store.branch(opening, control_feed(twin), 0, 1)[0]
         pieces.append((twin, other, first, clone))
     cat = invited(base, "cat")
     pump = Pump(base, cat)
@@ -195,7 +196,7 @@ def test_control_feeds_fork_and_converge():
     pump.meet(cat, base)
 
     assert holds_alike(base, cat)
-    assert len(base.ledger.frontier[pieces[0][0].control_feed]) == 2
+    assert len(base.ledger.frontier[control_feed(pieces[0][0])]) == 2
 
 
 def control_run(who: Stranger, first: Event, word: str) -> list[Event]:

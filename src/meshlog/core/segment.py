@@ -40,10 +40,6 @@ then cost one per event, and a slow link can serve a part of a feed."""
 CUT_SIZE_MAX = 16_384
 """…or after this many body bytes, about what SF8 moves in a minute."""
 
-SEGMENT_PACKET_MAX = 420
-"""…or where the run would no longer fit one radio packet, coded compactly (ADR 9). The packet
-carries 447 bytes; the rest is for what travels with it."""
-
 SEGMENT_EVENTS_MAX = 256
 """Eight cuts' worth. No two cuts of a feed are further apart, so every relay can serve it."""
 

@@ -112,11 +112,6 @@ class Replica:
         return self._desk.own_feeds[1]
 
     @property
-    def control_feed(self) -> FeedKey:
-        """The feed that says who we are."""
-        return self._desk.own_feeds[0]
-
-    @property
     def trouble(self) -> str:
         """What the disk refused last, in one sentence; empty where nothing."""
         return self._desk.trouble
