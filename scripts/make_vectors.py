@@ -50,7 +50,7 @@ from meshlog.core.rangecoder import Coder, Writer, prior
 from meshlog.core.roster import Member, Roster
 from meshlog.core.sealedbox import seal_boxes
 from meshlog.core.segment import encode_segment
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
 from meshlog.sync.broadcast.packet import AirKey

@@ -20,7 +20,7 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, encode_segment
 from meshlog.errors import MalformedError
-from meshlog.ports import Medium, Overheard
+from meshlog.ports.links import Medium, Overheard
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import EPOCH_MS, Agenda
 from meshlog.store.sqlite import SqliteStore

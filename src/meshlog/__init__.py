@@ -20,7 +20,7 @@ from meshlog.errors import (
     TransportError,
 )
 from meshlog.node import HLC, Event, FeedStore, Node, materialize
-from meshlog.ports import Transport
+from meshlog.ports.transport import Transport
 from meshlog.sim.network import SimNetwork, SimTransport
 from meshlog.views.reducer import Reducer, SkipEvent
 

@@ -10,7 +10,7 @@ from meshlog.cli.run import _policy
 from meshlog.cli.status import show_air
 from meshlog.node import Node
 from meshlog.node.status import node_status
-from meshlog.ports import Medium
+from meshlog.ports.links import Medium
 
 
 def test_the_status_says_what_lacks_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]):

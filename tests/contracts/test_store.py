@@ -1,4 +1,4 @@
-"""What every Store promises (ports.py), whatever it keeps its bytes in."""
+"""What every Store promises (ports/store.py), whatever it keeps its bytes in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from meshlog.core.chain import Chain
 from meshlog.core.feed import FeedKind, Head
 from meshlog.core.hlc import ZERO
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import KeptRow, RecordRow, Store
+from meshlog.ports.records import KeptRow, RecordRow
+from meshlog.ports.store import Store
 from meshlog.store import SqliteStore, index
 from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, feed, signed
 

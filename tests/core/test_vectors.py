@@ -46,7 +46,7 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId, Identity, author_id, keys_are_sound, verify
 from meshlog.core.segment import decode_segment, encode_segment, is_signed, link_events
 from meshlog.errors import MalformedError
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire
 from meshlog.sync.broadcast.packet import AirKey

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from meshlog.core.hlc import SKEW_MS_MAX
-from meshlog.ports import SHOUT_SIZE_MAX, Medium, Overheard
+from meshlog.ports.links import SHOUT_SIZE_MAX, Medium, Overheard
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Shout, Woke
 from tests.hostile.test_malformed import RATE_BPS, camp, own_chain, state_of

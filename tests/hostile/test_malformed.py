@@ -16,7 +16,7 @@ import pytest
 from meshlog.core.event import Event
 from meshlog.core.grant import Role
 from meshlog.core.hlc import SKEW_MS_MAX
-from meshlog.ports import Answered, Asked, LinkUp, Medium, Overheard, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, LinkUp, Medium, Overheard, Peer, PeerSeen
 from meshlog.replica import Replica
 from meshlog.store import SqliteStore
 from meshlog.sync.broadcast.packet import AirKey

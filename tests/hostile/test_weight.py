@@ -17,7 +17,7 @@ from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.core.segment import encode_segment
-from meshlog.ports import Asked, LinkUp
+from meshlog.ports.links import Asked, LinkUp
 from meshlog.sync import hints
 from meshlog.sync import messages as say
 from meshlog.sync import statements as state

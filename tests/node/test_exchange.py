@@ -16,7 +16,7 @@ from meshlog import Node, SimNetwork, SimTransport, StoreError
 from meshlog.core.identity import Identity
 from meshlog.node import exchange
 from meshlog.node.exchange import INBOX_MAX, LinkLoop
-from meshlog.ports import Answered, Asked, AskFailed, Gate, LinkDown, LinkEvent, LinkUp, Peer
+from meshlog.ports.links import Answered, Asked, AskFailed, Gate, LinkDown, LinkEvent, LinkUp, Peer
 from meshlog.replica import Replica
 from meshlog.sync.effects import Input, Poke, WakeAt, Woke
 

@@ -12,7 +12,7 @@ from meshlog.core.clockfix import Shift
 from meshlog.core.event import Event
 from meshlog.core.identity import Identity
 from meshlog.node import Node
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.replica import join_open
 from meshlog.store import SqliteStore
 

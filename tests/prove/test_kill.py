@@ -24,7 +24,7 @@ KILLS = scaled(50, 500)
 WRITER = """
 import random, sys
 from meshlog.core.chain import Chain
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store import SqliteStore
 from tests.store.logs import ANN, T0_MS, child, signed
 

@@ -14,7 +14,7 @@ from meshlog.core.grant import Invite, Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import Identity
 from meshlog.core.segment import encode_segment
-from meshlog.ports import Answered, Asked, AskFailed, LinkUp, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, AskFailed, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica, found, join, join_open
 from meshlog.store import SqliteStore
 from meshlog.sync.bundle import decode_bundle, encode_bundle

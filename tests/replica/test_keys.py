@@ -18,7 +18,7 @@ from meshlog.core.keylog import (
 )
 from meshlog.core.sealedbox import seal_boxes
 from meshlog.errors import InputError
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.replica import Replica
 from meshlog.replica.keeper import BATCHES_MAX, TEND_FIRST_MS, TEND_REST_MS, standing_members
 from meshlog.replica.membership import Since, revocation

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from meshlog.core.hlc import SKEW_MS_MAX, WALL_MS_MAX
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.replica import Replica
 from meshlog.sync.effects import Woke
 from meshlog.views.standing import Standing

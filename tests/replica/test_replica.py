@@ -16,7 +16,7 @@ from meshlog.core.grant import CHAIN_DEPTH_MAX, Role
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, decode_segment
 from meshlog.errors import IdentityError, InputError, StoreError
-from meshlog.ports import PeerSeen
+from meshlog.ports.links import PeerSeen
 from meshlog.replica import Replica, found, join, join_open, pen
 from meshlog.sim.card import CardGuard
 from meshlog.store import SqliteStore

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sim.storm.plan import LINKS, RADIO, Plan, draw
 from meshlog.sim.storm.radio import RadioEther
 from meshlog.sim.storm.run import run_storm

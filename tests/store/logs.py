@@ -13,7 +13,7 @@ from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.store.runs import crc_of_run, places_of, unpack_run
 
 T0_MS = 1_750_000_000_000

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from meshlog.errors import StoreBusyError, StoreError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store import SqliteStore
 from meshlog.store.migrate import APPLICATION_ID, SCHEMA_VERSION
 from tests.store.logs import ANN, BOB, T0_MS, add, chain, signed

@@ -15,7 +15,7 @@ import pytest
 from meshlog.core.chain import Chain
 from meshlog.core.event import Event
 from meshlog.errors import StoreError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store import SqliteStore
 from tests.store.logs import ANN, BOB, T0_MS, add, chain, child
 

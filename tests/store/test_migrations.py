@@ -10,7 +10,8 @@ import pytest
 
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
-from meshlog.ports import Arrival, KeptRow, RecordRow
+from meshlog.ports.log import Arrival
+from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.store import SqliteStore, append, index, migrate
 from meshlog.store.append import Tail
 from meshlog.store.checksums import teach

@@ -15,7 +15,7 @@ from meshlog.core.chain import Chain
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import ZERO, Stamp
-from meshlog.ports import KeptRow, RecordRow
+from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.store import SqliteStore, append, events, index, lots, runs
 from tests.store.logs import T0_MS, about, feed
 

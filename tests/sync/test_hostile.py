@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId
-from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica
 from meshlog.sync import hints, statements
 from meshlog.sync import messages as wire

@@ -9,7 +9,7 @@ import pytest
 from meshlog.core.feed import FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.identity import Identity
-from meshlog.ports import LinkUp
+from meshlog.ports.links import LinkUp
 from meshlog.replica import Replica, found, join
 from meshlog.store import SqliteStore
 from meshlog.sync.difference import compare_control, state_control

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshlog.core.credible import Offset
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync.offsets import FRESH_MS, PEERS_MAX, Offsets
 from tests.replica.devices import T0_MS, Pump, holds_alike, note, open_replica
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import Event
 from meshlog.core.grant import Role
-from meshlog.ports import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, AskFailed, LinkDown, LinkUp, Peer, PeerSeen
 from meshlog.replica import Replica
 from meshlog.sync.effects import Ask, Changed, Input, Poke, WakeAt, Woke
 from tests.replica.devices import (

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from meshlog.ports import LinkEvent, Medium, Peer
+from meshlog.ports.links import LinkEvent, Medium, Peer
 from meshlog.transport.dialling import HELLO
 from meshlog.transport.exchanges import LinkId, Phase
 from meshlog.transport.links import RadioLinks

@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 from meshlog.errors import InputError
-from meshlog.ports import Asked, LinkEvent, Peer
+from meshlog.ports.links import Asked, LinkEvent, Peer
 from meshlog.transport.reticulum import ReticulumLinks
 
 

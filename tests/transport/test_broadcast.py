@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from meshlog.errors import InputError
-from meshlog.ports import SHOUT_SIZE_MAX, Medium, Overheard, PeerSeen
+from meshlog.ports.links import SHOUT_SIZE_MAX, Medium, Overheard, PeerSeen
 from meshlog.transport import pacing
 from meshlog.transport.broadcast import (
     ECHO_S,

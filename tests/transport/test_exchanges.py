@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from meshlog.ports import Answered, AskFailed, LinkDown, LinkUp, Peer
+from meshlog.ports.links import Answered, AskFailed, LinkDown, LinkUp, Peer
 from meshlog.transport import pacing
 from meshlog.transport.exchanges import (
     MESSAGE_SIZE_MAX,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshlog.errors import InputError, TransportError
-from meshlog.ports import Asked, LinkUp, Peer, PeerSeen
+from meshlog.ports.links import Asked, LinkUp, Peer, PeerSeen
 from meshlog.transport.dialling import HELLO, UNANSWERED_MAX
 from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, LinkId
 from meshlog.transport.links import EXCHANGE, UNPROVEN_MAX

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.transport import pacing
 from meshlog.transport.desk import OPEN_PER_PEER_MAX, Desk
 from meshlog.transport.peers import Counters, PublicKeys

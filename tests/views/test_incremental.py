@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import Event
-from meshlog.ports import Arrival, KeptRow
+from meshlog.ports.log import Arrival
+from meshlog.ports.records import KeptRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.changes import feed_ref
 from meshlog.views.fold import HeldEvents, fold_record, told_by

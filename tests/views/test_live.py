@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import OPEN_DATASET, Event
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views import live
 from meshlog.views.live import SETTLE_SIZE, LiveView

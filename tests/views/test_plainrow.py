@@ -14,7 +14,7 @@ from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import NO_PREV, Event, encode_body
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.changes import feed_ref
 from meshlog.views.fold import HeldEvents, fold_state, told_by

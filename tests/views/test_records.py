@@ -13,7 +13,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.roster import Roster
 from meshlog.errors import MalformedError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.views.changes import read_change, record_of, unreadable
 from meshlog.views.fold import HeldEvents, fold_record
 from meshlog.views.materialize import materialize

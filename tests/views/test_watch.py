@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import Event
 from meshlog.errors import InputError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views import watch
 from meshlog.views.fold import fold_record

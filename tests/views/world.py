@@ -12,7 +12,7 @@ from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.store.sqlite import SqliteStore
 from meshlog.views.changes import Ref
 from meshlog.views.fold import Told, told_by

@@ -26,7 +26,7 @@ from meshlog.daemon.control import ControlServer
 from meshlog.daemon.requests import answer
 from meshlog.errors import StoreError
 from meshlog.node import Node
-from meshlog.ports import Links
+from meshlog.ports.links import Links
 from meshlog.replica import join_open
 from meshlog.store import SqliteStore
 from meshlog.sync.policy import Policy

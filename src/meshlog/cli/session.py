@@ -17,7 +17,7 @@ from meshlog.core.form import FormBook
 from meshlog.core.hlc import Stamp
 from meshlog.daemon.client import ControlClient, size_on_line
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
 from meshlog.sync.holdings import Verdict

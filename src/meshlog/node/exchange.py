@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 
 from meshlog.errors import MeshlogError
-from meshlog.ports import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen, Transport
+from meshlog.ports.links import Answered, Asked, AskFailed, LinkEvent, Links, Peer, PeerSeen
+from meshlog.ports.transport import Transport
 from meshlog.replica import Replica
 from meshlog.sync.effects import Answer, Ask, Effect, Input, Poke, Shout, WakeAt, Woke
 from meshlog.sync.frame import ANSWER, ASK, decode_frame, encode_frame

@@ -10,7 +10,7 @@ from meshlog.core.identity import Identity
 from meshlog.errors import IdentityError, InputError, StoreBusyError
 from meshlog.node.names import new_identity
 from meshlog.node.seedreplica import SeedReplica
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica import join_open
 from meshlog.replica.seat import load
 from meshlog.store.file import MEMORY

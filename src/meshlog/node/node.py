@@ -24,7 +24,9 @@ from meshlog.node.names import check_name
 from meshlog.node.reader import NodeReader
 from meshlog.node.seedreplica import SeedReplica
 from meshlog.node.status import clock_status, node_status
-from meshlog.ports import Links, Store, Transport
+from meshlog.ports.links import Links
+from meshlog.ports.store import Store
+from meshlog.ports.transport import Transport
 from meshlog.sync.effects import Changed, Poke
 from meshlog.sync.holdings import Ingested
 from meshlog.sync.policy import Policy

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from meshlog.core.identity import AuthorId
-    from meshlog.ports import Store
+    from meshlog.ports.store import Store
     from meshlog.replica.ledger import Ledger
     from meshlog.views.reducer import Reducer, State
 

@@ -9,7 +9,7 @@ from typing import Any
 from meshlog.core.credible import disagreement, incredible
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
-from meshlog.ports import Links, Peer
+from meshlog.ports.links import Links, Peer
 from meshlog.replica import Replica
 from meshlog.replica.membership import member_count, waiting_for_review
 from meshlog.replica.twins import twins_status

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.query.formviews import drop_form_views, make_form_views
 from meshlog.query.projection import PLACES_MAX, places_of, values_of, words_of
 from meshlog.query.search import Found, Query, count, find

@@ -15,7 +15,7 @@ from meshlog.core.event import DatasetId, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import StoreError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.pen import Pen
 from meshlog.replica.refold import stale_records

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshlog.core.hlc import ZERO
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.views.live import LiveView

@@ -20,7 +20,7 @@ from meshlog.core.identity import author_id
 from meshlog.core.roster import Roster, read_opening, role_of
 from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps_rise
 from meshlog.errors import MalformedError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.messages import Run

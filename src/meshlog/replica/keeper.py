@@ -34,7 +34,7 @@ from meshlog.core.sealedbox import (
     takes_boxes,
 )
 from meshlog.errors import StoreError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.keyring import KeyRing

@@ -29,7 +29,7 @@ from meshlog.core.keylog import KeyLog, fold_keys
 from meshlog.core.lives import Seals, Twin, fold_seals, quarantine, sealed, twins
 from meshlog.core.roster import Roster, data_feeds, enrol, fold
 from meshlog.core.seniority import settle
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.waiting import Waiting, waiting
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.standing import Standings

@@ -22,7 +22,7 @@ from meshlog.core.joining import Taken, taken_by, welcomes_by_host
 from meshlog.core.roster import Roster, label
 from meshlog.core.seniority import DECREES_PER_PAIR_MAX
 from meshlog.errors import InputError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.welcoming import awaited_by

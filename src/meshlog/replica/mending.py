@@ -14,7 +14,7 @@ from meshlog.core.decrees import FIX_KIND, fix_payload
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import SKEW_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica import life
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger, horizon_for

@@ -23,7 +23,7 @@ from meshlog.core.hlc import Stamp, ticks
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
 from meshlog.views.changes import Unreadable, read_content
 from meshlog.views.recent import Recent

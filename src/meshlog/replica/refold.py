@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from meshlog.core.chain import Chain
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
 
 

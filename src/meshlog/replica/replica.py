@@ -20,7 +20,8 @@ from meshlog.core.grant import Invite, Role
 from meshlog.core.hlc import SKEW_MS_MAX
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import StoreError
-from meshlog.ports import Peer, Store
+from meshlog.ports.links import Peer
+from meshlog.ports.store import Store
 from meshlog.replica import horizon, invites, life, membership, mending, rights, serving, twins
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk

@@ -30,7 +30,7 @@ from meshlog.core.grant import (
 from meshlog.core.hlc import ZERO, tick
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import IdentityError, InputError, StoreError
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.views.live import ROWS_FORM, ROWS_KEY
 
 SALT_SIZE = 16

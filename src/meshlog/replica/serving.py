@@ -13,7 +13,7 @@ from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX, SEGMENT_EVENTS_MAX
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
 
 CODED_BODY_MAX = 8_192

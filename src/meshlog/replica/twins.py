@@ -10,7 +10,8 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.lives import BRANCHES_MAX, Twin
 from meshlog.core.roster import Roster, label
 from meshlog.errors import StoreError
-from meshlog.ports import Meta, Peer
+from meshlog.ports.links import Peer
+from meshlog.ports.store import Meta
 from meshlog.replica.desk import Desk
 from meshlog.replica.ledger import Ledger
 

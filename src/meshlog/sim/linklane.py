@@ -14,7 +14,7 @@ from functools import partial
 from typing import assert_never
 
 from meshlog.core.air import LoRa
-from meshlog.ports import Asked, LinkEvent, Overheard, Peer, PeerSeen
+from meshlog.ports.links import Asked, LinkEvent, Overheard, Peer, PeerSeen
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.link import Link
 from meshlog.sim.linklayer import LinkLayer

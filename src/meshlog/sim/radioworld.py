@@ -18,7 +18,7 @@ from meshlog.core.air import LoRa
 from meshlog.core.event import Event
 from meshlog.core.grant import Invite, Role
 from meshlog.core.identity import Identity
-from meshlog.ports import LinkEvent, Medium, Peer
+from meshlog.ports.links import LinkEvent, Medium, Peer
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import Action, Agenda
 from meshlog.sim.airlimit import AirLimit

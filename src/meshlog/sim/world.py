@@ -15,7 +15,7 @@ from typing import Any
 from meshlog.core.event import Event
 from meshlog.core.grant import Role
 from meshlog.core.identity import Identity
-from meshlog.ports import Answered, Asked, AskFailed, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, AskFailed, Peer, PeerSeen
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import Action, Agenda
 from meshlog.store.sqlite import SqliteStore

@@ -10,7 +10,7 @@ from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.hlc import WALL_MS_MAX, ZERO, Stamp
 from meshlog.core.touch import touched
 from meshlog.errors import InputError, MalformedError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.store.append import Appender
 from meshlog.store.file import StoreFile
 from meshlog.store.meta import LaterValues

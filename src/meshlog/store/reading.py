@@ -9,7 +9,7 @@ from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import ID_SIZE, NO_PREV
 from meshlog.core.feed import FeedKind
 from meshlog.errors import MalformedError, StoreError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.store.file import Row, StoreFile
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.runs import Run, unpack_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from meshlog.ports import KeptRow, RecordChange, RecordRow
+from meshlog.ports.records import KeptRow, RecordChange, RecordRow
 from meshlog.store.file import StoreFile
 
 CHUNK_RECORDS = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshlog.ports import ReductionEntry, ReductionRow
+from meshlog.ports.reductions import ReductionEntry, ReductionRow
 from meshlog.store.checksums import crc_of, crc_of_row
 from meshlog.store.file import StoreFile
 

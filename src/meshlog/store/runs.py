@@ -19,7 +19,7 @@ from meshlog.core.event import ID_SIZE, Event, EventId
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
 from meshlog.errors import MalformedError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 
 RUN_EVENTS_MAX = 64
 """Longest run: whoever looks for a place in a feed reads at most this many runs per branch

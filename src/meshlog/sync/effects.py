@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from meshlog.ports import LinkEvent, Peer
+from meshlog.ports.links import LinkEvent, Peer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import assert_never
 from meshlog.core.credible import NEIGHBOURS_SURE
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
-from meshlog.ports import (
+from meshlog.ports.links import (
     Answered,
     Asked,
     AskFailed,

@@ -16,7 +16,7 @@ from meshlog.core.ed25519 import SIGNATURE_SIZE
 from meshlog.core.event import DatasetId
 from meshlog.core.identity import KEYS_SIZE, AuthorId, Identity, author_id, verify
 from meshlog.errors import MalformedError
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync.keyring import KeyRing
 
 HELLO_VERSION = 1

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from meshlog.core.feed import FeedKey, Frontier, Head
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync.messages import Run
 
 

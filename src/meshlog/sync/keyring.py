@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 
 PROVED_MAX = 1_024
 """Peers remembered; past it all are forgotten, and lack the key until they prove it again."""

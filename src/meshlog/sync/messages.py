@@ -17,7 +17,7 @@ from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FeedKey
 from meshlog.core.segment import SEGMENT_SIZE_MAX
 from meshlog.errors import MalformedError
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.statements import (
     ROSTER_DIGEST_SIZE,
     Delta,

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from meshlog.core.credible import Offset, median_offset
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 
 PEERS_MAX = 64
 """Peers whose offset is kept: the latest heard."""

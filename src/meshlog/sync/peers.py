@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.sync.session import Session
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from meshlog.core.event import Content
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
-from meshlog.ports import EventLog
+from meshlog.ports.log import EventLog
 from meshlog.views.history import Label, named
 
 

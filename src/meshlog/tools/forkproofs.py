@@ -7,7 +7,7 @@ from meshlog.core.feed import FeedKey, Frontier
 from meshlog.core.forkproof import ForkProof
 from meshlog.core.roster import Roster
 from meshlog.core.segment import SEGMENT_EVENTS_MAX, encode_segment
-from meshlog.ports import EventLog
+from meshlog.ports.log import EventLog
 
 BRANCHES_READ_MAX = 64
 """Branches that are looked at for two short ones. A choice."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from meshlog.errors import InputError
-from meshlog.ports import SHOUT_SIZE_MAX, LinkEvent, Medium, Overheard
+from meshlog.ports.links import SHOUT_SIZE_MAX, LinkEvent, Medium, Overheard
 from meshlog.transport import pacing
 from meshlog.transport.radio import Radio
 

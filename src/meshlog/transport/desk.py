@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 
 OPEN_PER_PEER_MAX = 4
 """Requests of one peer that may wait at once; a correct peer has one."""

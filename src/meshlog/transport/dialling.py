@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.transport import pacing
 from meshlog.transport.exchanges import LinkId
 from meshlog.transport.peers import PublicKeys

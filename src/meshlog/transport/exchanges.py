@@ -13,7 +13,7 @@ from enum import Enum, auto
 from random import Random
 from typing import NewType, TypeAlias
 
-from meshlog.ports import Answered, AskFailed, LinkDown, LinkEvent, LinkUp, Peer
+from meshlog.ports.links import Answered, AskFailed, LinkDown, LinkEvent, LinkUp, Peer
 from meshlog.transport import pacing
 
 LinkId = NewType("LinkId", bytes)

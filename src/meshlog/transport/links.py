@@ -16,7 +16,7 @@ from random import Random
 from typing import assert_never
 
 from meshlog.errors import InputError
-from meshlog.ports import (
+from meshlog.ports.links import (
     Answered,
     Asked,
     AskFailed,
@@ -64,7 +64,7 @@ _EARLY_S = 3.0
 
 
 class RadioLinks:
-    """See `meshlog.ports.Links`. What differs: see each method.
+    """See `meshlog.ports.links.Links`. What differs: see each method.
 
     ``deliver`` and ``hint`` are called on the worker's thread, ``deliver`` with `Asked` also
     on Reticulum's.

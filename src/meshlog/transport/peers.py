@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 
 KEYS_MAX = 1024
 """Peers whose public keys are kept. A cautious guess: 64 kB, twenty times any team."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from meshlog.ports import Gate, Peer
+from meshlog.ports.links import Gate, Peer
 from meshlog.transport.exchanges import LinkId
 
 HELLO_VERSION = 1

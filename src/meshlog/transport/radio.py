@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.transport.exchanges import LinkId, Phase
 from meshlog.transport.peers import InterfaceStats
 

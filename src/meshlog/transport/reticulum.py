@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from meshlog.errors import TransportError
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.transport.dialling import HELLO
 from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, NONCE_BYTES, LinkId
 from meshlog.transport.handles import AnnounceListener, RnsReceipt

@@ -14,7 +14,7 @@ from meshlog.core.event import Content, Event
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AuthorId
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.views.changes import Attachment, Change, Ref, read_change
 from meshlog.views.live import LiveView, ViewStore
 from meshlog.views.oldorigin import Origin, origin_of

@@ -8,7 +8,7 @@ from typing import Protocol
 from meshlog.core.event import Event
 from meshlog.core.feed import FeedKey, Head
 from meshlog.core.hlc import ZERO, Stamp
-from meshlog.ports import EventLog, LogIndex
+from meshlog.ports.log import EventLog, LogIndex
 from meshlog.views.branches import Branches
 
 BRANCH_CHUNK = 1_024

@@ -17,16 +17,9 @@ from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.touch import touched_each
 from meshlog.errors import MalformedError
-from meshlog.ports import (
-    Arrival,
-    EventLog,
-    KeptRow,
-    LogIndex,
-    Meta,
-    RecordRow,
-    RecordTable,
-    Stretch,
-)
+from meshlog.ports.log import Arrival, EventLog, LogIndex, Stretch
+from meshlog.ports.records import KeptRow, RecordRow, RecordTable
+from meshlog.ports.store import Meta
 from meshlog.views.changes import (
     Change,
     feed_ref,

@@ -9,7 +9,7 @@ from itertools import compress, pairwise, repeat
 from typing import TypeAlias
 
 from meshlog.core.event import ID_SIZE
-from meshlog.ports import Stretch
+from meshlog.ports.log import Stretch
 from meshlog.views.changes import Change, Unreadable, feed_ref
 from meshlog.views.fold import Told
 from meshlog.views.standing import Standings

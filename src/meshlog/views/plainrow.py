@@ -15,7 +15,7 @@ from typing import TypeAlias
 from meshlog.core.cbor import decode_cbor, encode_checked
 from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.views.lot import Came
 
 _BEGINNING = b"\x82\x69field.set\xa3\x65field"

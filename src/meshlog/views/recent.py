@@ -9,7 +9,7 @@ from meshlog.core.cbor import plain
 from meshlog.core.event import Content
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.errors import InputError
-from meshlog.ports import LogIndex
+from meshlog.ports.log import LogIndex
 from meshlog.views.changes import Change, feed_ref, read_content
 from meshlog.views.live import LiveView
 from meshlog.views.rowstate import Spot, unpack

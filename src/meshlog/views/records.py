@@ -14,7 +14,7 @@ from meshlog.core.cbor import decode_cbor, encode_cbor, plain
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE
 from meshlog.errors import MalformedError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.views.changes import REFS_MAX, Attachment, Payload, Ref
 from meshlog.views.rowstate import RowState, Spot, pack, unpack
 

@@ -17,7 +17,8 @@ from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKind
 from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, MalformedError, ReducerError
-from meshlog.ports import ReductionEntry, ReductionRow, Store
+from meshlog.ports.reductions import ReductionEntry, ReductionRow
+from meshlog.ports.store import Store
 from meshlog.views.reducer import WHY_LENGTH_MAX, Reducer, SkipEvent, State, check_reducer
 from meshlog.views.standing import Standings
 

@@ -13,7 +13,8 @@ from typing import Protocol, TypeAlias, TypeVar
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
 from meshlog.core.touch import touched_each
-from meshlog.ports import EventLog, KeptRow, LogIndex, RecordTable, Stretch
+from meshlog.ports.log import EventLog, LogIndex, Stretch
+from meshlog.ports.records import KeptRow, RecordTable
 from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
 from meshlog.views.fold import fold_state
 from meshlog.views.lineage import StoreLineage

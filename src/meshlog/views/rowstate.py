@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from meshlog.core.cbor import decode_kept, encode_checked
 from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError
-from meshlog.ports import RecordRow
+from meshlog.ports.records import RecordRow
 from meshlog.views.changes import FEED_REF_SIZE
 
 Spot: TypeAlias = tuple[int, bytes, int]

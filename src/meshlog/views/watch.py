@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from meshlog.errors import InputError
-from meshlog.ports import Meta, RecordChange, RecordTable
+from meshlog.ports.records import RecordChange, RecordTable
+from meshlog.ports.store import Meta
 from meshlog.views.records import decode
 
 ERA_KEY = "changes"

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from meshlog.core.air import LoRa
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.budget import PLAIN_HEADER_SIZE, WINDOW_MS, Budget, Urgency, air_ms
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import DatasetId, EventId
 from meshlog.errors import MalformedError
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.packet import CARGO_SIZE_MAX, AirKey
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import Beacon, Message, Seg, Sum

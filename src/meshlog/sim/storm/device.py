@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meshlog.core.identity import Identity
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.replica import Replica
 from meshlog.sim.card import CardGuard
 from meshlog.sim.storm.card import Card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
 from meshlog.core.identity import Identity
-from meshlog.ports import Asked, Peer
+from meshlog.ports.links import Asked, Peer
 from meshlog.replica import join
 from meshlog.sim.storm.card import Card
 from meshlog.sim.storm.device import Device

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from meshlog.ports import Answered, Asked, AskFailed, Peer, PeerSeen
+from meshlog.ports.links import Answered, Asked, AskFailed, Peer, PeerSeen
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.storm.device import Device
 from meshlog.sim.storm.trace import Trace

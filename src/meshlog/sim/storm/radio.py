@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from meshlog.core.air import PACKET_SIZE_MAX, LoRa
-from meshlog.ports import LinkEvent, Medium, Peer
+from meshlog.ports.links import LinkEvent, Medium, Peer
 from meshlog.sim.agenda import Agenda
 from meshlog.sim.labels import Labels
 from meshlog.sim.linklane import LinkLane

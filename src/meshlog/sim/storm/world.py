@@ -8,7 +8,7 @@ from collections.abc import Callable
 from meshlog.core.grant import Invite, Role
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
-from meshlog.ports import Peer
+from meshlog.ports.links import Peer
 from meshlog.replica import Replica, found, join
 from meshlog.sim.agenda import Action, Agenda
 from meshlog.sim.storm.book import Book

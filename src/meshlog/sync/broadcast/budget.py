@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 
 WINDOW_MS = 3_600_000
 """A duty cycle is counted over every sliding hour (ETSI EN 300 220)."""

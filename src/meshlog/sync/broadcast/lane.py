@@ -13,7 +13,7 @@ from dataclasses import replace
 from meshlog.core.feed import Frontier
 from meshlog.core.identity import AuthorId
 from meshlog.errors import MalformedError
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.asking import Asking
 from meshlog.sync.broadcast.budget import Budget, Urgency, air_ms
 from meshlog.sync.broadcast.loose import Loose

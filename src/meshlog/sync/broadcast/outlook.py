@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.budget import air_ms
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from meshlog.core.codec import Reader
 from meshlog.core.event import DatasetId
 from meshlog.errors import MalformedError
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.keyring import KeyRing
 from meshlog.sync.messages import (
     ROOT_HINT_SIZE,

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 
-from meshlog.ports import SHOUT_SIZE_MAX
+from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.budget import air_ms
 
 SLOT_MS_MIN = 50

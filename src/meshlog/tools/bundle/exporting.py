@@ -24,7 +24,7 @@ from meshlog.core.feed import FeedKey, FeedKind, Frontier, Head
 from meshlog.core.identity import AuthorId
 from meshlog.core.sealedbox import SECRET_SIZE
 from meshlog.core.segment import SEGMENT_SIZE_MAX, decode_segment
-from meshlog.ports import Store
+from meshlog.ports.store import Store
 from meshlog.replica.keeper import stands
 from meshlog.replica.ledger import Ledger
 from meshlog.replica.serving import segments

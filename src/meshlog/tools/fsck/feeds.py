@@ -22,7 +22,8 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
 from meshlog.errors import StoreError
-from meshlog.ports import Store, Stretch
+from meshlog.ports.log import Stretch
+from meshlog.ports.store import Store
 
 RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
 REFETCH = f"{RESTORE}; the others still have the rest"

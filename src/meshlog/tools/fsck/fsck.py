@@ -19,7 +19,8 @@ from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
 from meshlog.core.seniority import settle
 from meshlog.errors import MeshlogError
-from meshlog.ports import Store, Stretch
+from meshlog.ports.log import Stretch
+from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger, first_forks, kept_clock
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from meshlog.core.form import FormBook
 from meshlog.errors import InputError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.tools.rows.batches import Append, Batches, Item, Outcome
 from meshlog.tools.rows.csvrows import CsvSource
 from meshlog.tools.rows.forms import Pinning, PutForm

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from meshlog.core.event import encode_body
 from meshlog.errors import InputError
-from meshlog.ports import Arrival
+from meshlog.ports.log import Arrival
 from meshlog.tools.rows.batches import Append, Batches, Item, Outcome
 from meshlog.tools.rows.jsonrows import read_object
 from meshlog.tools.rows.lines import LINE_LENGTH_MAX

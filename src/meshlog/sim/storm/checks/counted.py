@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshlog.errors import MalformedError
-from meshlog.ports import Asked, Overheard
+from meshlog.ports.links import Asked, Overheard
 from meshlog.sim.storm.device import Device
 from meshlog.sync.bundle import decode_bundle
 from meshlog.sync.effects import Input
