@@ -23,6 +23,7 @@ from meshlog.core import grant as grants
 from meshlog.core.cbor import encode_cbor
 from meshlog.core.clockfix import Shift, effective, timeline
 from meshlog.core.codec import varint
+from meshlog.core.coder import Coder, prior
 from meshlog.core.compact.memory import PRIMED
 from meshlog.core.compact.names import Codebook
 from meshlog.core.compact.run import encode_compact
@@ -46,7 +47,7 @@ from meshlog.core.grant import Invite, Role, admit, issue, open_dataset_key
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.keylog import KEY_KIND, key_id, key_payload
-from meshlog.core.rangecoder import Coder, Writer, prior
+from meshlog.core.rangecoder import Writer
 from meshlog.core.roster import Member, Roster
 from meshlog.core.sealedbox import seal_boxes
 from meshlog.core.segment import encode_segment
@@ -400,7 +401,7 @@ CODED: list[tuple[str, list[Any], Any]] = [
     ("plain", [3], "00ff80"),
     ("bit", ["a"], 1),
 ]
-"""Method, arguments as in ``core.rangecoder``, and what is coded."""
+"""Method, arguments as in ``core.coder``, and what is coded."""
 
 
 def code_one(coder: Coder, step: tuple[str, list[Any], Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from meshlog.core.coder import Coder
 from meshlog.core.compact.names import Codebook
 from meshlog.core.compact.run import decode_compact, encode_compact
 from meshlog.core.event import OPEN_DATASET
@@ -13,7 +14,7 @@ from meshlog.core.form import FormBook, read_form
 from meshlog.core.grant import Role
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import author_id
-from meshlog.core.rangecoder import Coder, ReaderCoder, Writer
+from meshlog.core.rangecoder import ReaderCoder, Writer
 from meshlog.core.roster import Member, Roster
 from meshlog.core.segment import is_signed, link_events, placed
 from meshlog.errors import MalformedError

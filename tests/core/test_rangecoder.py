@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.rangecoder import UINT_MAX, Coder, ReaderCoder, Writer, prior
+from meshlog.core.coder import UINT_MAX, Coder, prior
+from meshlog.core.rangecoder import ReaderCoder, Writer
 from meshlog.errors import MalformedError
 
 contexts = st.one_of(st.integers(0, 3), st.sampled_from(["a", "b"]), st.tuples(st.integers(0, 2)))

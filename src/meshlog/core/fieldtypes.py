@@ -15,7 +15,7 @@ from datetime import date
 from math import factorial
 from typing import ClassVar, TypeAlias
 
-from meshlog.core.rangecoder import UINT_MAX, Coder, Context, prior
+from meshlog.core.coder import UINT_MAX, Coder, Context, prior
 from meshlog.core.units import POWERS, SCALE_MAX, from_units, whole_units
 from meshlog.core.uuids import dashes, hex_number, uuid_number
 from meshlog.errors import MalformedError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from meshlog.core.rangecoder import Coder, Context, prior
+from meshlog.core.coder import Coder, Context, prior
 
 
 def hex_number(digits: str, length: int) -> int | None:

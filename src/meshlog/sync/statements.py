@@ -1,7 +1,7 @@
 """Statements: what a sender holds, and its bytes. docs/protocol.md §6.2 is normative.
 
 Numbers that the reader can guess – a feed is about as long as the one before it – cost a
-fraction of a byte: VEC, DELTA and DIGESTS are range coded (core.rangecoder).
+fraction of a byte: VEC, DELTA and DIGESTS are range coded (core.coder).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from meshlog.core.codec import Reader, varint
+from meshlog.core.coder import Coder
 from meshlog.core.event import SEQ_MAX
 from meshlog.core.feed import FEED_KEY_SIZE, FeedKey, FeedKind, Head
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
-from meshlog.core.rangecoder import Coder, ReaderCoder, Writer
+from meshlog.core.rangecoder import ReaderCoder, Writer
 from meshlog.errors import MalformedError
 from meshlog.sync.hints import (
     HEAD_HINT_SIZE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from meshlog.core.coder import Coder, prior
 from meshlog.core.compact.memory import Memory, is_nameable, name_form
 from meshlog.core.compact.refs import is_replaces, ref_map, refs
 from meshlog.core.compact.texts import text
@@ -18,7 +19,6 @@ from meshlog.core.event import BODY_SIZE_MAX, Content, encode_body, read_body
 from meshlog.core.feed import FeedKind
 from meshlog.core.fieldtypes import SHARE_MAX
 from meshlog.core.form import Form
-from meshlog.core.rangecoder import Coder, prior
 from meshlog.errors import InputError, MalformedError
 
 _KEYS: Mapping[str, tuple[tuple[str, int], ...]] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshlog.core.coder import Coder, prior
 from meshlog.core.compact.names import Codebook
 from meshlog.core.event import BODY_SIZE_MAX, PARTS_MAX
 from meshlog.core.feed import FeedKey
 from meshlog.core.form import HINT_SIZE, LONG_HINT_SIZE, Form
-from meshlog.core.rangecoder import Coder, prior
 from meshlog.errors import MalformedError
 
 SEGMENT_BODIES_MAX = 262_144

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from meshlog.core.coder import Coder, prior
 from meshlog.core.compact.memory import Memory, UnknownNameError
 from meshlog.core.compact.names import REF_HINT_SIZE, ref_hint
 from meshlog.core.event import SEQ_MAX
-from meshlog.core.rangecoder import Coder, prior
 from meshlog.errors import MalformedError
 
 _REF_SIZE = 20

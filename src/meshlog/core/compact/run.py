@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshlog.core.coder import Coder, prior
 from meshlog.core.compact.bodies import body
 from meshlog.core.compact.memory import SPELLED_FREE, SPELLED_PER_BYTE, Memory, UnknownNameError
 from meshlog.core.compact.names import FEED_HINT_SIZE, Codebook, feed_hint
@@ -15,14 +16,7 @@ from meshlog.core.event import NO_PREV, SEQ_MAX, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
-from meshlog.core.rangecoder import (
-    WORK_FREE,
-    WORK_PER_BYTE,
-    Coder,
-    ReaderCoder,
-    Writer,
-    prior,
-)
+from meshlog.core.rangecoder import WORK_FREE, WORK_PER_BYTE, ReaderCoder, Writer
 from meshlog.core.segment import (
     PLAIN,
     SEGMENT_EVENTS_MAX,

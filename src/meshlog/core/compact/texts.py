@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from meshlog.core.coder import Coder, Context, Primer
 from meshlog.core.compact.memory import Memory, is_nameable, name_form
 from meshlog.core.event import BODY_SIZE_MAX
 from meshlog.core.feed import FeedKind
-from meshlog.core.rangecoder import Coder, Context, Primer, Writer
+from meshlog.core.rangecoder import Writer
 from meshlog.core.uuids import dashes, hex_number, uuid_number
 from meshlog.errors import MalformedError
 

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from meshlog.core.cbor import DEPTH_MAX
+from meshlog.core.coder import UINT_MAX, Coder, Context, prior
 from meshlog.core.compact.memory import Memory
 from meshlog.core.compact.texts import text
 from meshlog.core.event import BODY_SIZE_MAX
 from meshlog.core.form import Form
-from meshlog.core.rangecoder import UINT_MAX, Coder, Context, prior
 from meshlog.core.units import SCALE_MAX, WHOLE_MAX, from_units, whole_units
 from meshlog.errors import MalformedError
 
