@@ -12,8 +12,9 @@ import pytest
 from meshlog.errors import InputError, TransportError
 from meshlog.ports.links import Asked, LinkUp, Peer, PeerSeen
 from meshlog.transport.dialling import HELLO, UNANSWERED_MAX
+from meshlog.transport.door import UNPROVEN_MAX
 from meshlog.transport.exchanges import MESSAGE_SIZE_MAX, LinkId
-from meshlog.transport.links import EXCHANGE, UNPROVEN_MAX
+from meshlog.transport.links import EXCHANGE
 from meshlog.transport.reticulum import RNSRadio, load_rns
 from tests.transport.fake_radio import BOB, KEY, US, World, soon
 from tests.transport.node_process import MacGate

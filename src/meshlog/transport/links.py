@@ -16,21 +16,12 @@ from random import Random
 from typing import assert_never
 
 from meshlog.errors import InputError
-from meshlog.ports.links import (
-    Answered,
-    Asked,
-    AskFailed,
-    Gate,
-    LinkDown,
-    LinkEvent,
-    LinkUp,
-    Peer,
-    PeerSeen,
-)
+from meshlog.ports.links import Asked, AskFailed, Gate, LinkEvent, Peer, PeerSeen
 from meshlog.transport import pacing
 from meshlog.transport.broadcast import BroadcastLane, BroadcastStats
 from meshlog.transport.desk import Desk
 from meshlog.transport.dialling import HELLO, Dialler
+from meshlog.transport.door import Door
 from meshlog.transport.exchanges import (
     MESSAGE_SIZE_MAX,
     NONCE_BYTES,
@@ -44,7 +35,8 @@ from meshlog.transport.exchanges import (
     Tell,
     Undial,
 )
-from meshlog.transport.peers import Counters, InterfaceStats, PeerStats, PublicKeys
+from meshlog.transport.journal import Journal
+from meshlog.transport.peers import InterfaceStats, PeerStats, PublicKeys
 from meshlog.transport.proofs import TAG_BYTES, Proofs
 from meshlog.transport.radio import Radio, Receipt
 from meshlog.transport.worker import Worker
@@ -55,9 +47,6 @@ EXCHANGE = "x"
 HINT_BYTES_MAX = 64
 """Bytes of the hint in announces; more are cut off. With the tag 72, far below the 317 at
 which transport nodes choke."""
-
-UNPROVEN_MAX = 64
-"""Incoming links that may wait for their proof at once."""
 
 _EARLY_S = 3.0
 """Seconds that a request may come before our end has noticed the proof."""
@@ -84,13 +73,14 @@ class RadioLinks:
         self._radio = radio
         self._rng = rng or Random()  # noqa: S311 - jitter and nonces, no secrets
         self._log = log or logging.getLogger("meshlog.transport")
-        self._wall_ms = wall_ms
         self._now_s = clock_s
         self._worker = Worker("meshlog-links", self._tick, self._log)
         self._pace = pacing.AnnouncePace(self._rng, announce_interval_s)
         self._keys = PublicKeys()
-        self._counters = Counters()
+        self._journal = Journal(self._log, clock_s, wall_ms)
+        self._counters = self._journal.counters
         self._desk = Desk()
+        self._door = Door(radio, clock_s)
         self._air = BroadcastLane(
             radio,
             post=self._worker.post,
@@ -98,12 +88,7 @@ class RadioLinks:
             now_s=clock_s,
         )
         self._talks: dict[Peer, Conversation] = {}
-        self._theirs: dict[LinkId, float] = {}
-        self._proven: dict[LinkId, Peer] = {}
-        self._announced_back: set[LinkId] = set()
-        """Proven links whose other end announced itself, and was answered."""
         self._receipts: dict[Peer, tuple[int, Receipt]] = {}
-        self._refused = 0
         self._started = self._closed = False
 
     # ── the port ─────────────────────────────────────────────────────────────────────
@@ -195,7 +180,7 @@ class RadioLinks:
     @property
     def refused(self) -> int:
         """Links that did not prove themselves, and jobs dropped in a flood."""
-        return self._refused + self._worker.dropped
+        return self._door.refused + self._worker.dropped
 
     # ── what Reticulum calls, on its threads (`RadioEvents`) ─────────────────────────
 
@@ -211,7 +196,9 @@ class RadioLinks:
 
     def established(self, link: LinkId, *, dialled_by_us: bool) -> None:
         """See `RadioEvents.established`."""
-        self._worker.post(partial(self._dialler.established if dialled_by_us else self._came, link))
+        self._worker.post(
+            partial(self._dialler.established if dialled_by_us else self._door.came, link)
+        )
 
     def closed(self, link: LinkId) -> None:
         """See `RadioEvents.closed`."""
@@ -232,17 +219,17 @@ class RadioLinks:
 
     def may_transfer(self, link: LinkId, size_bytes: int) -> bool:
         """See `RadioEvents.may_transfer`: from proven links, and not too much."""
-        return link in self._proven and size_bytes <= MESSAGE_SIZE_MAX + 64
+        return self._door.whose(link) is not None and size_bytes <= MESSAGE_SIZE_MAX + 64
 
     def _serve_exchange(self, link: LinkId, data: bytes) -> bytes | None:
         early_until_s = time.monotonic() + _EARLY_S
-        while self._dialler.owns(link) and link not in self._proven:
+        while self._dialler.owns(link) and self._door.whose(link) is None:
             if time.monotonic() > early_until_s:
                 return None
             time.sleep(0.02)
-        peer = self._proven.get(link)
+        peer = self._door.whose(link)
         if peer is None:
-            self._worker.post(partial(self._refuse, link))
+            self._worker.post(partial(self._door.refuse, link))
             return None
         if not NONCE_BYTES <= len(data) <= MESSAGE_SIZE_MAX + NONCE_BYTES:
             return None
@@ -262,12 +249,10 @@ class RadioLinks:
         now_s = self._now_s()
         self._air.tick()
         slowest_bps = self._radio.slowest_bps()
-        if self._pace.due(now_s, alone=not self._proven, fast=slowest_bps >= pacing.FAST_BPS):
+        if self._pace.due(now_s, alone=self._door.is_empty, fast=slowest_bps >= pacing.FAST_BPS):
             self._radio.announce(self._proofs.tag + self._hint()[:HINT_BYTES_MAX])
         self._dialler.tick(now_s)
-        for link, until_s in list(self._theirs.items()):
-            if now_s >= until_s:
-                self._refuse(link)
+        self._door.tick(now_s)
         self._radio.sweep(now_s, pacing.proof_deadline_s(0.0, slowest_bps))
         for peer, talk in list(self._talks.items()):
             attempt, receipt = self._receipts.get(peer, (None, None))
@@ -300,7 +285,7 @@ class RadioLinks:
                 case Undial():
                     self._dialler.stop(peer)
                 case Drop(link):
-                    self._drop(link)
+                    self._door.drop(link)
                 case Tell(event):
                     self._tell(event)
                 case never:
@@ -310,28 +295,7 @@ class RadioLinks:
         self._deliver(event)
 
     def _tell(self, event: LinkEvent) -> None:
-        match event:
-            case Answered(peer, _, answer):
-                self._counters.show(peer, progress=0.0)
-                self._counters.add(peer, received=len(answer), ok=1)
-                self._counters.heard(peer, self._now_s(), self._wall_ms())
-            case AskFailed(peer, _, reason):
-                self._counters.show(peer, progress=0.0)
-                self._counters.add(peer, failed=1)
-                self._log.info(
-                    "exchange with %s failed: %s", peer, reason, extra={"event": "exchange.failed"}
-                )
-            case LinkUp(peer, batch_size_bytes):
-                self._log.info(
-                    "link to %s is up, batches of %d B",
-                    peer,
-                    batch_size_bytes,
-                    extra={"event": "link.up"},
-                )
-            case LinkDown(peer):
-                self._log.info("link to %s is down", peer, extra={"event": "link.down"})
-            case _:
-                pass
+        self._journal.note(event)
         self._deliver(event)
 
     # ── announces ────────────────────────────────────────────────────────────────────
@@ -340,7 +304,7 @@ class RadioLinks:
         self._keys.learn(peer, public_key)
         self._dialler.heard(peer)
         if live:
-            self._counters.heard(peer, self._now_s(), self._wall_ms())
+            self._journal.heard(peer)
             self._with(peer, lambda talk: talk.heard(self._now_s()))
             self._announce_back(peer)
             is_fast = self._radio.first_hop_bps(peer) >= pacing.FAST_BPS
@@ -351,44 +315,36 @@ class RadioLinks:
 
         On slow media it hears our beacons.
         """
-        links = {link for link, whose in self._proven.items() if whose == peer}
-        if links and self._radio.slowest_bps() >= pacing.FAST_BPS:
-            self._pace.answer(self._now_s(), again=links <= self._announced_back)
-            self._announced_back = (self._announced_back | links) & self._proven.keys()
+        if self._radio.slowest_bps() < pacing.FAST_BPS:
+            return
+        again = self._door.announced(peer)
+        if again is not None:
+            self._pace.answer(self._now_s(), again=again)
 
     # ── proofs ───────────────────────────────────────────────────────────────────────
 
-    def _came(self, link: LinkId) -> None:
-        facts = self._radio.facts(link)
-        if facts is None or len(self._theirs) >= UNPROVEN_MAX:
-            self._refuse(link)
-            return
-        deadline_s = pacing.proof_deadline_s(facts.rtt_s, facts.medium_bps)
-        self._theirs[link] = self._now_s() + deadline_s
-
     def _check_hello(self, link: LinkId, proof: bytes, reply: Future[bytes | None]) -> None:
         peer = None
-        if link in self._theirs or link in self._proven:
+        if self._door.may_prove(link):
             peer = self._proofs.check(link, proof, initiator=True)
-        if peer is None or peer == self.peer or self._proven.get(link, peer) != peer:
-            self._refuse(link)
+        before = self._door.whose(link)
+        if peer is None or peer == self.peer or before not in (None, peer):
+            self._door.refuse(link)
             reply.set_result(None)
             return
-        if link not in self._proven:
+        if before is None:
             self._prove(peer, link, dialled_by_us=False)
         reply.set_result(self._proofs.ours(link, initiator=False))
 
     def _prove(self, peer: Peer, link: LinkId, *, dialled_by_us: bool) -> None:
-        facts = self._radio.facts(link)
-        self._theirs.pop(link, None)
+        facts = self._door.admit(link, peer)
         if facts is None:  # it closed meanwhile
             if dialled_by_us:
                 self._dial_failed(peer, "link closed")
             return
         now_s = self._now_s()
-        self._proven[link] = peer
         self._keys.prove(peer)
-        self._counters.heard(peer, now_s, self._wall_ms())
+        self._journal.heard(peer)
         line = Line(
             link, dialled_by_us, facts.rtt_s, facts.medium_bps, facts.packet_bytes, now_s, now_s
         )
@@ -396,10 +352,6 @@ class RadioLinks:
 
     def _dial_failed(self, peer: Peer, reason: str) -> None:
         self._with(peer, lambda talk: talk.dial_failed(reason, self._now_s()))
-
-    def _refuse(self, link: LinkId) -> None:
-        self._refused += 1
-        self._drop(link)
 
     # ── links and exchanges ──────────────────────────────────────────────────────────
 
@@ -424,18 +376,12 @@ class RadioLinks:
     def _served(self, peer: Peer, link: LinkId, size_bytes: int) -> None:
         now_s = self._now_s()
         self._counters.add(peer, received=size_bytes)
-        self._counters.heard(peer, now_s, self._wall_ms())
+        self._journal.heard(peer)
         if talk := self._talks.get(peer):
             talk.served(link, now_s)
 
-    def _drop(self, link: LinkId) -> None:
-        self._theirs.pop(link, None)
-        self._proven.pop(link, None)
-        self._radio.drop(link)
-
     def _lost(self, link: LinkId) -> None:
-        self._theirs.pop(link, None)
-        if (peer := self._proven.pop(link, None)) is not None:
+        if (peer := self._door.lost(link)) is not None:
             self._with(peer, lambda talk: talk.lost(link, self._now_s()))
         else:
             self._dialler.closed(link)
