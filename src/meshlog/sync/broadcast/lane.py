@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from dataclasses import replace
 
 from meshlog.core.feed import Frontier
 from meshlog.core.identity import AuthorId
@@ -16,39 +15,24 @@ from meshlog.errors import MalformedError
 from meshlog.ports.links import SHOUT_SIZE_MAX
 from meshlog.sync.broadcast.asking import Asking
 from meshlog.sync.broadcast.budget import Budget, Urgency, air_ms
+from meshlog.sync.broadcast.hearsay import Hearsay
 from meshlog.sync.broadcast.loose import Loose
 from meshlog.sync.broadcast.outlook import Outlook
 from meshlog.sync.broadcast.packet import BEACON_SIZE, CARGO_SIZE_MAX, SALT_SIZE, AirKey
 from meshlog.sync.broadcast.parts import Parts
-from meshlog.sync.broadcast.recall import (
-    Recall,
-    Stated,
-    control_digests,
-    resolve,
-    skips_of,
-    stated_vec,
-)
+from meshlog.sync.broadcast.recall import Recall
 from meshlog.sync.broadcast.repairs import PART_REST_SLOTS, Repairs
 from meshlog.sync.broadcast.stragglers import Stragglers
 from meshlog.sync.broadcast.trickle import Trickle
 from meshlog.sync.broadcast.turns import Turns
 from meshlog.sync.broadcast.wording import Wording
-from meshlog.sync.difference import Difference, Push, compare_feed, newly
+from meshlog.sync.difference import Push, newly
 from meshlog.sync.effects import Shout
 from meshlog.sync.holdings import Holdings, Verdict
-from meshlog.sync.locators import answer_loc
 from meshlog.sync.messages import Beacon, Message, Part, Run, Seg, encode_message
 from meshlog.sync.offsets import Offsets
 from meshlog.sync.policy import Policy
-from meshlog.sync.reply import agrees, is_control, make_beacon
-from meshlog.sync.statements import (
-    ROSTER_DIGEST_SIZE,
-    Delta,
-    Digests,
-    Loc,
-    Vec,
-    statement_id,
-)
+from meshlog.sync.reply import is_control, make_beacon
 
 BEACON_SLOTS = 4
 """Shortest interval of beacons, in slots. A slot is what a full packet takes on the air."""
@@ -62,18 +46,8 @@ SHARE_SLOTS = (0.1, 1.2)
 QUIET_SLOTS = (2.0, 5.0)
 """After a segment beacons wait so long: more may come. By luck, or all would end it at once."""
 
-DEFERENCE_SLOTS = 6.0
-"""Who holds more lets the other speak first: it knows what it lacks."""
-
 SEEN_MAX = 1_024
 """Packets recognised when they come again, only such as opened: junk pushes none out."""
-
-UNNAMED_PER_SAY = 8
-"""Roots or statements that show no difference, though there is one: as good a reason to say more
-as one statement of ours in vain. A choice: most differences are told by less."""
-
-POINTS_LOOKED_AT = 8
-"""Points of a locator, heads first, that tell whether it shows a branch that we lack."""
 
 
 class Lane:
@@ -114,10 +88,15 @@ class Lane:
         self._quiet_ms = 0
         """Until when segments are probably under way: beacons wait."""
         self._asking = Asking(self._turns)
-        self._odd: Beacon | None = None
-        """A beacon that stands for nothing we know, or agrees with nothing since."""
-        self._unnamed = 0
-        """Roots and statements heard since our root changed that show nothing we can name."""
+        self._hearsay = Hearsay(
+            holdings,
+            policy.credit_packets,
+            self._recall,
+            self._asking,
+            self._repairs,
+            self._wording,
+            self._loose,
+        )
         self._spoke_last = False
         """Whether the latest packet was ours: what comes next probably answers it."""
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -223,7 +202,8 @@ class Lane:
         if root == self._root:
             return
         before, self._frontier = self._frontier, self._holdings.frontier()
-        self._root, self._unnamed = root, 0
+        self._root = root
+        self._hearsay.moved()
         self._turn_key(newly(before, self._frontier), now_ms)
         self._recall.stand(root, self._frontier)
         self._beacon_soon(now_ms)
@@ -278,13 +258,8 @@ class Lane:
         """Make the statement that is due, unless it is not needed any more."""
         if not self._may(SHOUT_SIZE_MAX, Urgency.NEWEST, now_ms):
             return []
-        if self._odd is not None and agrees(self._holdings, self._odd):
-            self._odd = None
-        # Of a cell's halves each agrees with itself, which settles our asking time and again.
-        says = max(self._asking.says, self._unnamed // UNNAMED_PER_SAY)
-        messages = self._wording.statement(self._odd, says)
+        messages = self._hearsay.statement()
         if messages is None:
-            self._settle()
             return []
         self._asking.said(now_ms)
         self._loose.asked()
@@ -292,11 +267,6 @@ class Lane:
             return [self._beacon(now_ms)]
         room = CARGO_SIZE_MAX - sum(len(encode_message(message)) for message in messages)
         return [self._shout(messages + self._repairs.load(now_ms, room), now_ms)]
-
-    def _settle(self) -> None:
-        self._odd = None
-        self._asking.settle()
-        self._wording.forget()
 
     def _beacon(self, now_ms: int) -> Shout:
         return self._out(self._air.pack_beacon(make_beacon(self._holdings, now_ms)), now_ms)
@@ -355,16 +325,8 @@ class Lane:
             match message:
                 case Beacon() if len(packet) == BEACON_SIZE:
                     self._hear_beacon(message, now_ms, answers_us=answers_us)
-                case Vec():
-                    self._hear_vec(message, now_ms)
-                case Delta():
-                    self._hear_delta(message, now_ms)
-                case Digests():
-                    self._hear_digests(message, now_ms)
-                case Loc():
-                    self._hear_loc(message, now_ms)
                 case _:
-                    pass  # said over links only
+                    self._hearsay.hear(message, now_ms, self._quiet_ms)
 
     def _hear_parts(self, parts: list[Part], now_ms: int) -> list[bytes]:
         """Keep parts; return the segments that are whole now."""
@@ -400,115 +362,6 @@ class Lane:
 
     def _hear_beacon(self, beacon: Beacon, now_ms: int, *, answers_us: bool) -> None:
         self._offsets.heard(None, beacon.time_s, now_ms)
-        if agrees(self._holdings, beacon):
-            self._recall.agree(self._holdings.root())
+        if self._hearsay.hear_beacon(beacon, now_ms, self._quiet_ms, answers_us=answers_us):
             self._trickle.heard += 1
             self._agreed_ms = now_ms
-            self._repairs.forgive()  # who lacks it all the same says so
-            self._settle()
-            self._asking.agree()
-            return
-        behind = self._recall.place(beacon)
-        before = self._recall.at(behind) if behind is not None else None
-        if before is None:
-            self._odd = beacon
-            self._unnamed += 1
-            ahead = beacon.event_count - self._holdings.event_count()
-            self._asking.lacking = max(ahead, self._asking.lacking)
-            self._asking.soon(now_ms, self._quiet_ms, DEFERENCE_SLOTS if ahead < 0 else 0.0)
-            return
-        news = newly(before, self._holdings.frontier())
-        credit = self._policy.credit_packets
-        self._repairs.owe(news, credit, now_ms, lack=behind, first=answers_us)
-
-    def _hear_vec(self, vec: Vec, now_ms: int) -> None:
-        if vec.roster_digest != self._holdings.roster_digest()[:ROSTER_DIGEST_SIZE]:
-            self._rosters_differ(now_ms)
-            return
-        stated = stated_vec(vec, vec.roster_digest, len(self._holdings.indexed_feeds()))
-        self._hear_stated(stated, now_ms, is_answer=False)
-
-    def _hear_delta(self, delta: Delta, now_ms: int) -> None:
-        digest = self._holdings.roster_digest()
-        if delta.roster_digest != digest[:1]:
-            self._rosters_differ(now_ms)
-            return
-        indexed = self._holdings.indexed_feeds()
-        base = self._recall.base(delta.base, digest[:ROSTER_DIGEST_SIZE], indexed)
-        if base is None:
-            self._wording.ask_openly()
-            self._asking.soon(now_ms, self._quiet_ms)
-            return
-        heads = resolve(delta, base, len(indexed))
-        name = statement_id(delta)
-        skips = skips_of(delta, heads)
-        stated = Stated(name, digest[:ROSTER_DIGEST_SIZE], heads, delta.credit, skips)
-        self._hear_stated(stated, now_ms, is_answer=self._wording.is_ours(delta.base))
-
-    def _hear_stated(self, stated: Stated, now_ms: int, *, is_answer: bool) -> None:
-        """Serve what a neighbour lacks; plan to say what we lack, unless it just said the same."""
-        self._recall.hear(stated)
-        found = self._compare(stated)
-        if stated.credit:
-            self._repairs.owe(
-                found.pushes,
-                stated.credit,
-                now_ms,
-                lack=(stated.heads, *stated.skips.items()),
-                first=is_answer,
-            )
-        for feed in found.locate:
-            self._wording.locate(feed)
-        if not (found.wants or found.locate or found.pushes):
-            self._unnamed += 1
-        wanted = sum(run.last - run.first + 1 for run in found.wants)
-        self._asking.lacking = max(wanted, len(found.locate), len(self._loose))
-        if self._wording.is_said_by(stated):
-            self._asking.be_patient(now_ms)
-        elif found.wants or found.locate:
-            self._wording.answer(stated)
-            self._asking.in_answer(now_ms, self._quiet_ms)
-        elif not found.pushes:
-            self._wording.seen_no_difference()
-
-    def _compare(self, stated: Stated) -> Difference:
-        total = Difference()
-        frontier = self._holdings.frontier()
-        for place, feed in enumerate(self._holdings.indexed_feeds()):
-            ours, theirs = frontier.get(feed, ()), stated.heads[place]
-            if theirs is None or not (ours or theirs):
-                continue
-            found = compare_feed(self._holdings, feed, ours, theirs)
-            skips = stated.skips.get(place, ())
-            found.pushes = [replace(push, skips=skips) for push in found.pushes]
-            total.add(found)
-        return total
-
-    def _hear_digests(self, digests: Digests, now_ms: int) -> None:
-        frontier = self._holdings.frontier()
-        ours = {
-            digest: feed
-            for digest, feed in control_digests(frontier).items()
-            if digests.first <= digest <= digests.last
-        }
-        theirs = set(digests.digests)
-        lacking = tuple(feed for digest, feed in ours.items() if digest not in theirs)
-        pushes = [Push(feed, tip, 0) for feed in lacking for tip in frontier[feed]]
-        self._repairs.owe(pushes, self._policy.credit_packets, now_ms, lack=lacking)
-        if theirs - ours.keys():
-            self._rosters_differ(now_ms)
-
-    def _hear_loc(self, loc: Loc, now_ms: int) -> None:
-        if loc.feed not in self._holdings.frontier():
-            return
-        shown = loc.points[:POINTS_LOOKED_AT]
-        if not all(self._holdings.holds(loc.feed, *point) for point in shown):
-            self._wording.locate(loc.feed)
-            self._asking.soon(now_ms, self._quiet_ms)
-        pushes = answer_loc(self._holdings, loc)
-        lack = (loc.feed, shown)
-        self._repairs.owe(pushes, self._policy.credit_packets, now_ms, lack=lack)
-
-    def _rosters_differ(self, now_ms: int) -> None:
-        self._wording.rosters_differ()
-        self._asking.soon(now_ms, self._quiet_ms)
