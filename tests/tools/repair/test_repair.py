@@ -20,7 +20,7 @@ from meshlog.store.pages import Found, Pages
 from meshlog.tools.fsck.fsck import fsck
 from meshlog.tools.repair import repair as repairs
 from meshlog.tools.repair.repair import RepairReport, repair, take_from
-from meshlog.tools.repair.shards import Shards
+from meshlog.tools.repair.sieve import Sieve
 from meshlog.tools.taking import Taken
 from tests.tools.camp import T0_MS, Device
 
@@ -137,11 +137,13 @@ def test_no_sound_row_is_taken_for_a_damaged_one(
 ) -> None:
     """Damaged ones are looked at bit by bit, and not many: an index has a row per 141 events."""
 
-    class Told(Shards):
+    class Told(Sieve):
         def _mend(self, doubtful: Iterable[Found]) -> None:
             self.doubtful = [row.values for row in doubtful]
 
-    with closing(Told(template[0], tmp_path, lambda _: None)) as found:
+    with closing(Told(template[0], tmp_path)) as found:
+        found.sift(lambda _: None)
+
         assert found.doubtful == []
 
 

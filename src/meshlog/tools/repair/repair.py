@@ -30,6 +30,7 @@ from meshlog.sync.holdings import Verdict
 from meshlog.tools.fsck.fsck import fsck
 from meshlog.tools.repair.salvage import Salvage
 from meshlog.tools.repair.shards import Shards
+from meshlog.tools.repair.sieve import Sieve
 from meshlog.tools.taking import Ingest, Intake, NameOf, Taken
 
 PASSES_MAX = 4
@@ -84,9 +85,10 @@ def repair(
     new = path.with_name(f"{path.name}.repaired")
     try:
         _remove(new)
-        with _shards(path, progress) as shards:
+        with _sifted(path, progress) as sieve:
+            shards = sieve.shards
             dataset = _dataset(shards, path)
-            salvage = Salvage(shards, dataset, identity)
+            salvage = Salvage(sieve, dataset, identity)
             salvage.sort()
             store = SqliteStore(new)
             try:
@@ -124,29 +126,31 @@ def take_from(
         InputError: It is a store of another dataset, or none at all.
         StoreError: The disk refused.
     """
-    with _shards(path, progress, folder) as shards:
+    with _sifted(path, progress, folder) as sieve:
+        shards = sieve.shards
         if not shards.count():
             raise InputError(f"nothing of a store can be read in {path}: name another file")
         if dataset not in shards.meta("dataset") and shards.meta("dataset"):
             raise InputError(f"{path} is a store of another dataset: nothing of it was taken")
-        salvage = Salvage(shards, dataset, None)
+        salvage = Salvage(sieve, dataset, None)
         salvage.sort()
         intake, events = _pour(salvage, ingest, name_of, progress)
     return _report(salvage, intake, events, "")
 
 
 @contextmanager
-def _shards(
+def _sifted(
     path: Path, progress: Callable[[int, int], None], folder: Path | None = None
-) -> Iterator[Shards]:
+) -> Iterator[Sieve]:
     try:
-        shards = Shards(path, folder or path.absolute().parent, lambda rows: progress(rows, 0))
+        sieve = Sieve(path, folder or path.absolute().parent)
+        sieve.sift(lambda rows: progress(rows, 0))
     except sqlite3.Error as error:
         raise StoreError(f"there is no room to sort {path} out ({error}): free some") from error
     try:
-        yield shards
+        yield sieve
     finally:
-        shards.close()
+        sieve.close()
 
 
 def _report(salvage: Salvage, intake: Intake, events: int, kept_as: str) -> RepairReport:

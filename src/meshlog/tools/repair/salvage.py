@@ -16,6 +16,7 @@ from meshlog.core.identity import AuthorId, Identity, verify
 from meshlog.core.roster import read_opening
 from meshlog.core.segment import SEGMENT_EVENTS_MAX, encode_segment
 from meshlog.tools.repair.shards import RunRow, Shard, Shards
+from meshlog.tools.repair.sieve import Sieve
 
 LOOSE_MAX = 1_000
 """Events kept in memory that no guess placed; each is tried on every gap."""
@@ -53,7 +54,7 @@ class Place(NamedTuple):
 class Salvage:
     """Puts shards together: ``sort`` first, then ``segments`` as often as it takes."""
 
-    shards: Shards
+    sieve: Sieve
     dataset: DatasetId
     identity: Identity | None
     """The store's own, where it is here: signs what its device had not signed yet."""
@@ -77,6 +78,11 @@ class Salvage:
     _hashed_left: int = FLIPPED_HASHED_MAX
     _guesses_left: int = GUESSES_MAX
     _cuts_left: int = FLIPPED_CUTS_MAX
+
+    @property
+    def shards(self) -> Shards:
+        """What was found, and where it belongs."""
+        return self.sieve.shards
 
     def sort(self) -> None:
         """Find every shard's place. Cost: a hash or a few per event."""
@@ -140,7 +146,7 @@ class Salvage:
         """Keep an event as it is where a run goes on on other pages than its row says."""
         best: list[Shard] = []
         sound = 0
-        for shards in self.shards.rerouted(run):
+        for shards in self.sieve.rerouted(run):
             count = self._sound(run, shards)
             if count > sound:
                 best, sound = shards, count

@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from meshlog.core.ed25519 import SIGNATURE_SIZE
-from meshlog.core.event import BODY_SIZE_MAX, ID_SIZE, NO_PREV, Event, EventId
+from meshlog.core.event import BODY_SIZE_MAX, Event, EventId
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.identity import AUTHOR_ID_SIZE, AuthorId
-from meshlog.errors import MalformedError
-from meshlog.store.checksums import crc_of
-from meshlog.store.lots import is_lot, is_row
-from meshlog.store.pages import Found, Pages, Place
-from meshlog.store.runs import crc_of_run, events_told_by, unpack_run
-
-META_SIZE_MAX = 65_536
-POSITION_MAX = 2**48
-
-DOUBTFUL_MAX = 200
-"""Damaged rows of which each bit is tried: some 0.2 s each. More are no flipped bits."""
+from meshlog.store.pages import Place
 
 BELIEVED_EVENTS = 65_536
 """Events lost at the end of a log of which a mere head or cut can tell. A guess."""
-
-REROUTED_MAX = 50
-"""Runs whose other pages are looked for where a bit may have sent us elsewhere; some 0.1 s each."""
-
-_RUN_COLUMNS = 9
-"""With the signature, which rows of earlier schemas lack."""
-
-_NOBODY = FeedKey(AuthorId(bytes(AUTHOR_ID_SIZE)), FeedKind.DATA, 0)
-"""Whose a run is, until its feed's row was found."""
 
 _SCHEMA = """
     CREATE TABLE event (position, stamp, id, body, digest, UNIQUE (position, digest));
@@ -78,125 +58,50 @@ class RunRow(NamedTuple):
 
 
 class Shards:
-    """Everything that the pages of a store still say. Close it: its file goes then.
+    """Everything that the pages of a store still say: first all of it is put, then it is read.
 
-    Rows that do not hold are read again with each bit flipped, and then from anywhere on
-    their pages.
+    Close it: its file goes then.
 
     Args:
-        path: The damaged store; only read.
-        folder: Where there is room for as much again.
-        advance: Called now and then with how many rows were found.
+        folder: Where there is room for as much as the store has.
     """
 
-    def __init__(self, path: Path, folder: Path, advance: Callable[[int], None]) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = TemporaryDirectory(prefix=".meshlog-repair-", dir=folder)
         self._db = sqlite3.connect(Path(self._folder.name) / "shards", isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.executescript(_SCHEMA)
-        self._pages = Pages(path)
-        self._rerouted = 0
-        doubtful: list[Found] = []
         self._db.execute("BEGIN")
-        for count, row in enumerate(self._pages.rows()):
-            if not self._take(row) and len(doubtful) < DOUBTFUL_MAX and _is_doubtful(row):
-                doubtful.append(row)
-            if count % 1_000 == 0:
-                advance(count)
-        self._mend(doubtful)
-        self._db.execute("COMMIT")
-        self.feeds = dict(self._feeds())
-        self._number_of = {feed: number for number, feed in self.feeds.items()}
+        self.feeds: dict[int, FeedKey] = {}
+        """By the number that rows know a feed by."""
+        self._number_of: dict[FeedKey, int] = {}
 
     def close(self) -> None:
         """Forget everything."""
-        self._pages.close()
         self._db.close()
         self._folder.cleanup()
 
-    def _mend(self, doubtful: Iterable[Found]) -> None:
-        """Take damaged rows as they were before a bit flipped, where that can be told."""
-        seen = set()
-        for row in doubtful:
-            flipped = (one for one in self._pages.flipped(row.place) if one.fits)
-            if any(map(self._take, flipped)):
-                continue
-            if any(map(self._take, self._pages.rerouted(row.place))):
-                continue  # a run whose bodies may be another's: see ``rerouted``
-            self._put_loose(row)
-            page = row.place[:2]
-            if page not in seen:
-                seen.add(page)
-                for other in self._pages.elsewhere(row.place):
-                    self._take(other)
+    # ── putting ──
 
-    def _take(self, row: Found) -> bool:
-        """Keep what a row tells; return whether it tells anything, and holds where it can tell."""
-        return self._take_placed(row) if row.place.is_table else self._take_keyed(row)
+    def put_run(
+        self, position: int, feed: int, seq: int, base: int | None, events: int, place: Place | None
+    ) -> None:
+        """Keep where a run of events stands, and where its row lies if it has other pages."""
+        where = (None, None, None) if place is None else place[:3]
+        self._put("run", position, feed, seq, base, events, *where)
 
-    def _take_placed(self, row: Found) -> bool:
-        """Take a row of a table with rowids."""
-        at = row.rowid
-        if at is None or not 0 < at < POSITION_MAX:
-            return False
-        match row.values:
-            case (None, int(feed), int(seq), int() | None as base, int(crc),
-                  bytes(places), bytes(), bytes(), *signature):  # fmt: skip
-                if not _fits(crc, crc_of_run(at, feed, seq, base, places)):
-                    return False
-                place = row.place if row.overflows else (None, None, None)
-                events = events_told_by(places)  # lost ones, too: they are named
-                self._put("run", at, feed, seq, base, events, *place[:3])
-                holds = self._put_events(at, row) > 0
-                match signature:
-                    case [bytes(signed)] if len(signed) == SIGNATURE_SIZE:
-                        self._put("cut", at + events - 1, signed)
-                    case [] | [None]:  # a row of an earlier schema, or ending in no cut
-                        pass
-                    case _:
-                        return False
-                return holds
-            case (None, int(feed), int(seq), bytes(id_)) if len(id_) == ID_SIZE:
-                self._put("head", at, feed, seq, id_)
-            case (None, bytes(signature)) if len(signature) == SIGNATURE_SIZE:
-                self._put("cut", at, signature)
-            case (None, bytes(author), int(kind), int(life)):
-                return self._put_feed(at, author, kind, life)
-            case (None, int(until), bytes(pairs), int(crc)):  # of an index, which is made anew
-                return is_row((at, until, pairs, crc))
-            case (None, int(last), int(crc)):
-                return is_lot((at, last, crc))
-            case _:
-                return False
-        return row.fits
+    def put_head(self, position: int, feed: int, seq: int, event_id: bytes) -> None:
+        """Keep that an event is the last of its branch."""
+        self._put("head", position, feed, seq, event_id)
 
-    def _take_keyed(self, row: Found) -> bool:
-        """Take a row of an index or of a table without rowids."""
-        match row.values:
-            case (bytes(author), int(kind), int(life), int(number)):
-                return self._put_feed(number, author, kind, life)
-            case (str(key), bytes(value), int(crc)) if len(
-                value
-            ) <= META_SIZE_MAX and crc == crc_of(key, value):
-                self._put("meta", key, value)
-                return True
-        return False
+    def put_cut(self, position: int, signature: bytes) -> None:
+        """Keep the signature of the event at a position."""
+        self._put("cut", position, signature)
 
-    def _put_loose(self, row: Found) -> None:
-        """Take the events of a run that does not hold: its stamps may, and hashes will tell."""
-        if row.rowid is not None and 0 < row.rowid < POSITION_MAX:
-            events = self._put_events(row.rowid, row)
-            match row.values[_RUN_COLUMNS - 1 :]:
-                case (bytes(signed),) if events and len(signed) == SIGNATURE_SIZE:
-                    self._put("cut", row.rowid + events - 1, signed)
-
-    def _put_events(self, position: int, row: Found) -> int:
-        """Take the events of a run, and return how many there are."""
-        shards = _shards_of(position, row)
-        for shard in shards:
-            self.add(shard)
-        return len(shards)
+    def put_meta(self, key: str, value: bytes) -> None:
+        """Keep a value of the store's meta."""
+        self._put("meta", key, value)
 
     def add(self, shard: Shard) -> int:
         """Keep an event as a row has it, or as it must have been; return its number."""
@@ -207,11 +112,18 @@ class Shards:
         digest = hashlib.blake2b(whole, digest_size=16).digest()
         return self._put("event", shard.position, stamp, shard.id, shard.body, digest)
 
-    def _put_feed(self, number: int, author: bytes, kind: int, life: int) -> bool:
+    def put_feed(self, number: int, author: bytes, kind: int, life: int) -> bool:
+        """Keep whose a number is; return whether it can be anybody's."""
         fits = len(author) == AUTHOR_ID_SIZE and kind in (0, 1) and 0 <= life < 2**32
         if fits:
             self._put("feed", number, author, kind, life)
         return fits
+
+    def finish(self) -> None:
+        """Take that everything was put: from now on it is read."""
+        self._db.execute("COMMIT")
+        self.feeds = dict(self._feeds())
+        self._number_of = {feed: number for number, feed in self.feeds.items()}
 
     def _put(self, table: str, *values: object) -> int:
         marks = ", ".join("?" * len(values))
@@ -240,16 +152,9 @@ class Shards:
             for row, stamp, id_, body in self._db.execute(sql, (position,))
         ]
 
-    def rerouted(self, run: RunRow) -> Iterator[list[Shard]]:
-        """Yield what the events of a run would be, were a bit flipped in where its pages are."""
-        if run.place is None or self._rerouted >= REROUTED_MAX:
-            return
-        self._rerouted += 1
+    def forget_pages(self, run: RunRow) -> None:
+        """Note that a run's other pages need not be looked for again."""
         self._db.execute("UPDATE run SET page = NULL WHERE position = ?", (run.position,))
-        for row in self._pages.rerouted(run.place):
-            shards = _shards_of(run.position, row)
-            if len(shards) == run.events:
-                yield shards
 
     def place(self, shard: Shard, event: Event, position: int) -> None:
         """Note where a shard belongs."""
@@ -375,41 +280,3 @@ class Shards:
         """Return the values that rows give to a key, the last found first."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ? ORDER BY rowid DESC", (key,))
         return [value for (value,) in found]
-
-
-def _shards_of(position: int, row: Found) -> list[Shard]:
-    """Return the events of a run's row; none where it is none, or cannot be taken apart."""
-    match row.values:
-        case (None, _, _, _, _, bytes(places), bytes(ids), bytes(bodies), *_):
-            pass
-        case _:
-            return []
-    try:
-        run = unpack_run(position, _NOBODY, 1, NO_PREV, places, ids, bodies)
-    except MalformedError:
-        return []
-    return [
-        Shard(0, position + index, Stamp.unpacked(stamp), run.id_at(index), run.body_at(index))
-        for index, stamp in enumerate(run.stamps)
-    ]
-
-
-def _fits(crc: int, computed: int) -> bool:
-    """Say whether a checksum fits, or would had one of its own bits not flipped."""
-    return 0 <= crc < 1 << 32 and (crc ^ computed).bit_count() <= 1
-
-
-def _is_doubtful(row: Found) -> bool:
-    """Say whether a row that told nothing may be one that should."""
-    if not row.is_counted:
-        return False
-    match row.values:
-        case (None, str(), *_, last) if row.place.is_table:  # of the view, or of a reducer
-            return type(last) is bytes or not row.fits
-        case (str(), str(), str(), int(), _) if row.place.is_table:  # of the schema
-            return False
-        case (int(), int(), int(), bytes(), int()):  # a reducer's
-            return not row.fits
-        case (str(), str(), int()):
-            return True
-    return row.place.is_table or not row.fits or any(type(one) is bytes for one in row.values)
