@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from meshlog.transport.cell import Kind
+from tests.support.cell import Kind
 from tests.system.camp import Camp
 from tests.system.node import Home, items, try_status
 

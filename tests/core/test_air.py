@@ -66,7 +66,7 @@ def test_packets_are_as_large_as_reticulums():
     assert air.announce_size(16) == 183
     assert air.link_packet_size(10) == 83
     assert air.link_packet_size(air.LINK_LOAD_MAX) == 499
-    assert 287 <= air.LINK_SETUP <= 297
+    assert 287 <= air.LINK_REQUEST + air.LINK_PROOF + air.LINK_RTT <= 297
 
 
 def test_a_resource_is_cut_into_packets():

@@ -24,7 +24,7 @@ def _sized(draw: Any, maximum: int) -> tuple[int, int]:
 def steps(draw: Any) -> tuple[str, tuple[Any, ...], Any]:
     """Return a method of Coder, its arguments without the value, and the value."""
     context = draw(contexts)
-    match draw(st.sampled_from(["bit", "direct", "symbol", "uint", "sint", "raw", "plain"])):
+    match draw(st.sampled_from(["bit", "direct", "symbol", "uint", "sint", "plain"])):
         case "bit":
             return "bit", (context,), draw(st.integers(0, 1))
         case "direct":
@@ -39,8 +39,6 @@ def steps(draw: Any) -> tuple[str, tuple[Any, ...], Any]:
         case "sint":
             limit = draw(st.sampled_from([0, 1, 2**32, UINT_MAX]))
             return "sint", (context,), (draw(st.integers(-limit, limit)), limit)
-        case "raw":
-            return "raw", (context,), draw(st.binary(max_size=40))
         case _:
             data = draw(st.binary(max_size=20))
             return "plain", (len(data),), data

@@ -37,7 +37,8 @@ def test_a_small_message_costs_a_link_a_packet_and_a_receipt():
 
     assert outcomes(cell, b"hello") == ([b"hello"], [True])
 
-    spent = {"link-setup": air.LINK_SETUP, "note": air.link_packet_size(5) + air.PACKET_PROOF}
+    setup = air.LINK_REQUEST + air.LINK_PROOF + air.LINK_RTT
+    spent = {"link-setup": setup, "note": air.link_packet_size(5) + air.PACKET_PROOF}
     assert dict(cell.bytes_on_air) == spent
     assert cell.is_quiet()
 

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from meshlog.transport.cell import Cell, Kind, Ledger
+from tests.support.cell import Cell, Kind, Ledger
 from tests.support.rns_config import Udp, write_config
 from tests.system.node import Home, Item, Running, try_status, wait_until
 

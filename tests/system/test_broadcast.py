@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshlog.transport.cell import Kind
+from tests.support.cell import Kind
 from tests.support.rns_config import write_config
 from tests.system.camp import Camp
 from tests.system.node import items, wait_alike

@@ -105,7 +105,7 @@ class World:
         self.heard: list[LinkEvent] = []
         self.media: list[Medium] = []
         self.now_s = 0.0
-        self.links = RadioLinks(self.radio, clock_s=lambda: self.now_s, wall_ms=lambda: 0)
+        self.links = RadioLinks(self.radio, clock_s=lambda: self.now_s)
         self.links.start(MacGate(KEY, US), lambda: bytes(99), self._deliver)
 
     def _deliver(self, event: LinkEvent) -> None:

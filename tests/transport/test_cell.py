@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from meshlog.transport.cell import Cell, Kind, Ledger, kind_of
 from meshlog.transport.relay import LOOPBACK
+from tests.support.cell import Cell, Kind, Ledger, kind_of
 
 
 class Ends:

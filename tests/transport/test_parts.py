@@ -109,9 +109,9 @@ def test_a_flood_of_announces_does_not_push_out_the_keys_of_proven_peers() -> No
 
 def test_counters_forget_the_longest_silent_peer() -> None:
     counters = Counters(size_max=2)
-    counters.heard(ANN, 1.0, 1_000)
-    counters.heard(BOB, 2.0, 2_000)
-    counters.heard(ANN, 3.0, 3_000)
+    counters.heard(ANN)
+    counters.heard(BOB)
+    counters.heard(ANN)
 
     counters.add(Peer("cc"), sent=1)
 

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("RNS")
 
 from meshlog.transport.broadcast import HEARD_BURST, HEARD_PER_S
-from meshlog.transport.cell import Cell
 from meshlog.transport.plain import APP, ASPECT
 from meshlog.transport.relay import LOOPBACK, Relay, bound
+from tests.support.cell import Cell
 from tests.support.rns_config import Udp, write_config
 from tests.transport.driver import LinkNode, Record, Rnsd
 from tests.transport.node_process import MacGate, digest, shouted

@@ -116,8 +116,6 @@ ANNOUNCE_EMPTY = 167
 LINK_REQUEST, LINK_PROOF, LINK_RTT = 86, 118, 83
 """Bytes of the three packets that set a link up."""
 
-LINK_SETUP = LINK_REQUEST + LINK_PROOF + LINK_RTT
-
 LINK_CLOSE = 99
 """Bytes of the packet that tears a link down."""
 

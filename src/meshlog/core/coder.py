@@ -24,9 +24,6 @@ Context: TypeAlias = Hashable
 UINT_MAX = 2**63 - 1
 """Largest number of ``uint``."""
 
-RAW_SIZE_MAX = 65_536
-"""Bytes of one ``raw``: a body is no longer."""
-
 ONE = 1 << 16
 """Probability 1."""
 
@@ -251,16 +248,6 @@ class Coder(ABC):
         """Code a number of -limit to ``limit``; see ``uint``."""
         size = self.uint(context, abs(value), limit, typical_bits)
         return -size if size and self.bit((context, "sign"), value < 0) else size
-
-    def raw(self, context: Context, data: bytes = b"", limit: int = RAW_SIZE_MAX) -> bytes:
-        """Code at most ``limit`` bytes, each in the light of the one before."""
-        size = self.uint((context, "size"), len(data), limit)
-        out = bytearray()
-        last = 0
-        for place in range(size):
-            last = self.symbol((context, "byte", last), 256, data[place] if data else 0)
-            out.append(last)
-        return bytes(out)
 
     def plain(self, size_bytes: int, data: bytes = b"") -> bytes:
         """Code exactly ``size_bytes`` bytes that nobody can predict: hashes, keys."""

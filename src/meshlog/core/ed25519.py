@@ -10,7 +10,6 @@ from nacl.exceptions import CryptoError
 
 SIGNATURE_SIZE = 64
 PUBLIC_SIZE = 32
-SEED_SIZE = 32
 
 
 class Signer:

@@ -30,6 +30,8 @@ GRANT_DOMAIN = b"meshlog.grant.1\x00"
 ADMIT_DOMAIN = b"meshlog.admit.1\x00"
 INVITE_PREFIX = "MESHLOG1-"
 SEED_SIZE = 16
+"""Bytes of luck of which the keys of an invite are made."""
+
 DATASET_KEY_SIZE = 16
 CHAIN_DEPTH_MAX = 6
 """How long a chain of grants from the founder may be. Every rotation of keys adds one."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 
 from meshlog.core.decrees import Mode
-from meshlog.core.grant import USES_MAX, Invite, Role, admit, check_admission, issue
+from meshlog.core.grant import SEED_SIZE, USES_MAX, Invite, Role, admit, check_admission, issue
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.errors import InputError
 from meshlog.replica import rights
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk
 from meshlog.replica.membership import Since, decree, in_turns, keep, revocation
-
-_SEED_SIZE = 16
 
 
 def new_invite(
@@ -26,7 +24,7 @@ def new_invite(
         raise InputError("an invite is for a role up to coordinator, until a date before 2106")
     if not 0 <= uses <= USES_MAX:
         raise InputError(f"an invite is for 1 to {USES_MAX} devices")
-    seed = rng.randbytes(_SEED_SIZE)
+    seed = rng.randbytes(SEED_SIZE)
     grant = issue(desk.identity, own.admission, desk.dataset, seed, role, expires_s, uses=uses)
     proof = admit(grant, seed, desk.author, desk.dataset)
     if check_admission(proof, desk.author, desk.dataset, ledger.roster.founder) is None:
@@ -38,7 +36,7 @@ def hand_over(desk: Desk, heir: Identity, now_ms: int, rng: random.Random) -> No
     """Make our seat, and the store, those of new keys; see ``Replica.rotate``."""
     ledger, us = desk.ledger, desk.author
     own = rights.may_hand_over(ledger, us)
-    seed, role = rng.randbytes(_SEED_SIZE), min(own.role, Role.COORDINATOR)
+    seed, role = rng.randbytes(SEED_SIZE), min(own.role, Role.COORDINATOR)
     grant = issue(desk.identity, own.admission, desk.dataset, seed, role, is_succession=True)
     admission = admit(grant, seed, heir.author, desk.dataset)
     if check_admission(admission, heir.author, desk.dataset, ledger.roster.founder) is None:

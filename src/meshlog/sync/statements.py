@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from meshlog.core.codec import Reader, varint
 from meshlog.core.coder import Coder
@@ -125,9 +125,6 @@ class Loc:
     feed: FeedKey
     points: Sequence[Point]
     """A ``PointTable`` where there may be many."""
-
-
-Statement: TypeAlias = Ids | Vec | Delta | Digests | Loc
 
 
 def statement_id(statement: Vec | Delta) -> bytes:

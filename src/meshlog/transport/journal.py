@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from meshlog.ports.links import Answered, AskFailed, LinkDown, LinkEvent, LinkUp, Peer
+from meshlog.ports.links import Answered, AskFailed, LinkDown, LinkEvent, LinkUp
 from meshlog.transport.peers import Counters
 
 
 class Journal:
-    """Takes what is delivered, and every sign of life.
+    """Takes what is delivered; links and failures are said in ``log``."""
 
-    Args:
-        log: Where links and failures are said.
-        now_s: A clock that only rises.
-        wall_ms: Wall time.
-    """
-
-    def __init__(
-        self, log: logging.Logger, now_s: Callable[[], float], wall_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, log: logging.Logger) -> None:
         self.counters = Counters()
         self._log = log
-        self._now_s = now_s
-        self._wall_ms = wall_ms
-
-    def heard(self, peer: Peer) -> None:
-        """Note a sign of life of ``peer``."""
-        self.counters.heard(peer, self._now_s(), self._wall_ms())
 
     def note(self, event: LinkEvent) -> None:
         """Note what is about to be delivered."""
@@ -36,7 +21,7 @@ class Journal:
             case Answered(peer, _, answer):
                 self.counters.show(peer, progress=0.0)
                 self.counters.add(peer, received=len(answer), ok=1)
-                self.heard(peer)
+                self.counters.heard(peer)
             case AskFailed(peer, _, reason):
                 self.counters.show(peer, progress=0.0)
                 self.counters.add(peer, failed=1)

@@ -66,7 +66,6 @@ class RadioLinks:
         announce_interval_s: float | None = None,
         rng: Random | None = None,
         log: logging.Logger | None = None,
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.peer = radio.peer
@@ -77,7 +76,7 @@ class RadioLinks:
         self._worker = Worker("meshlog-links", self._tick, self._log)
         self._pace = pacing.AnnouncePace(self._rng, announce_interval_s)
         self._keys = PublicKeys()
-        self._journal = Journal(self._log, clock_s, wall_ms)
+        self._journal = Journal(self._log)
         self._counters = self._journal.counters
         self._desk = Desk()
         self._door = Door(radio, clock_s)
@@ -304,7 +303,7 @@ class RadioLinks:
         self._keys.learn(peer, public_key)
         self._dialler.heard(peer)
         if live:
-            self._journal.heard(peer)
+            self._counters.heard(peer)
             self._with(peer, lambda talk: talk.heard(self._now_s()))
             self._announce_back(peer)
             is_fast = self._radio.first_hop_bps(peer) >= pacing.FAST_BPS
@@ -344,7 +343,7 @@ class RadioLinks:
             return
         now_s = self._now_s()
         self._keys.prove(peer)
-        self._journal.heard(peer)
+        self._counters.heard(peer)
         line = Line(
             link, dialled_by_us, facts.rtt_s, facts.medium_bps, facts.packet_bytes, now_s, now_s
         )
@@ -376,7 +375,7 @@ class RadioLinks:
     def _served(self, peer: Peer, link: LinkId, size_bytes: int) -> None:
         now_s = self._now_s()
         self._counters.add(peer, received=size_bytes)
-        self._journal.heard(peer)
+        self._counters.heard(peer)
         if talk := self._talks.get(peer):
             talk.served(link, now_s)
 

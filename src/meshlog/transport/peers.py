@@ -31,10 +31,6 @@ class PeerStats:
     """A link that proved itself is up."""
     progress: float = 0.0
     """Of the transfer under way, 0 to 1; 0 when none is."""
-    last_heard_s: float | None = None
-    """Monotonic seconds of the last sign of life; None when there was none."""
-    last_heard_ms: int | None = None
-    """The same in wall milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +108,10 @@ class Counters:
             ),
         )
 
-    def heard(self, peer: Peer, now_s: float, now_ms: int) -> None:
-        """Note a sign of life of ``peer``."""
+    def heard(self, peer: Peer) -> None:
+        """Note a sign of life of ``peer``: who was silent longest is forgotten first."""
         old = self._stats.pop(peer, PeerStats())  # to the end: the least silent
-        self._put(peer, replace(old, last_heard_s=now_s, last_heard_ms=now_ms))
+        self._put(peer, old)
 
     def show(
         self, peer: Peer, *, linked: bool | None = None, progress: float | None = None

@@ -58,7 +58,6 @@ class ReticulumLinks(RadioLinks):
         *,
         rng: Random | None = None,
         log: logging.Logger | None = None,
-        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Make it; nothing is sent before ``start``.
 
@@ -70,16 +69,13 @@ class ReticulumLinks(RadioLinks):
                 for 5 s doubling to 60 s on fast media, and about 6 h on slow ones.
             rng: Luck for jitter; tests pass a seeded one.
             log: Where Reticulum's and our own lines go.
-            wall_ms: Wall clock for statistics, in milliseconds since 1970.
 
         Raises:
             TransportError: Reticulum is not installed, or the key is not one.
         """
         log = log or logging.getLogger("meshlog.transport")
         radio = RNSRadio(private_key, configdir, log)
-        super().__init__(
-            radio, announce_interval_s=announce_interval_s, rng=rng, log=log, wall_ms=wall_ms
-        )
+        super().__init__(radio, announce_interval_s=announce_interval_s, rng=rng, log=log)
 
 
 def load_rns() -> Any:  # noqa: ANN401 - RNS ships no types

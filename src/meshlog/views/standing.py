@@ -29,8 +29,6 @@ class Standing(StrEnum):
     """Stamped beyond the horizon; counts as soon as the horizon passes it."""
     EXCLUDED = "excluded"
     """After a revocation's cut, of nobody who belongs, or quarantined."""
-    PARKED = "parked"
-    """Waits for a form or a base."""
 
 
 class Standings:

@@ -53,11 +53,6 @@ class _Place(NamedTuple):
     line: int
 
 
-def held_origins(arrivals: Iterable[Arrival]) -> set[Origin]:
-    """Return the old events that the log holds already, whoever brought them. O(events)."""
-    return _survey(arrivals, frozenset())[0]
-
-
 def read_line(text: str) -> tuple[Origin, Item]:
     """Return an old event as one of ours.
 

@@ -115,7 +115,7 @@ class Cell:
         """
         self.on, self.loss, self.rate_bps, self.echo = on, loss, rate_bps, echo
         self.watch = watch
-        self._rng = Random(seed)  # noqa: S311 - the same seed loses the same packets
+        self._rng = Random(seed)
         self._sockets = [bound(0) for _ in range(count)]
         listens = free_ports(count)
         self.ends = [
