@@ -89,3 +89,25 @@ class HLC:
 
     def __repr__(self) -> str:
         return f"HLC({self.wall}, {self.counter})"
+
+
+def checked_clock(hlc: object) -> HLC:
+    """Return a caller's clock, or a new one where it gave none.
+
+    Raises:
+        InputError: It is none.
+    """
+    if hlc is None:
+        return HLC()
+    if not isinstance(hlc, HLC):
+        raise InputError("hlc is an HLC, or None")
+    return hlc
+
+
+def time_of(clock: HLC) -> Callable[[], int]:
+    """Return what tells a clock's time, now and later; it holds no node, so that one can go."""
+
+    def now_ms() -> int:
+        return clock.clock()
+
+    return now_ms

@@ -14,7 +14,7 @@ from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import observe
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError
-from meshlog.node.clock import HLC
+from meshlog.node.clock import HLC, checked_clock, time_of
 from meshlog.node.event import Event
 from meshlog.node.exchange import LinkLoop, SeamExchange, log_news
 from meshlog.node.feedstore import FeedStore, introduce
@@ -78,7 +78,7 @@ class Node(NodeReader):
         """
         name = None if isinstance(author, Identity) else check_name(author)
         links, seam = _sorted_out(transport)
-        self._hlc = clock = _checked_clock(hlc)
+        self._hlc = clock = checked_clock(hlc)
         own = author if isinstance(author, Identity) else getattr(transport, "identity", None)
         if seated is None:
             replica = open_replica(persist_path, own, name, clock.clock())
@@ -91,9 +91,9 @@ class Node(NodeReader):
         log_news(replica)
         self.author = replica.seat.name
         self.transport = transport
-        time_of = _time_of(clock)
-        self._loop = LinkLoop(replica, links, self.lock, time_of) if links else None
-        self._seam = SeamExchange(replica, seam, self.lock, time_of) if seam else None
+        tell_ms = time_of(clock)
+        self._loop = LinkLoop(replica, links, self.lock, tell_ms) if links else None
+        self._seam = SeamExchange(replica, seam, self.lock, tell_ms) if seam else None
         self.store = FeedStore(replica=replica, lock=self.lock, changed=_teller(self._loop))
         self._commit = GroupCommit(self.lock)
         if seated is None:
@@ -373,25 +373,8 @@ def _release(seam: SeamExchange | None, store: Store) -> None:
     store.close()
 
 
-def _time_of(clock: HLC) -> Callable[[], int]:
-    """Return what tells a clock's time, now and later; it holds no node, so that one can go."""
-
-    def now_ms() -> int:
-        return clock.clock()
-
-    return now_ms
-
-
 def _teller(loop: LinkLoop | None) -> Callable[[], None] | None:
     return None if loop is None else lambda: loop.tell(Changed())
-
-
-def _checked_clock(hlc: object) -> HLC:
-    if hlc is None:
-        return HLC()
-    if not isinstance(hlc, HLC):
-        raise InputError("hlc is an HLC, or None")
-    return hlc
 
 
 def _sorted_out(transport: object) -> tuple[Links | None, Transport | None]:
