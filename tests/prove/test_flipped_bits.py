@@ -76,7 +76,7 @@ def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
     positions say the same.
     """
     columns = {"record": "record, record_id, form, visible, conflicts, state, changed"}
-    tables = ("meta", "feed", "record", "left_form", "run", "head", "cut", "ahead", "lot",
+    tables = ("meta", "feed", "record", "left_form", "run", "head", "cut", "ahead", "lot", "place",
               "event_id", "touch", "reduction", "reduction_entry", "checkpoint")  # fmt: skip
     with closing(sqlite3.connect(path)) as connection:
         rows = {

@@ -13,8 +13,8 @@ from meshlog.core.feed import FeedKey, Head
 from meshlog.ports.log import Arrival
 from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.store import SqliteStore, append, index, migrate
-from meshlog.store.append import Tail
-from meshlog.store.checksums import teach
+from meshlog.store.checkpoint import Tail
+from meshlog.store.checksums import crc_of, teach
 from meshlog.store.migrate import APPLICATION_ID
 from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, signed
 
@@ -97,8 +97,20 @@ def test_a_store_of_schema_5_holds_the_same_afterwards(
             assert store.integrity() == []
 
 
+def back_to_schema_8(path: Path) -> None:
+    """SQLite kept the places of runs, and no checksum was of the heads."""
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("DROP TABLE place")
+        old.execute("CREATE INDEX run_place ON run (feed, seq)")
+        [(value,)] = old.execute("SELECT value FROM meta WHERE key = 'store.checkpoint'")
+        values = (value[:16], crc_of("store.checkpoint", value[:16]))
+        old.execute("UPDATE meta SET value = ?, crc = ? WHERE key = 'store.checkpoint'", values)
+        old.execute("PRAGMA user_version = 8")
+
+
 def back_to_schema_6(path: Path) -> None:
     """Its indices were tables of pairs, up to what a value said; signatures stood apart."""
+    back_to_schema_8(path)
     with closing(sqlite3.connect(path)) as old, old:
         for table in ("event_id", "touch", "lot"):
             old.execute(f"DROP TABLE {table}")
@@ -143,4 +155,26 @@ def test_a_store_of_schema_6_finds_its_events_afterwards(
             assert store.heads() == {ANN: (Head(200, ann[-1].id),)}
             assert store._log.tail == Tail(200, T0_MS)
             assert store.get_meta("store.indexed") is store.get_meta("store.on_time_ms") is None
+            assert store.integrity() == []
+
+
+def test_a_store_of_schema_8_finds_its_runs_afterwards(tmp_path: Path):
+    """Also what its writer, which was killed, added after the checkpoint."""
+    path = tmp_path / "old.db"
+    ann = chain(ANN, 200, records=["r1", "r2"])
+    twin = child(ann[9], ANN, about("late"))
+    with closing(SqliteStore(path)) as store:
+        add(store, ann[:100])
+    with closing(SqliteStore(path)) as store:
+        add(store, ann[100:])
+        add(store, [twin])
+    back_to_schema_8(path)
+
+    for _ in range(2):
+        with closing(SqliteStore(path)) as store:
+            assert store.heads() == {ANN: (Head(11, twin.id), Head(200, ann[-1].id))}
+            assert store.branch(Head(200, ann[-1].id), ANN, 0, 300) == ann
+            assert store.at(ANN, 11) == sorted([ann[10], twin], key=lambda event: event.id)
+            assert store.fork_seq(ANN) == 10
+            assert store._log.tail == Tail(201, T0_MS)
             assert store.integrity() == []

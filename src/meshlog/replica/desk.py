@@ -152,6 +152,16 @@ class Desk:
         self.trouble = ""
         return is_left
 
+    def keep_clock(self) -> None:
+        """Write the clock where a killed writer left it to the log: so a checkpoint has it.
+
+        Raises:
+            StoreError: The disk refused; nothing was written.
+        """
+        if self.store.checkpoint() < self.store.event_count():
+            with self.change() as ledger:
+                ledger.save(self.store)
+
     def sign(self) -> None:
         """Sign the ends of our feeds where an earlier version left them unsigned.
 

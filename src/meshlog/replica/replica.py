@@ -84,6 +84,7 @@ class Replica:
         self._desk = desk = Desk(store, identity, seat)
         self.view = desk.view
         try:
+            desk.keep_clock()
             desk.sign()
         except StoreError as error:  # then at the next opening; what leaves is signed as it does
             desk.trouble = str(error)

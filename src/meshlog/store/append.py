@@ -5,52 +5,31 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import count, takewhile
-from typing import NamedTuple
 
 from meshlog.core.chain import Chain
-from meshlog.core.event import ID_SIZE, NO_PREV, SEQ_MAX, Event
-from meshlog.core.feed import FeedKind
+from meshlog.core.event import ID_SIZE, NO_PREV, Event
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX
-from meshlog.errors import MalformedError, StoreError
-from meshlog.store.file import Row, StoreFile
+from meshlog.errors import MalformedError
+from meshlog.store.checkpoint import (
+    CHECKPOINT_EVENTS,
+    Checkpoint,
+    Tail,
+    read_checkpoint,
+    sum_of_heads,
+)
+from meshlog.store.file import StoreFile
 from meshlog.store.heads import Heads, Tip
 from meshlog.store.index import Index
 from meshlog.store.lots import LOT_EVENTS_MAX
-from meshlog.store.meta import read_meta, write_meta
 from meshlog.store.numbers import FeedNumbers
+from meshlog.store.places import Places, RunPlace
 from meshlog.store.reading import RunReader
 from meshlog.store.runs import RunRow, crc_of_run, pack_runs, times_told_by
-
-CHECKPOINT_KEY = "store.checkpoint"
-"""Meta key, the store's own: the ``Tail`` as of which the file has heads, and small values that
-were set later, 16 bytes. What the log tells since is read from it when the store is opened."""
-
-CHECKPOINT_EVENTS = 4_096
-"""Events after the checkpoint at most: whoever opens the store reads them, some 10 µs a run.
-A choice."""
 
 _PUT_RUN = "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 SEQ_FOLLOWS = "an event stands in its prev's feed, one seq further"
-
-
-class Tail(NamedTuple):
-    """The end of the log."""
-
-    position: int
-    """Of the last event, so the number of events held."""
-    on_time_ms: int
-    """Latest wall time of a data event that was not stamped ahead of its arrival; -1 when there
-    is none."""
-
-    def packed(self) -> bytes:
-        """Return its 16 bytes."""
-        return self.position.to_bytes(8, "big") + self.on_time_ms.to_bytes(8, "big", signed=True)
-
-    @classmethod
-    def unpacked(cls, value: bytes) -> Tail:
-        """Return what ``packed`` made."""
-        return cls(int.from_bytes(value[:8], "big"), int.from_bytes(value[8:], "big", signed=True))
 
 
 _START = Tail(0, -1)
@@ -60,12 +39,6 @@ _RUNS_SINCE = """
     SELECT position, feed, seq, base, crc, places, length(ids), substr(ids, -32) FROM run
     WHERE position > ? ORDER BY position
 """
-
-
-def _may_be_head(row: Row) -> bool:
-    """Say whether a row of ``head`` has what one has; a damaged one may be of any type."""
-    _, _, seq, event_id = row
-    return type(seq) is int and 0 < seq <= SEQ_MAX and type(event_id) is bytes
 
 
 class Appender:
@@ -80,21 +53,23 @@ class Appender:
         self.feeds = FeedNumbers(file)
         self.reader = RunReader(file, self.feeds)
         self.heads = Heads()
+        self._checkpoint: Checkpoint | None = None
+        """What the file has; None where it has none that holds."""
+        self._new_checkpoint: Checkpoint | None = None
+        """Of the open transaction."""
         self.tail = self._durable = self._load()
+        self._was_left = not self.is_checkpointed
+        """Whether whoever wrote last was killed, and no checkpoint followed."""
+        self.places = Places(file, self.checkpoint)
         self.index = Index(file, self.tail.position)
 
     def _load(self) -> Tail:
         """Load the heads; return the tail."""
         last = self._last_position()
-        known, heads = self._read_checkpoint(), self.file.run("SELECT * FROM head")
-        self._heads_hold = (
-            known is not None and known.position <= last and all(map(_may_be_head, heads))
-        )
-        """Whether the file's heads are those of the checkpoint."""
-        tail = known if known is not None and self._heads_hold else _START
-        self.checkpoint = self._new_checkpoint = tail.position
-        """Position up to which heads and later values are written."""
-        if self._heads_hold:
+        known, heads = read_checkpoint(self.file), self.file.run("SELECT * FROM head")
+        tail = _START
+        if known and known.tail.position <= last and known.heads_sum == sum_of_heads(heads):
+            self._checkpoint, tail = known, known.tail
             for position, feed, seq, event_id in heads:
                 self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
         if tail.position < last:
@@ -108,13 +83,6 @@ class Appender:
         if last is not None and last[0] is None:  # a damaged row may lack what no row lacks
             raise self.file.damaged()
         return last[0] if last else 0
-
-    def _read_checkpoint(self) -> Tail | None:
-        try:
-            value = read_meta(self.file, CHECKPOINT_KEY)
-        except StoreError:  # damage is fsck's to tell; the log says it all
-            return None
-        return Tail.unpacked(value) if value else None
 
     def _replayed(self, tail: Tail) -> Tail:
         """Return the tail, and let the heads follow, after the runs that come after ``tail``."""
@@ -219,6 +187,18 @@ class Appender:
         self.file.write("INSERT OR REPLACE INTO cut VALUES (?, ?)", (position, event.signature))
         self.reader.forget()
 
+    def runs_between(self, feed: FeedKey, first_seq: int, last_seq: int) -> list[RunPlace]:
+        """Return the runs of a feed that begin between two seqs, inclusive, sorted."""
+        number = self.feeds.find(feed)
+        if number is None:
+            return []
+        return self.places.between(number, first_seq, last_seq, self.tail.position)
+
+    @property
+    def checkpoint(self) -> int:
+        """Position up to which heads and later values are written."""
+        return self._checkpoint.tail.position if self._checkpoint else 0
+
     @property
     def is_checkpointed(self) -> bool:
         """Whether nothing came since the checkpoint."""
@@ -226,33 +206,40 @@ class Appender:
 
     def is_due(self) -> bool:
         """Say whether a checkpoint is to be written."""
-        return self.tail.position - self.checkpoint >= CHECKPOINT_EVENTS
+        return self._was_left or self.tail.position - self.checkpoint >= CHECKPOINT_EVENTS
 
     def write_checkpoint(self) -> None:
-        """Write heads that changed and the tail, inside the open transaction."""
-        gone, new = self.heads.changes()
-        if self._heads_hold:
-            self.file.write_many("DELETE FROM head WHERE position = ?", [(at,) for at in gone])
-        else:
+        """Write heads that changed, places of runs and the tail, inside the open transaction."""
+        before = self._checkpoint
+        gone, new = (
+            [(tip.position, self.feeds.make(feed), tip.seq, id_) for feed, id_, tip in some]
+            for some in self.heads.changes()
+        )
+        if before is None:
             self.file.write("DELETE FROM head")
-        rows = [(tip.position, self.feeds.make(feed), tip.seq, id_) for feed, id_, tip in new]
-        self.file.write_many("INSERT INTO head VALUES (?, ?, ?, ?)", rows)
-        write_meta(self.file, CHECKPOINT_KEY, self.tail.packed())
-        self._new_checkpoint = self.tail.position
+        self.file.write_many("DELETE FROM head WHERE position = ?", [row[:1] for row in gone])
+        self.file.write_many("INSERT INTO head VALUES (?, ?, ?, ?)", new)
+        self.places.write(self.tail.position)
+        heads_sum = sum_of_heads(new, before.heads_sum if before else 0, gone)
+        self._new_checkpoint = Checkpoint(self.tail, heads_sum)
+        self._new_checkpoint.write(self.file)
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""
         self._durable = self.tail
-        is_checkpoint = self._new_checkpoint != self.checkpoint
+        is_checkpoint = self._new_checkpoint is not None
         self.heads.accept(is_checkpoint=is_checkpoint)
         if is_checkpoint:
-            self.checkpoint, self._heads_hold = self._new_checkpoint, True
+            self._checkpoint, self._new_checkpoint = self._new_checkpoint, None
+            self._was_left = False
+            self.places.forget(self.checkpoint)
         self.feeds.accept()
         self.index.accept()
 
     def restore(self) -> None:
         """Undo what changed in memory: the transaction never was."""
-        self.tail, self._new_checkpoint = self._durable, self.checkpoint
+        self.tail, self._new_checkpoint = self._durable, None
+        self.places.forget(self.checkpoint)
         self.heads.restore()
         self.feeds.restore()
         self.index.restore()

@@ -16,11 +16,6 @@ from meshlog.store.file import StoreFile
 from meshlog.store.meta import LaterValues
 from meshlog.store.runs import RUN_EVENTS_MAX, Run, times_told_by
 
-_RUNS_AROUND = """
-    SELECT position, seq, coalesce(length(ids), 0) / 32 FROM run
-    WHERE feed = ? AND seq BETWEEN ? AND ? ORDER BY seq
-"""
-
 _RUN_OF = "SELECT position, seq, base FROM run WHERE position <= ? ORDER BY position DESC LIMIT 1"
 
 Stretch = tuple[int, int, int]
@@ -193,9 +188,8 @@ class EventTable:
         """See LogIndex.records_of. O(events of the feeds)."""
         found: set[str] = set()
         for feed in feeds:
-            sql = "SELECT position FROM run WHERE feed = ? ORDER BY position"
-            for (position,) in self._file.run(sql, (self._log.feeds.find(feed),)):
-                found.update(name for _, name in _touches(self._log.reader.at(position)))
+            for place in self._log.runs_between(feed, 1, SEQ_MAX):
+                found.update(name for _, name in _touches(self._log.reader.at(place.position)))
         return sorted(found)
 
     # ── Places ──
@@ -219,10 +213,9 @@ class EventTable:
 
     def _stretches(self, feed: FeedKey, first_seq: int, last_seq: int) -> list[Stretch]:
         """Return what is held of a feed between two seqs, forks included, in seq order."""
-        number = self._log.feeds.find(feed)
         found = []
-        around = (number, first_seq - RUN_EVENTS_MAX + 1, last_seq)
-        for position, seq, count in self._file.run(_RUNS_AROUND, around):
+        around = self._log.runs_between(feed, first_seq - RUN_EVENTS_MAX + 1, last_seq)
+        for seq, position, count in around:
             first, after = max(first_seq, seq), min(last_seq + 1, seq + count)
             if first < after:
                 found.append((first, position + first - seq, after - first))

@@ -15,6 +15,10 @@ class Tip(NamedTuple):
     """Of its last event."""
 
 
+HeadOf = tuple[FeedKey, bytes, Tip]
+"""A head: of which feed, its event's id, and where it is."""
+
+
 class Heads:
     """The last event of every branch of every feed.
 
@@ -77,12 +81,13 @@ class Heads:
                 break
         tips[event_id] = tip
 
-    def changes(self) -> tuple[list[int], list[tuple[FeedKey, bytes, Tip]]]:
-        """Return the positions that are heads no more since the checkpoint, and the new heads."""
-        gone, new = [], []
+    def changes(self) -> tuple[list[HeadOf], list[HeadOf]]:
+        """Return what is a head no more since the checkpoint, and the new heads."""
+        gone: list[HeadOf] = []
+        new: list[HeadOf] = []
         for feed, before in self._written.items():
             now = self._tips.get(feed, {})
-            gone += [tip.position for id_, tip in before.items() if id_ not in now]
+            gone += [(feed, id_, tip) for id_, tip in before.items() if id_ not in now]
             new += [(feed, id_, tip) for id_, tip in now.items() if id_ not in before]
         return gone, new
 

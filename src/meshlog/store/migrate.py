@@ -13,7 +13,7 @@ from meshlog.store.runs import crc_of_run, places_of
 APPLICATION_ID = 0x6D65736C
 """``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Number of the last file in ``migrations/``; ``user_version`` of a store."""
 
 SQLITE_VERSION_MIN = (3, 37, 0)

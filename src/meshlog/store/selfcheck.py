@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 from meshlog.errors import StoreError
+from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
 from meshlog.store.checksums import teach
 from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.index import check_index
@@ -13,6 +14,7 @@ from meshlog.store.instance import FileGuard
 from meshlog.store.meta import damaged_meta
 from meshlog.store.migrate import migrate
 from meshlog.store.numbers import FeedNumbers
+from meshlog.store.places import check_places
 from meshlog.store.reading import RunReader
 from meshlog.store.runs import crc_of_run
 
@@ -45,7 +47,7 @@ _ASTRAY = {
                 WHERE checkpoint.crc <> crc_of(name, state))
     """,
     "a feed without events": """
-        SELECT count(*) FROM feed WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.feed = feed.feed)
+        SELECT count(*) FROM feed WHERE feed NOT IN (SELECT feed FROM run)
     """,
 }
 
@@ -79,6 +81,7 @@ def check_content(file: StoreFile) -> list[str]:
     wrong += [f"its value {key!r} is damaged" for key in damaged]
     wrong += [f"it holds {what}" for what, sql in _ASTRAY.items() if file.run(sql) != [(0,)]]
     try:
+        wrong += _check_checkpoint(file)
         wrong += _check_runs(file)
     except StoreError as error:
         wrong.append(str(error))
@@ -92,6 +95,20 @@ def _set_back(file: StoreFile) -> list[str]:
     if mark is None or mark.events <= held:
         return []
     return [f"it held {mark.events} events, now it holds {held}: its end was lost or set back"]
+
+
+def _check_checkpoint(file: StoreFile) -> list[str]:
+    """Check what is kept as of the checkpoint; whoever opens the store goes by the log."""
+    known = read_checkpoint(file)
+    if known is None:
+        return []
+    mend = "(`meshlog fsck --rebuild` makes them anew)"
+    found = []
+    if known.heads_sum != sum_of_heads(file.run("SELECT * FROM head")):
+        found.append(f"its heads are damaged {mend}")
+    if check_places(file, known.tail.position):
+        found.append(f"its places are not those of its runs {mend}")
+    return found
 
 
 def _check_runs(file: StoreFile) -> list[str]:

@@ -157,13 +157,14 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         return check_file(self._file)
 
     def remake_index(self) -> None:
-        """Make the indices of events again from the events.
+        """Make the indices of events again from the events: those that no checkpoint makes.
 
         Raises:
             StoreError: The disk refused, or the events cannot be read; opening goes on with it.
         """
         with self.transaction():
             self._log.index.clear()
+            self._log.places.write_anew()
         self._catch_up()
 
     def _catch_up(self) -> None:

@@ -272,6 +272,7 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
     ledger = Ledger.load(store, dataset)
     view = LiveView(store, lambda: ledger.standings(store))
     with store.transaction():
+        ledger.save(store)  # then the store writes a checkpoint where the one it has is damaged
         view.rebuild()
         while view.settle():
             pass
