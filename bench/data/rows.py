@@ -123,8 +123,9 @@ def emit(scale: Scale) -> Iterable[Cell]:
                    ratio(peer / n, mine / count))  # fmt: skip
     own = [ours(do="least", events=n) for _ in range(scale.times)]
     mine, own_wall = (statistics.median(t[of] for t in own) for of in ("cpu_s", "wall_s"))
-    yield Cell("emit", f"the least: one signature, one small write and fdatasync; {SIGNED}, signed,"
-               " persisted", "", f"{per_event(mine, n)} (wall {per_event(own_wall, n)})",
+    yield Cell("emit", "the least: one signature, one small write in place and fdatasync;"
+               f" {SIGNED}, signed, persisted", "",
+               f"{per_event(mine, n)} (wall {per_event(own_wall, n)})",
                f"{per_event(peer, n)} (wall {per_event(wall, n)})", ratio(peer, mine))  # fmt: skip
     for threads in (1, 8):
         own = [ours(do="emit_beside", events=n, threads=threads) for _ in range(scale.times)]
