@@ -36,6 +36,8 @@ class Stretch(Protocol):
     """Id of the event before the first; zeros at seq 1."""
     stamps: list[int]
     """Packed."""
+    arrivals_ms: list[int]
+    """Wall time of this device when each was stored."""
     ids: bytes
     """All of them, joined."""
     cuts: dict[int, bytes]
@@ -45,7 +47,13 @@ class Stretch(Protocol):
         """Return how many events there are."""
 
     def all_bodies(self) -> list[bytes]:
-        """Return the body of each event."""
+        """Return the body of each event. Cost: nothing where it was asked for before."""
+
+    def names(self) -> list[bytes]:
+        """Return ``touched`` of each event of a data feed; of a control feed none.
+
+        Cost: nothing where it was asked for before.
+        """
 
     def event(self, index: int) -> Event:
         """Return an event, from 0."""

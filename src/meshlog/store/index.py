@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, compress, count
 
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
 from meshlog.core.touch import touch_marks, touched_each
+from meshlog.ports.log import Stretch
 from meshlog.store.file import StoreFile
 from meshlog.store.lots import KEY_SIZE, LOT_EVENTS_MAX, TABLES, Lots, pairs_of
 from meshlog.store.runs import Run
@@ -27,7 +28,7 @@ Pairs = list[tuple[int, int]]
 """Stamp, and position."""
 
 
-def _keys_of(ids: bytes) -> bytearray:
+def keys_of(ids: bytes) -> bytearray:
     """Return what a table holds of each of these ids, or marks of names, which are joined."""
     keys = bytearray(len(ids) // ID_SIZE * KEY_SIZE)
     for at in range(KEY_SIZE):
@@ -39,7 +40,7 @@ def _bodies_of_data(run: Run) -> list[bytes]:
     return run.all_bodies() if run.feed.kind is FeedKind.DATA else []
 
 
-def ahead_pairs(run: Run) -> Pairs:
+def ahead_pairs(run: Stretch) -> Pairs:
     """Return stamp and position of the data events of a run that were ahead when they came."""
     if run.feed.kind is not FeedKind.DATA or max(run.stamps) >> 16 <= min(run.arrivals_ms):
         return []
@@ -114,10 +115,10 @@ class _Lacking:
         new, self._new, self._new_size = self._new, [], 0
         ids = b"".join([ids for _, ids, _ in new])
         first = new[0][0]
-        self._of["event_id"].take(_keys_of(ids), range(first, first + len(ids) // ID_SIZE))
+        self._of["event_id"].take(keys_of(ids), range(first, first + len(ids) // ID_SIZE))
         names = touched_each(list(chain.from_iterable([bodies for _, _, bodies in new])))
         places = chain.from_iterable([range(at, at + len(bodies)) for at, _, bodies in new])
-        keys = _keys_of(touch_marks(filter(None, names)))
+        keys = keys_of(touch_marks(filter(None, names)))
         self._of["touch"].take(keys, compress(places, names))
 
     def positions(self, table: str, key: bytes) -> list[int]:
@@ -242,41 +243,3 @@ class Index:
             self._before = self._lots.last
         self.known = self._before
         self._lacking.cut(self.known)
-
-
-def check_index(file: StoreFile, runs: Iterator[Run]) -> list[str]:
-    """Return what is wrong with the tables, a sentence each.
-
-    Args:
-        file: Of a store whose runs can be read.
-        runs: All of them.
-
-    Cost: O(events), and the memory of a lot.
-    """
-    lots, lacking, ahead = Lots(file), _Lacking(), 0
-    wrong = {table for table in TABLES if lots.strays(table) or not lots.is_sound}
-    ends = lots.ends()
-    lot = next(ends, None)
-    for run in runs:
-        ahead += _sum(ahead_pairs(run))
-        if lot is not None:
-            lacking.take(run.position, run.ids, _bodies_of_data(run))
-        while lot is not None and lot[1] < run.position + len(run):
-            number, last = lot
-            pairs = lacking.pairs(last)
-            wrong |= {table for table in TABLES if not lots.is_as(table, number, pairs[table])}
-            lacking.forget(last)
-            lot = next(ends, None)
-    if lot is not None:  # they go beyond the last event
-        wrong.update(TABLES)
-    found = [
-        f"its index {table} is not that of its events (`meshlog fsck --rebuild` makes it anew)"
-        for table in sorted(wrong)
-    ]
-    if sum(map(_sum, file.chunks("SELECT * FROM ahead"))) != ahead:
-        found.append("its index ahead is not that of its events")
-    return found
-
-
-def _sum(pairs: Iterable[object]) -> int:
-    return sum(map(hash, pairs))

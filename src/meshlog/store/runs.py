@@ -16,8 +16,9 @@ from operator import sub
 from meshlog.core.cbor import decode_kept, encode_checked
 from meshlog.core.chain import Chain
 from meshlog.core.event import ID_SIZE, Event, EventId
-from meshlog.core.feed import FeedKey
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
+from meshlog.core.touch import touched_each
 from meshlog.errors import MalformedError
 from meshlog.ports.log import Arrival
 
@@ -71,6 +72,8 @@ class Run:
     """Where each body ends, and 0 before the first."""
     cuts: dict[int, bytes] = field(default_factory=dict)
     """Signatures by position."""
+    _split: list[bytes] = field(default_factory=list)
+    _names: list[bytes] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return how many events there are."""
@@ -91,7 +94,15 @@ class Run:
 
     def all_bodies(self) -> list[bytes]:
         """Return the body of each event."""
-        return [self.bodies[start:end] for start, end in pairwise(self.ends)]
+        if not self._split:
+            self._split = [self.bodies[start:end] for start, end in pairwise(self.ends)]
+        return self._split
+
+    def names(self) -> list[bytes]:
+        """See ``Stretch.names``."""
+        if not self._names and self.feed.kind is FeedKind.DATA:
+            self._names = touched_each(self.all_bodies())
+        return self._names
 
     def event(self, index: int) -> Event:
         """Return an event, from 0."""

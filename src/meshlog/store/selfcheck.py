@@ -6,10 +6,11 @@ import sqlite3
 from contextlib import closing
 
 from meshlog.errors import StoreError
+from meshlog.ports.log import Stretch
 from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
 from meshlog.store.checksums import teach
 from meshlog.store.file import MEMORY, StoreFile
-from meshlog.store.index import check_index
+from meshlog.store.indexcheck import IndexCheck
 from meshlog.store.instance import FileGuard
 from meshlog.store.meta import damaged_meta
 from meshlog.store.migrate import migrate
@@ -52,25 +53,66 @@ _ASTRAY = {
 }
 
 
-def check_file(file: StoreFile) -> list[str]:
-    """Return what is wrong, one sentence each; empty where nothing is.
-
-    See ``check_content``; and whether the file lost its end, as the guard beside it knows.
-    """
-    return check_content(file) + _set_back(file)
-
-
-def check_content(file: StoreFile) -> list[str]:
-    """Return what is wrong within a file, whatever stands beside it.
+class FileCheck:
+    """A check of a file under way: takes the whole log, for whoever reads it anyway.
 
     Pages and indices as SQLite checks them, the schema, the checksums of small values and
     arrival times, and rows that belong to nothing.
-
-    Raises:
-        StoreError: It cannot be read to its end.
-
-    Cost: reads the whole file.
     """
+
+    def __init__(self, file: StoreFile, *, is_guarded: bool = True) -> None:
+        """Check what is not the log.
+
+        Args:
+            file: All of it is read.
+            is_guarded: Whether the guard beside it knows if it lost its end.
+
+        Raises:
+            StoreError: It cannot be read to its end.
+        """
+        self._wrong = _check_tables(file)
+        if is_guarded:
+            self._wrong += _set_back(file)
+        self._index: IndexCheck | None = None
+        try:
+            self._wrong += _check_checkpoint(file)
+            if not (damaged := _check_runs(file)):
+                self._index = IndexCheck(file)
+            self._wrong += damaged
+        except StoreError as error:
+            self._wrong.append(str(error))
+
+    def take(self, stretch: Stretch) -> None:
+        """Take the next of the log."""
+        if self._index is not None:
+            self._index.take(stretch)
+
+    def finish(self, *, is_whole: bool = True) -> list[str]:
+        """Return what is wrong, one sentence each; empty where nothing is.
+
+        Args:
+            is_whole: Whether all of the log was taken; else nothing is told of the indices.
+        """
+        if self._index is not None and is_whole:
+            try:
+                self._wrong += self._index.finish()
+            except StoreError as error:
+                self._wrong.append(str(error))
+        return self._wrong
+
+
+def check_file(file: StoreFile, *, is_guarded: bool = True) -> list[str]:
+    """Return what is wrong, one sentence each; empty where nothing is. See ``FileCheck``."""
+    check = FileCheck(file, is_guarded=is_guarded)
+    try:
+        for run in RunReader(file, FeedNumbers(file)).runs():
+            check.take(run)
+    except StoreError as error:
+        return [*check.finish(is_whole=False), str(error)]
+    return check.finish()
+
+
+def _check_tables(file: StoreFile) -> list[str]:
     found = [str(row[0]) for row in file.run("PRAGMA integrity_check")]
     wrong = [] if found == ["ok"] else found
     if file.run("PRAGMA foreign_key_check"):
@@ -79,13 +121,7 @@ def check_content(file: StoreFile) -> list[str]:
         wrong.append("its tables are not those of a store")
     damaged = damaged_meta(file)
     wrong += [f"its value {key!r} is damaged" for key in damaged]
-    wrong += [f"it holds {what}" for what, sql in _ASTRAY.items() if file.run(sql) != [(0,)]]
-    try:
-        wrong += _check_checkpoint(file)
-        wrong += _check_runs(file)
-    except StoreError as error:
-        wrong.append(str(error))
-    return wrong
+    return wrong + [f"it holds {what}" for what, sql in _ASTRAY.items() if file.run(sql) != [(0,)]]
 
 
 def _set_back(file: StoreFile) -> list[str]:
@@ -112,16 +148,13 @@ def _check_checkpoint(file: StoreFile) -> list[str]:
 
 
 def _check_runs(file: StoreFile) -> list[str]:
-    """Check what ids do not cover: the places and times of runs, and the indices of events."""
+    """Check what ids do not cover: the places and times of runs."""
     damaged = sum(
         crc != crc_of_run(position, feed, seq, base, places)
         for rows in file.chunks("SELECT position, feed, seq, base, crc, places FROM run")
         for position, feed, seq, base, crc, places in rows
     )
-    if damaged:
-        return ["the place or the time of arrival of an event is damaged"]
-    reader = RunReader(file, FeedNumbers(file))
-    return check_index(file, reader.runs())
+    return ["the place or the time of arrival of an event is damaged"] if damaged else []
 
 
 def _expected_schema() -> list[tuple[object, ...]]:

@@ -14,7 +14,7 @@ from meshlog.store.instance import FileGuard, Guard, Instance
 from meshlog.store.meta import MetaValues, read_meta, write_meta
 from meshlog.store.records import RecordRows
 from meshlog.store.reductions import ReductionRows
-from meshlog.store.selfcheck import check_content, check_file
+from meshlog.store.selfcheck import FileCheck, check_file
 
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
@@ -136,7 +136,7 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         witness = (read_meta(self._file, WITNESS_KEY) or b"").decode(errors="replace")
         if self._instance.continues(life, self.event_count(), witness):
             return True
-        if wrong := check_content(self._file):
+        if wrong := check_file(self._file, is_guarded=False):
             raise StoreError(
                 f"this copy of a store is not whole ({wrong[0]}): it was copied while somebody"
                 " wrote to it, or is damaged. Copy it again with `meshlog backup`, or keep what"
@@ -155,6 +155,10 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         Cost: reads the whole file.
         """
         return check_file(self._file)
+
+    def checking(self) -> FileCheck:
+        """Begin what ``integrity`` does, for whoever reads the log anyway."""
+        return FileCheck(self._file)
 
     def remake_index(self) -> None:
         """Make the indices of events again from the events: those that no checkpoint makes.

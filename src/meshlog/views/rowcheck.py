@@ -12,7 +12,6 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
-from meshlog.core.touch import touched_each
 from meshlog.ports.log import EventLog, LogIndex, Stretch
 from meshlog.ports.records import KeptRow, RecordTable
 from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
@@ -103,7 +102,7 @@ class RowCheck:
             self._lots += bytes((_NO_LOT,)) * len(stretch)
             return
         bodies = stretch.all_bodies()
-        numbers = list(map(self._number_of.__getitem__, touched_each(bodies)))
+        numbers = list(map(self._number_of.__getitem__, stretch.names()))
         count = self._count
         if count == 1 and NO_RECORD not in numbers:
             lots = bytes(len(numbers))
@@ -142,7 +141,7 @@ class RowCheck:
             if number in lots:
                 chosen = _which(lots, number)
                 bodies = _of(stretch.all_bodies(), chosen)
-                records = map(self._number_of.__getitem__, touched_each(bodies))
+                records = map(self._number_of.__getitem__, _of(stretch.names(), chosen))
                 found.take(stretch, bodies, records, chosen)
         return found
 

@@ -81,12 +81,26 @@ class FsckReport:
         return self.problem_count == 0
 
 
+class FileChecking(Protocol):
+    """A check of a store's own file; see ``store.selfcheck.FileCheck``."""
+
+    def take(self, stretch: Stretch) -> None:
+        """Take the next of the log."""
+
+    def finish(self, *, is_whole: bool = True) -> list[str]:
+        """Return what is wrong with the file, one sentence each; empty when nothing is."""
+
+
 @runtime_checkable
 class SelfChecking(Protocol):
     """A store that can look at its own file."""
 
-    def integrity(self) -> list[str]:
-        """Return what is wrong with the file, one sentence each; empty when nothing is."""
+    def checking(self) -> FileChecking:
+        """Begin a check of the file.
+
+        Raises:
+            StoreError: It cannot be read to its end.
+        """
 
     def remake_index(self) -> None:
         """Make what finds events again from the events.
@@ -148,6 +162,33 @@ class _Seen:
     def unreadable(self) -> tuple[UnreadableEvent, ...]:
         """The first in the log."""
         return tuple(event for _, event in self._first)
+
+
+class _File:
+    """The check of the file, on the way through the log."""
+
+    def __init__(self, store: Store, problems: Problems) -> None:
+        self._check: FileChecking | None = None
+        self.is_whole = True
+        """Whether the log could be read to its end."""
+        if isinstance(store, SelfChecking):
+            try:
+                self._check = store.checking()
+            except MeshlogError as error:
+                self._tell([str(error)], problems)
+
+    def take(self, stretch: Stretch) -> None:
+        """Take the next stretch of the log."""
+        if self._check is not None:
+            self._check.take(stretch)
+
+    def finish(self, problems: Problems) -> None:
+        """Say what is wrong."""
+        if self._check is not None:
+            self._tell(self._check.finish(is_whole=self.is_whole), problems)
+
+    def _tell(self, found: list[str], problems: Problems) -> None:
+        problems.add(*(f"the file is damaged: {what}. {RESTORE}" for what in found))
 
 
 class _Rows:
@@ -213,7 +254,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     problems = Problems()
     tell = progress or _quiet
     steps = max(store.event_count(), 1) * 3
-    _check_file(store, problems)
+    file = _File(store, problems)
     roster, log = _roster(store, dataset, problems, lambda done: tell(min(done, steps // 3), steps))
     if not (roster.is_open or roster.founder):
         _no_genesis(store, problems)
@@ -227,12 +268,15 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     rows = _Rows(view, seen)
     try:
         for stretch in store.stretches():
+            file.take(stretch)
             check.take_all(stretch)
             rows.take(stretch)
             tell(min(steps // 3 + check.events, steps), steps)
     except _DAMAGE as error:
         problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
         rows.error = error
+        file.is_whole = False
+    file.finish(problems)
     check.finish()
     _check_clock(check, store, problems)
     rows.finish(store, problems)
@@ -280,15 +324,6 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
 
 def _quiet(_done: int, _steps: int) -> None:
     pass
-
-
-def _check_file(store: Store, problems: Problems) -> None:
-    if isinstance(store, SelfChecking):
-        try:
-            found = store.integrity()
-        except MeshlogError as error:
-            found = [str(error)]
-        problems.add(*(f"the file is damaged: {what}. {RESTORE}" for what in found))
 
 
 def _roster(
