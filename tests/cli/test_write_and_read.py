@@ -329,7 +329,7 @@ def test_a_history_tells_of_one_field_with_arrivals_and_feeds(base: Device) -> N
     refused = base("history", "W-1", "--field", "colour")
 
     assert table[2].split() == ["when", "by", "came", "feed", "what", "value", "became"]
-    assert [line.split()[7:9] for line in table[4:]] == [["depth_m", "30"], ["depth_m", "31"]]
+    assert [line.split()[6:8] for line in table[4:]] == [["depth_m", "30"], ["depth_m", "31"]]
     assert [[wrote["field"] for wrote in entry["wrote"]] for entry in told] == [["depth_m"]] * 2
     assert (refused.code, refused.out) == (2, "")
     assert "nobody ever wrote 'colour' of record 'W-1'" in refused.err

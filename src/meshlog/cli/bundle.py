@@ -156,7 +156,7 @@ def show_command(place: Place, file: Path, as_json: bool) -> int:
     if about is not None:
         when = dt.datetime.fromtimestamp(about.at_ms / 1_000).astimezone()
         say(f"written by {shown(name_of(about.author))}, {when:%Y-%m-%d %H:%M}")
-        say(f"who held   {count(about.events, 'event')} then")
+        say(f"held       {count(about.events, 'event')} there")
         say(f"carries    {'all of them' if about.is_whole else 'what was new since a point'}")
     say(f"segments   {report.segments:,}")
     show_faults(file, report)

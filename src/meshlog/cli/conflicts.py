@@ -89,10 +89,11 @@ def resolve_command(
     as_text: bool,
     as_json: bool,
 ) -> None:
-    """Settle a conflict: with a value, with that of an author, or as you choose.
+    """Settle a conflict with a value, or with an author's.
 
-    This is a write like any other. It replaces the values that it shows you, and those alone:
-    one that was written meanwhile, and is not here yet, will be in conflict with yours.
+    Without either it shows them and asks. This is a write like any other. It replaces the
+    values that it shows you, and those alone: one that was written meanwhile, and is not here
+    yet, will be in conflict with yours.
     """
     if value is not None and take is not None:
         raise InputError("give a VALUE or --take NAME, not both")

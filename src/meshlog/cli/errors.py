@@ -80,6 +80,8 @@ def _usage(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if context is None or (": " in message and "`" in message):
         return message
+    if message.endswith("?"):  # click has advice of its own
+        return message.replace(". Did you", ": did you")
     advice = f"see `{context.command_path} --help`"
     takes_values = any(isinstance(one, click.Argument) for one in context.command.params)
     if isinstance(error, click.NoSuchOption) and not error.possibilities and takes_values:

@@ -23,7 +23,7 @@ from meshlog.tools.forkproofs import fork_proof
     nargs=2,
     type=TEXT,
     metavar="NAME FILE",
-    help="Write the proof that this device's feed forked to a new file.",
+    help="Write the proof that the feed of NAME forked to a new FILE.",
 )
 @click.option("--check", "checked", type=TEXT, metavar="FILE", help="Check a proof of anybody's.")
 @json_option("Print everything as JSON.")

@@ -66,8 +66,8 @@ def sim_command(
     """Play a day on the air in seconds.
 
     Real replicas on simulated LoRa radios: half duplex, collisions, loss, duty cycle.
-    Without a SCENARIO, lists them. `meshlog sim storm` breaks everything at once, a thousand
-    times: see `meshlog sim storm --help`. The exit code is 1 where devices did not agree in the
+    Without a SCENARIO, lists them. `meshlog sim storm` breaks everything at once, time and
+    again: see `meshlog sim storm --help`. The exit code is 1 where devices did not agree in the
     end, or a check failed.
     """
     from meshlog.sim.scenarios import SCENARIOS

@@ -158,11 +158,14 @@ def _peer(peer: Mapping[str, Any]) -> list[str]:
     return [
         printable(whole),
         peer["contact"],
-        _lack(peer["lacks_events"], peer["lacks_bytes"]),
+        _lack(peer["lacks_events"]),
         _lack(peer.get("we_lack_events", 0), peer.get("we_lack_bytes", 0)),
         ago(peer["heard_ms_ago"]),
     ]
 
 
-def _lack(events: int, size_bytes: int) -> str:
-    return f"{count(events, 'event')}, {size(size_bytes)}" if events else "nothing"
+def _lack(events: int, size_bytes: int = 0) -> str:
+    """Say what is lacking, and its size where that was told."""
+    if not events:
+        return "nothing"
+    return count(events, "event") + (f", {size(size_bytes)}" if size_bytes else "")

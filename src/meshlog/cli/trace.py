@@ -85,8 +85,11 @@ def _stamped(entry: Entry) -> list[str]:
 
 
 def _came(entry: Entry) -> list[str]:
-    feed = entry.feed
-    return [when(entry.arrived_ms), f"{feed.incarnation:08x} {entry.seq}"]
+    """Return when an entry came here, the time alone where that was on its day, and its place."""
+    feed, came = entry.feed, when(entry.arrived_ms)
+    day, _, clock = came.partition(" ")
+    is_same_day = when(entry.stamp.wall_ms).startswith(f"{day} ")
+    return [clock if is_same_day else came, f"{feed.incarnation:08x} {entry.seq}"]
 
 
 def _only(entry: Entry, field: str) -> Entry:

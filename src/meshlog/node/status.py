@@ -112,7 +112,6 @@ def _peer(replica: Replica, state: PeerState, links: Links | None, now_ms: int) 
         "name": name,
         "contact": str(contact),
         "lacks_events": 0 if contact is Contact.IN_SYNC else max(ours - theirs, 0),
-        "lacks_bytes": 0,
         "we_lack_events": lacking.events if lacking else max(theirs - ours, 0),
         "we_lack_bytes": lacking.size_bytes if lacking else 0,
         "heard_ms_ago": max(now_ms - state.heard_ms, 0),

@@ -108,7 +108,7 @@ def check_disk(folder: Path) -> Iterator[Finding]:
         return
     stat = os.statvfs(folder)
     free_bytes = stat.f_bavail * stat.f_frsize
-    free = f"{free_bytes // (1024 * 1024):,} MB free"
+    free = f"{free_bytes // 1_000_000:,} MB free"
     if free_bytes < FREE_BAD_BYTES:
         yield bad("disk", free, "free some space: nothing can be written soon")
     elif free_bytes < FREE_WARN_BYTES:

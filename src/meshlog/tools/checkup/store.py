@@ -43,7 +43,7 @@ def _look(store: SqliteStore, path: Path) -> Iterator[Finding]:
         return
     wal = path.with_name(path.name + "-wal")
     log_bytes = wal.stat().st_size if wal.exists() else 0
-    size = (path.stat().st_size + log_bytes) // 1024
+    size = (path.stat().st_size + log_bytes) // 1000
     yield ok(
         "store", f"{store.event_count():,} events, {size:,} kB; `meshlog fsck` checks them all"
     )
