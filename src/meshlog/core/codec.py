@@ -23,6 +23,9 @@ _PIECE_SIZE = 16_384
 def varint(value: int) -> bytes:
     """Return ``value`` (0 … 2**63-1) as LEB128, 1 to 9 bytes.
 
+    Raises:
+        InputError: It is out of that range.
+
     Example:
         >>> varint(300).hex()
         'ac02'

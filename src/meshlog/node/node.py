@@ -352,7 +352,11 @@ class Node(NodeReader):
     # ── syncing ─────────────────────────────────────────────────────────────────────
 
     def gossip_round(self) -> None:
-        """Ask everyone in reach; over the seed's seam, run until nobody has more to say."""
+        """Ask everyone in reach; over the seed's seam, run until nobody has more to say.
+
+        Raises:
+            InputError: There is no transport.
+        """
         if self._seam is not None:
             self._seam.gossip()
         elif self._loop is not None:

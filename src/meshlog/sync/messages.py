@@ -178,12 +178,24 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_messages(data: bytes) -> list[Message]:
-    """Return the messages in a row that ``data`` is: the inside of a broadcast packet."""
+    """Return the messages in a row that ``data`` is: the inside of a broadcast packet.
+
+    Raises:
+        MalformedError: See ``walk``.
+    """
     return [message for _, message in walk(Reader(data), DECODERS) if message is not None]
 
 
 def walk(reader: Reader, wanted: Container[int]) -> Iterator[tuple[int, Message | None]]:
-    """Yield the type of each message, and what it says if that type is wanted; else None."""
+    """Yield the type of each message, and what it says if that type is wanted; else None.
+
+    Args:
+        reader: Hostile bytes, at the first message.
+        wanted: Types that are decoded.
+
+    Raises:
+        MalformedError: Too many messages, one that is too large, or one that cannot be read.
+    """
     seen: Counter[int] = Counter()
     count = 0
     while reader.left:

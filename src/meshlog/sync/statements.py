@@ -326,7 +326,11 @@ def read_loc(reader: Reader) -> Loc:
 
 
 def read_feed(reader: Reader) -> FeedKey:
-    """Return the feed key of 21 bytes that comes next."""
+    """Return the feed key of 21 bytes that comes next.
+
+    Raises:
+        MalformedError: Cut short, or of a kind that no feed has.
+    """
     raw = Reader(reader.take(FEED_KEY_SIZE))
     author, kind, life = AuthorId(raw.take(AUTHOR_ID_SIZE)), raw.uint(1), raw.uint(4)
     if kind not in (FeedKind.CONTROL, FeedKind.DATA):
