@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.store import lots
+from meshlog.store import SqliteStore, index, lots
 from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.lots import TABLES, Lots, merged, pairs_of, rows_of
+from tests.store import logs
+from tests.store.logs import ANN, chain
 
 KEYS = [bytes(4), b"\0\0\0\1", b"abcd", b"abce", b"bcda", b"\x80\0\0\0", b"\xff" * 4]
 keys = st.lists(st.sampled_from(KEYS) | st.binary(min_size=4, max_size=4), max_size=60)
@@ -81,6 +84,25 @@ def test_a_million_events_are_a_few_lots():
 
         assert len(ends) < 20
         assert max(last - before for before, last in pairwise(ends)) < 2 * lots.MERGED_EVENTS[-1]
+
+
+@pytest.mark.parametrize(("events", "in_lots"), [(7, 0), (8, 8), (20, 20)])
+def test_closing_leaves_the_next_reader_few_events_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: int, in_lots: int
+):
+    monkeypatch.setattr(index, "CLOSING_LOT_EVENTS", 8)
+    path = tmp_path / "ann.meshlog"
+    ann = chain(ANN, events, records=["r1", "r2"])
+    with closing(SqliteStore(path)) as store:
+        logs.add(store, ann)
+    with closing(SqliteStore(path)):
+        pass  # what was not looked at is left as it is
+
+    with closing(StoreFile(path, read_only=True)) as file:
+        assert Lots(file).last == in_lots
+    with closing(SqliteStore(path, read_only=True)) as store:
+        assert [arrival.event for arrival in store.touching("r1")] == ann[::2]
+        assert all(store.get(event.id) for event in ann)
 
 
 def file_in_memory() -> StoreFile:

@@ -123,27 +123,17 @@ def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[byt
     stamps: list[int] = []
     bodies: list[bytes] = []
     put_stamp, put_body = stamps.append, bodies.append
-    wall_ms, counter = 0, -1
+    stamp = -1
     try:
         for _ in repeat(None, count):
-            step = data[at]
-            at += 1
-            if step > VARINT_BYTE_MAX:  # seldom, here and below: a call for each costs half again
-                step, at = read_varint(data, at - 1, WALL_MS_MAX << 1 | 1)
-            if step & 1:
-                wall_ms += step >> 1
-                expected = 0 if step > 1 else counter + 1
-                counter, at = read_varint(data, at, COUNTER_MAX)
-                if counter == expected:
-                    raise MalformedError("stamp out of range")
-            elif step:
-                wall_ms += step >> 1
-                counter = 0
-            else:
-                counter += 1
-            if wall_ms > WALL_MS_MAX or counter > COUNTER_MAX:
+            stamp += 1
+            if data[at]:  # seldom among events that were written together, as large sizes are
+                stamp, at = _read_stamp(data, at, stamp)
+            elif not stamp & COUNTER_MAX and stamp:
                 raise MalformedError("stamp out of range")
-            put_stamp(wall_ms << 16 | counter)
+            else:
+                at += 1
+            put_stamp(stamp)
             size = data[at]
             at += 1
             if size > VARINT_BYTE_MAX:
@@ -154,6 +144,28 @@ def _read_entries(data: bytes, at: int, count: int) -> tuple[list[int], list[byt
     except IndexError as error:
         raise MalformedError("truncated") from error
     return stamps, bodies, at
+
+
+def _read_stamp(data: bytes, at: int, following: int) -> tuple[int, int]:
+    """Return a stamp, packed, that is not given as the one that follows, and the place behind it.
+
+    Args:
+        data: The segment.
+        at: Where it says how far the stamp is from the one before.
+        following: The next stamp in the millisecond of the one before; 0 at the first event.
+
+    Raises:
+        MalformedError: It would be one that follows by itself, or out of its range.
+    """
+    step, at = read_varint(data, at, WALL_MS_MAX << 1 | 1)
+    wall_ms = (max(following - 1, 0) >> 16) + (step >> 1)
+    stamp = expected = wall_ms << 16 if step > 1 else following
+    if step & 1:
+        counter, at = read_varint(data, at, COUNTER_MAX)
+        stamp = wall_ms << 16 | counter
+    if wall_ms > WALL_MS_MAX or (step & 1 and stamp == expected):
+        raise MalformedError("stamp out of range")
+    return stamp, at
 
 
 def read_feed_place(data: bytes, at: int) -> tuple[FeedKey, int, int]:

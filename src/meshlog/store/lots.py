@@ -2,7 +2,7 @@
 
 A lot holds the pairs of some thousand events that follow one another. The last lots are merged
 where together they are large, so a million events are about a dozen lots, and each pair is
-written three times. Work is done for all pairs of a lot at once.
+written twice. Work is done for all pairs of a lot at once.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ LOT_EVENTS_MAX = 65_536
 """Events in a lot that is written for the first time. A choice."""
 
 MERGED_EVENTS = (16_384, 131_072)
-"""When lots smaller than this are together as large, they become one. The last bounds how long a
-transaction takes, and what it has in memory: 60 ms and some 10 MB. A choice."""
+"""When lots smaller than this are together as large, they become one; the smallest are made
+on closing (``store/index``). The last bounds how long a transaction takes, and what it has in
+memory: 60 ms and some 10 MB. A choice."""
 
 ROW_PAIRS = 141
 """Pairs of a row: four rows fill a page of 4 KiB. Those of one key are in one row, however many."""

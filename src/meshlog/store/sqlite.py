@@ -181,12 +181,15 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
 
         A checkpoint that the disk refuses harms nothing: the next opening reads the log instead.
         """
-        if self._file.is_writable and not self._log.is_checkpointed:
+        if self._file.is_writable:
             self._file.rollback()
             self._log.restore()
             self._later.restore()
-            if self._later.are_known:
+            if not self._log.is_checkpointed and self._later.are_known:
                 with contextlib.suppress(StoreError), self.transaction():
                     self._write_checkpoint()
+            if self._log.index.is_due(self._log.index.known, is_closing=True):
+                with contextlib.suppress(StoreError), self.transaction():
+                    self._log.index.write_lots(is_closing=True)
         self._instance.close()
         self._file.close()
