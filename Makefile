@@ -15,7 +15,7 @@ endif
 .PHONY: help venv demo bench bench-air bench-attacks test prove nightly fuzz lint format types contracts wheel docs coverage check lock clean made-elsewhere
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv from the lock (PYTHON= chooses the interpreter, 3.11 or newer)
 

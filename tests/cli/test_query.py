@@ -77,7 +77,7 @@ def test_a_number_past_all_numbers_is_text_in_json(camp: Device) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["depth_m >"], "has the end where a value should be"),
+        (["depth_m >"], "ends where a value should be"),
         (["--bbox", "1,2,3"], "is no box: give west,south,east,north"),
         (["--sql", "DROP VIEW records"], "SQL: not authorized"),
         (["--sql", "SELECT 1", "--count"], "--sql stands alone"),

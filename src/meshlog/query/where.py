@@ -68,7 +68,7 @@ def read_where(text: str) -> Condition:
     reader = _Reader(_tokens(text))
     condition = reader.either(0)
     if reader.left is not None:
-        raise reader.wrong("the end, and or or")
+        raise reader.wrong("its end, `and` or `or`")
     return condition._replace(fields=tuple(dict.fromkeys(reader.fields)))
 
 
@@ -116,8 +116,8 @@ class _Reader:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def wrong(self, wanted: str) -> InputError:
-        found = repr(self.left.text) if self.left else "the end"
-        return InputError(f"this condition has {found} where {wanted} should be")
+        found = f"has {self.left.text!r}" if self.left else "ends"
+        return InputError(f"this condition {found} where {wanted} should be")
 
     def either(self, depth: int) -> Condition:
         return self._joined("or", depth)
@@ -153,7 +153,7 @@ class _Reader:
                 return Condition("record.record NOT IN " + _HAS, (field.text,))
             if self._take("there"):
                 return Condition("record.record IN " + _HAS, (field.text,))
-            raise self.wrong("missing or there")
+            raise self.wrong("`missing` or `there`")
         if self._take("in"):
             return self._one_of(field.text)
         if self._take("~"):
