@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from itertools import chain
+from itertools import chain, repeat
 from math import isfinite
 from types import NoneType
 from typing import Any, NoReturn, cast
@@ -143,38 +143,70 @@ def encode_checked(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def encode_flat(items: Sequence[tuple[str, object]]) -> list[tuple[bytes, Any] | None]:
-    """Return ``encode_cbor`` of each pair of a text and a map, beside that map as ``plain`` has it.
+def encode_flat(items: Sequence[tuple[str, object]]) -> list[bytes]:
+    """Return ``encode_cbor`` of each pair of a short text and a map.
 
-    None for one at which a closer look has to say whether it can be carried, or how. Nearly all
-    bodies are flat, maps of scalars that may hold another: they are encoded in one go, a mark
-    after each, and without the encoder's own sorting of keys, which takes most of its time.
+    Empty for one at which a closer look has to say whether it can be carried, or how. Nearly all
+    bodies are dictionaries with little nesting, and those that are written together have the same
+    keys: so they are encoded by columns.
     """
-    ordered = [
-        _in_order(value, 2)
-        if type(value) is dict and type(kind) is str and len(kind) <= _KIND_MAX
-        else None
-        for kind, value in items
-    ]
-    flat = [said for said in ordered if said is not None]
-    told: list[Any] = [_MARK] * 2 * len(flat)
-    told[::2] = flat
+    if len(items) == 1:
+        return [_encode_one(*items[0])]
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for at, (kind, value) in enumerate(items):
+        if type(value) is dict and type(kind) is str:
+            alike.setdefault((kind, *value), []).append(at)
+    found = [b""] * len(items)
+    for (kind, *names), places in alike.items():
+        if 0 < len(kind) <= _KIND_LENGTH:
+            made = _encode_alike(kind, tuple(names), [items[at][1] for at in places])
+            for at, body in zip(places, made, strict=False):
+                found[at] = body
+    return found
+
+
+_KIND_LENGTH = 16
+"""Characters of a short text: at most 64 bytes."""
+
+
+def _encode_one(kind: str, said: object) -> bytes:
+    if type(said) is not dict or type(kind) is not str or not 0 < len(kind) <= _KIND_LENGTH:
+        return b""
+    said = _in_order(said, _FLAT_DEPTH + 1)
     try:
-        *maps, _ = cbor2.dumps(told).split(_END)
-        if len(maps) == len(flat) > 0:  # else one holds what looks like a mark
-            maps[0] = maps[0][_head_size(len(told)) :]
-            made = iter(maps)
-            return [
-                None if said is None else (_head_of(kind) + next(made), said)
-                for (kind, _), said in zip(items, ordered, strict=True)
-            ]
+        return b"" if said is _ODD else _head_of(kind) + cbor2.dumps(said)
     except UnicodeEncodeError:  # a lone surrogate
-        pass
-    return [None] * len(ordered)
+        return b""
 
 
-_KIND_MAX = 64
-"""Characters of a text before a map of which more than one is remembered."""
+def _encode_alike(kind: str, names: tuple[str, ...], maps: list[Any]) -> list[bytes]:
+    """Return the encoding of each pair of a text and a map with these keys; none if one is odd.
+
+    What is in the maps is encoded in one go, as one list, a mark after each: so nothing has to
+    be sorted, which takes most of the encoder's time.
+    """
+    order = _order_of(names) if len(names) <= _SHAPE_KEYS_MAX else _by_encoding(names)
+    if order is None:
+        return []
+    columns: list[Iterable[object]] = []
+    for name in order:
+        column = [said[name] for said in maps]
+        if not _HARMLESS.issuperset(map(type, column)):
+            column = [value if type(value) in _HARMLESS else _in_order(value) for value in column]
+            if _ODD in column:
+                return []
+        columns += repeat(name), column
+    told = list(chain.from_iterable(zip(*columns, [_MARK] * len(maps), strict=False)))
+    try:
+        coded = cbor2.dumps(told)
+    except UnicodeEncodeError:  # a lone surrogate
+        return []
+    bodies = coded[_head_size(len(told)) :].split(_END)
+    if len(bodies) != len(maps) + 1:  # one holds what looks like a mark
+        return []
+    del bodies[-1]
+    head = _head_of(kind) + _map_head(len(order))
+    return [head + body for body in bodies]
 
 
 @lru_cache(maxsize=64)
@@ -183,29 +215,40 @@ def _head_of(kind: str) -> bytes:
     return cbor2.dumps([kind, None])[:-1]
 
 
+def _map_head(length: int) -> bytes:
+    """Return the head of a map: that of a list, and one bit (RFC 8949 §3)."""
+    first, *rest = cbor2.dumps([None] * length)[: _head_size(length)]
+    return bytes((first | 0x20, *rest))
+
+
 def _head_size(length: int) -> int:
     """Return the bytes of the head of a list (RFC 8949 §3)."""
     return 1 + (length > 23) + (length > 0xFF) + 2 * (length > 0xFFFF)  # noqa: PLR2004
 
 
-def _in_order(said: dict[str, Any], depth: int) -> dict[str, Any] | None:
-    """Return a copy whose keys stand as they are encoded; None where not all is simple."""
-    names = tuple(said)
-    order = _order_of(names) if len(names) <= _SHAPE_KEYS_MAX else _by_encoding(names)
-    if order is None:
-        return None
-    made = {name: said[name] for name in order}
-    for name, value in made.items():
-        kind = type(value)
-        if kind in _HARMLESS or (kind is int and _INT_MIN <= value <= _INT_MAX):
-            continue
-        if kind is float and len(cbor2.dumps(value, canonical=True)) == _LONG_FLOAT_SIZE:
-            continue  # finite, and as long as it is written uncanonically
-        inner = _in_order(value, depth - 1) if kind is dict and depth > 1 else None
-        if inner is None:
-            return None
-        made[name] = inner
-    return made
+_ODD: Any = object()
+
+_FLAT_DEPTH = 3
+"""Nesting below the map of a body: what a write of many fields replaces."""
+
+
+def _in_order(value: Any, depth: int = _FLAT_DEPTH) -> Any:
+    """Return a value, or a copy whose keys stand as they are encoded; ``_ODD`` for what is odd."""
+    kind = type(value)
+    if kind in _HARMLESS or (kind is int and _INT_MIN <= value <= _INT_MAX):
+        return value
+    if kind is float and len(cbor2.dumps(value, canonical=True)) == _LONG_FLOAT_SIZE:
+        return value  # finite, and as long as it is written uncanonically
+    if depth and (kind is list or kind is tuple):
+        made = [_in_order(item, depth - 1) for item in value]
+        return _ODD if _ODD in made else made
+    if depth and kind is dict:
+        names = tuple(value)
+        order = _order_of(names) if len(names) <= _SHAPE_KEYS_MAX else _by_encoding(names)
+        if order is not None:
+            said = {name: _in_order(value[name], depth - 1) for name in order}
+            return _ODD if _ODD in said.values() else said
+    return _ODD
 
 
 _SHAPE_KEYS_MAX = 64

@@ -66,37 +66,38 @@ class Content(NamedTuple):
 
 
 def encode_body(kind: str, payload: Mapping[str, Any]) -> bytes:
-    """Return the body bytes of an event; see ``write_body``."""
-    return write_body(kind, payload)[0]
-
-
-def write_body(kind: str, payload: Mapping[str, Any]) -> tuple[bytes, Content]:
-    """Return the body bytes of an event, and what decoding them gives, in a copy not immutable.
-
-    Raises:
-        InputError: The kind is empty or past 64 bytes, the payload holds what CBOR bodies
-            cannot carry, or both together pass 64 KiB.
-    """
-    return next(write_bodies([(kind, payload)]))
+    """Return the body bytes of an event; see ``write_bodies``."""
+    [(body, _)] = write_bodies([(kind, payload)])
+    return body
 
 
 def write_bodies(
     items: Sequence[tuple[str, object]],
-) -> Iterator[tuple[bytes, Content]]:
-    """Yield what ``write_body`` returns of each; raises at the first that cannot be carried."""
-    for (kind, payload), quick in zip(items, encode_flat(items), strict=True):
-        if type(kind) is not str or not 0 < len(kind) <= _SHORT_KIND:
-            _check_kind(kind)
-        if quick is None:
-            if not isinstance(payload, Mapping):
-                raise InputError("a payload is a mapping with text keys")
-            _, copy = said = plain([kind, payload])
-            body = encode_checked(said)
-        else:
-            body, copy = quick
-        if len(body) > _NEVER_TOO_MANY:
-            _check_size(body)
-        yield body, Content(kind, copy)
+) -> Iterator[tuple[bytes, tuple[str, Any]]]:
+    """Yield the body bytes of each event, beside kind and payload that say the same.
+
+    Those are the caller's, or a copy where a program's own types stand in them.
+
+    Raises:
+        InputError: At the first whose kind is empty or past 64 bytes, whose payload holds what
+            CBOR bodies cannot carry, or that passes 64 KiB.
+    """
+    quick = encode_flat(items)
+    if all(quick) and max(map(len, quick), default=0) <= _NEVER_TOO_MANY:
+        return zip(quick, items, strict=True)
+    return map(_written, items, quick)
+
+
+def _written(item: tuple[str, object], body: bytes) -> tuple[bytes, tuple[str, object]]:
+    kind, payload = item
+    if not body:
+        _check_kind(kind)
+        if not isinstance(payload, Mapping):
+            raise InputError("a payload is a mapping with text keys")
+        said = kind, payload = plain([kind, payload])
+        body = encode_checked(said)
+    _check_size(body)
+    return body, (kind, payload)
 
 
 def _check_size(body: bytes) -> None:
@@ -108,10 +109,6 @@ def _check_size(body: bytes) -> None:
         raise InputError(
             f"an event holds at most {PARTS_MAX} texts, lists and maps; attach more as a file"
         )
-
-
-_SHORT_KIND = KIND_SIZE_MAX // 4
-"""Characters that are never too many bytes."""
 
 
 def _check_kind(kind: object) -> None:

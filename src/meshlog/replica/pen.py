@@ -25,7 +25,7 @@ from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
 from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger
-from meshlog.views.changes import Unreadable, read_content
+from meshlog.views.changes import why_unreadable
 from meshlog.views.recent import Recent
 
 _READ_CHUNK = 1_024
@@ -71,11 +71,10 @@ class Pen:
         seq, prev = own_head(ledger, feed)
         stamps = ticks(ledger.clock, now_ms, len(items))
         said = items if recent is None else recent.seen(items, seq + 1, stamps)
-        bodies = []
+        is_data, bodies = feed.kind is FeedKind.DATA, []
         for body, content in write_bodies(said):
-            change = read_content(content) if feed.kind is FeedKind.DATA else None
-            if type(change) is Unreadable:
-                raise InputError(f"{content.kind}: {change.reason}")
+            if is_data and (reason := why_unreadable(content)):
+                raise InputError(f"{content[0]}: {reason}")
             bodies.append(body)
         ledger.clock = Stamp.unpacked(stamps[-1])
         ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)

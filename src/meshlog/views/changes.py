@@ -149,17 +149,23 @@ def _read_put(payload: Payload) -> Change:
     )
 
 
-def _read_set(payload: Payload) -> Change:
+def _is_plain_set(payload: Payload) -> bool:
+    """Say whether this is a write of one field as most are: that one can be read."""
     name, record_id = payload.get("field"), payload.get("record_id")
-    if (  # what most are, at half the cost
+    return (
         len(payload) == 3  # noqa: PLR2004 - and the value
         and type(name) is str
         and type(record_id) is str
         and 0 < len(name) <= _SHORT
         and 0 < len(record_id) <= _SHORT
         and "value" in payload
-    ):
-        return Change(record_id, None, None, {name: payload["value"]}, _NOTHING)
+    )
+
+
+def _read_set(payload: Payload) -> Change:
+    if _is_plain_set(payload):  # at half the cost
+        fields = {payload["field"]: payload["value"]}
+        return Change(payload["record_id"], None, None, fields, _NOTHING)
     name = _text(payload, "field")
     if "value" not in payload:
         raise _WrongError("value is missing")
@@ -230,6 +236,19 @@ def read_content(content: Sequence[Any]) -> Change | Unreadable | None:
         return read(payload)
     except _WrongError as wrong:
         return Unreadable(f"{kind}: {wrong}")
+
+
+def why_unreadable(content: Sequence[Any]) -> str:
+    """Return why no view can read what an event in a data feed says; empty where none needs to.
+
+    Args:
+        content: Kind and payload, as in ``Content``.
+    """
+    kind, payload = content
+    if kind == "field.set" and _is_plain_set(payload):
+        return ""
+    change = read_content(content)
+    return change.reason if type(change) is Unreadable else ""
 
 
 def read_changes(bodies: Sequence[bytes]) -> list[Change | Unreadable | None]:

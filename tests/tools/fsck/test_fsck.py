@@ -327,7 +327,7 @@ def test_an_event_that_no_view_reads_is_listed_and_no_problem(
     base: Device, monkeypatch: pytest.MonkeyPatch
 ):
     """A newer version, or another program, may write what this one would refuse to."""
-    monkeypatch.setattr("meshlog.replica.pen.read_content", lambda *_: None)
+    monkeypatch.setattr("meshlog.replica.pen.why_unreadable", lambda *_: "")
     base.write("field.set", record_id="w1", field="a")
 
     report = base.fsck()
