@@ -18,7 +18,7 @@ from meshlog.core.event import (
     EventId,
 )
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
+from meshlog.core.hlc import BEFORE_ALL, COUNTER_MAX, WALL_MS_MAX, Stamp
 from meshlog.core.identity import AuthorId, Identity
 from meshlog.core.segment import (
     SEGMENT_EVENTS_MAX,
@@ -81,7 +81,7 @@ def test_a_run_comes_back_from_its_base(events: list[Event]):
     assert linked.events()[-1].signature == events[-1].signature
     assert segment.last_seq == events[-1].seq
     assert is_signed(linked, ANN.keys)
-    assert stamps_rise(linked.stamps, Stamp(-1, 0))
+    assert stamps_rise(linked.stamps, BEFORE_ALL)
     assert encode_segment(linked.events()) == data
 
 

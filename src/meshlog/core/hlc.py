@@ -38,7 +38,10 @@ class Stamp(NamedTuple):
 
 
 ZERO = Stamp(0, 0)
-"""Before every stamp."""
+"""The earliest stamp."""
+
+BEFORE_ALL = Stamp(-1, 0)
+"""Less than every stamp: what a first event's is held against. No event carries it."""
 
 LAST = Stamp(WALL_MS_MAX, COUNTER_MAX)
 """After every stamp."""

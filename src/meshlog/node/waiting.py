@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from meshlog.core.event import NO_PREV
 from meshlog.core.event import Event as CoreEvent
 from meshlog.core.feed import FeedKey
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import BEFORE_ALL
 from meshlog.core.segment import encode_segment, stamps_rise
 from meshlog.errors import InputError, StoreError
 from meshlog.node.event import Event
@@ -21,8 +21,6 @@ WAITING_MAX = 4_096
 
 BATCH_EVENTS = 1_024
 """Events taken in at once: one transaction."""
-
-_BEFORE_ALL = Stamp(-1, 0)
 
 
 class WaitingRoom:
@@ -127,7 +125,7 @@ class WaitingRoom:
 
     def _rises(self, run: list[CoreEvent]) -> bool:
         """Say whether a run's stamps rise; where they do not, it is forgotten."""
-        rises = stamps_rise([core.stamp.packed() for core in run], _BEFORE_ALL)
+        rises = stamps_rise([core.stamp.packed() for core in run], BEFORE_ALL)
         for core in () if rises else run:
             self.forget(core.id)
         return rises

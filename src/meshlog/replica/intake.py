@@ -15,7 +15,7 @@ from meshlog.core.compact.run import is_compact, read_place, read_segment
 from meshlog.core.event import NO_PREV, DatasetId
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.grant import Role
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import BEFORE_ALL, Stamp
 from meshlog.core.identity import author_id
 from meshlog.core.roster import Roster, read_opening, role_of
 from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps_rise
@@ -25,7 +25,6 @@ from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.messages import Run
 
-BEFORE_ALL = Stamp(-1, 0)
 PASSES = 4
 BASES_MAX = 8
 """Branches that a segment may be tried on; more at one seq is a hostile feed."""

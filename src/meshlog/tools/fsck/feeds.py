@@ -18,7 +18,7 @@ from meshlog.core.event import (
 )
 from meshlog.core.feed import FeedKey, FeedKind, Head
 from meshlog.core.grant import Role
-from meshlog.core.hlc import Stamp
+from meshlog.core.hlc import BEFORE_ALL, Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
 from meshlog.errors import StoreError
@@ -27,8 +27,6 @@ from meshlog.ports.store import Store
 
 RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
 REFETCH = f"{RESTORE}; the others still have the rest"
-
-_BEFORE_ALL = Stamp(-1, 0)
 
 
 class Sink(Protocol):
@@ -63,7 +61,7 @@ class FeedCheck:
     cuts: int = 0
     unsigned: int = 0
     """Own events at the ends of branches that no cut covers; known after ``finish``."""
-    own_latest: Stamp = _BEFORE_ALL
+    own_latest: Stamp = BEFORE_ALL
     """Of the life that we live: a clock that was ahead comes back with a new one."""
     _tips: dict[FeedKey, dict[bytes, _Tip]] = field(default_factory=dict)
     _strangers: set[FeedKey] = field(default_factory=set)
@@ -109,7 +107,7 @@ class FeedCheck:
         """
         before = self._tips.get(stretch.feed, {}).get(stretch.prev)
         if stretch.prev == NO_PREV:
-            before = _Tip(0, _BEFORE_ALL, 0)
+            before = _Tip(0, BEFORE_ALL, 0)
         if before is None:
             return None
         last_seq = stretch.seq + len(stretch) - 1
