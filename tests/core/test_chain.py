@@ -46,6 +46,8 @@ def test_events_come_back_whole_and_one_by_one(length: int, signed: set[int], da
     assert same(rest.events(), events[start:])
     assert (rest.prev, rest.first_seq) == (events[start].prev, events[start].seq)
     assert rest == Chain.of(events[start:])
+    parts = [Chain.of(events[:start])] if start else []
+    assert Chain.joined([*parts, rest]) == chain
 
 
 def test_what_does_not_follow_is_no_chain():

@@ -76,6 +76,21 @@ def test_a_run_takes_as_many_events_as_fit_it(bodies):
         assert len(run) == RUN_EVENTS_MAX or (len(run) < RUN_EVENTS_MAX and more)
 
 
+@given(st.lists(BODIES, min_size=1, max_size=150), st.sets(st.integers(0, 149)))
+def test_runs_end_at_cuts_where_one_fits(bodies, cuts):
+    """So that its signature stands in the row, and needs none of its own."""
+    events = [
+        event._replace(signature=b"s" * 64) if at in cuts else event
+        for at, event in enumerate(chain(bodies))
+    ]
+
+    rows = pack_runs(Chain.of(events), 1, 1, None, 5)
+
+    assert [events[row[0] - 1].seq for row in rows] == [row[2] for row in rows]
+    for (first, *_, signature), (after, *_) in pairwise(rows):
+        assert bool(signature) == any(first <= at + 1 < after for at in cuts)
+
+
 def test_bodies_that_repeat_each_other_take_few_bytes():
     bodies = [b"the same words, and number %d" % number for number in range(30)]
 

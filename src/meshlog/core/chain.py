@@ -47,6 +47,23 @@ class Chain:
             {at: event.signature for at, event in enumerate(events) if event.signature},
         )
 
+    @classmethod
+    def joined(cls, chains: Sequence[Chain]) -> Chain:
+        """Return chains, at least one, of which each follows the one before, as one."""
+        first = chains[0]
+        if len(chains) == 1:
+            return first
+        stamps: list[int] = []
+        bodies: list[bytes] = []
+        ids: list[bytes] = []
+        signatures: dict[int, bytes] = {}
+        for chain in chains:
+            signatures |= {len(ids) + at: signed for at, signed in chain.signatures.items()}
+            stamps += chain.stamps
+            bodies += chain.bodies
+            ids += chain.ids
+        return cls(first.feed, first.first_seq, first.prev, stamps, bodies, ids, signatures)
+
     def __len__(self) -> int:
         """Return how many events there are."""
         return len(self.ids)

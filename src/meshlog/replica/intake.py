@@ -21,6 +21,7 @@ from meshlog.core.roster import Roster, read_opening, role_of
 from meshlog.core.segment import Segment, is_signed, link_events, placed, stamps_rise
 from meshlog.errors import MalformedError
 from meshlog.ports.store import Store
+from meshlog.replica.arriving import Arriving, size_of
 from meshlog.replica.ledger import Ledger
 from meshlog.sync.holdings import Ingested, Verdict
 from meshlog.sync.messages import Run
@@ -35,9 +36,6 @@ _NO_BOOK = Codebook()
 KEPT_SIZE_MAX = 262_144
 """Bytes of decoded segments that are kept while they wait for others of their batch; what is
 beyond is decoded again. A segment of 600 bytes can hold 256 events, and take 20 kB decoded."""
-
-_ENTRY_SIZE = 96
-"""About what one decoded event takes beside its body: measured, 83 bytes."""
 
 
 @dataclass(slots=True)
@@ -74,7 +72,7 @@ class Batch:
         """Remember a segment that waits, as far as there is room."""
         if index in self._waiting:
             return
-        size_bytes = _ENTRY_SIZE * len(segment.bodies) + sum(map(len, segment.bodies))
+        size_bytes = size_of(segment.bodies)
         if self._waiting_size_bytes + size_bytes <= KEPT_SIZE_MAX:
             self._waiting[index] = segment
             self._waiting_size_bytes += size_bytes
@@ -103,18 +101,24 @@ def take_in(batch: Batch, store: Store, ledger: Ledger, dataset: DatasetId, now_
     needs to be read at all; the passes after it take that. One segment is decoded at a time.
     Cost: one decoding, and one signature check per segment and base.
     """
+    arriving = Arriving(store, ledger, now_ms)
+    batch.arrived = arriving.written
     for _ in range(PASSES):
         before = batch.events
         for index in _in_order(batch, ledger):
             segment = batch.segment(index, ledger)
             if segment is None:
                 continue
+            if not arriving.goes_on_with(segment):
+                arriving.write()
             verdict, new = judge(segment, store, ledger, dataset)
             batch.verdicts[index] = verdict
             if new is not None:
-                _write(batch, new, store, ledger, now_ms)
+                arriving.take(new)
+                batch.events += len(new)
             elif verdict is Verdict.GAP:
                 batch.keep(index, segment)
+        arriving.write()
         if batch.events == before:
             break
     batch.gaps = {
@@ -233,12 +237,3 @@ def _held(chain: Chain, store: Store, ledger: Ledger) -> int:
     highest = max((head.seq for head in ledger.frontier.get(chain.feed, ())), default=0)
     reach = min(max(highest - chain.first_seq + 1, 0), len(chain))
     return bisect_left(range(reach), 1, key=lambda at: store.get(chain.ids[at]) is None)
-
-
-def _write(batch: Batch, new: Chain, store: Store, ledger: Ledger, now_ms: int) -> None:
-    store.add(new, now_ms)
-    ledger.advance(new, store)
-    ledger.believe(new, store)
-    batch.events += len(new)
-    if new.feed.kind is FeedKind.DATA:
-        batch.arrived.append(new)

@@ -128,7 +128,7 @@ class Ledger:
             self._obey(chain.events(), store)
         elif chain.stamps[-1] >> 16 > self.horizon_ms:
             self._may_hold = True
-        if self._waiting is not None and self._is_fixed(feed):
+        if self._waiting is not None and self.is_fixed(feed):
             self._waiting = self._waiting.joined(chain.events(), self.standings(store))
 
     def _obey(self, events: Sequence[Event], store: Store) -> None:
@@ -178,7 +178,7 @@ class Ledger:
             chain: Came, or was written here.
             store: Holds it.
         """
-        if self._is_fixed(chain.feed):
+        if self.is_fixed(chain.feed):
             standings = self.standings(store)
             stamps = (standings.stamp(event) for event in reversed(chain.events()))
             latest = next((at for at in stamps if at.wall_ms <= self.horizon_ms), ZERO)
@@ -187,7 +187,7 @@ class Ledger:
             latest = Stamp.unpacked(chain.stamps[counting - 1]) if counting else ZERO
         self.clock = max(self.clock, latest)
 
-    def _is_fixed(self, feed: FeedKey) -> bool:
+    def is_fixed(self, feed: FeedKey) -> bool:
         """Say whether a clock fix bears on a feed.
 
         Of a control feed that is known without judging the decrees anew, which a batch of them

@@ -149,7 +149,7 @@ def pack_runs(
     seq, rows = chain.first_seq, []
     stamps, bodies, ids, signatures = chain.stamps, chain.bodies, chain.ids, chain.signatures
     sizes = list(map(len, bodies))
-    for start, end in pairwise(_ends(sizes)):
+    for start, end in pairwise(_ends(sizes, [at + 1 for at in signatures])):
         places = places_of(stamps[start:end], sizes[start:end], [arrived_ms])
         place = (position + start, feed, seq + start, base)
         columns = places, b"".join(ids[start:end]), pack_bodies(bodies[start:end])
@@ -159,13 +159,18 @@ def pack_runs(
     return rows
 
 
-def _ends(sizes: Sequence[int]) -> list[int]:
-    """Return where the runs of events with bodies of these sizes end, and 0 before the first."""
+def _ends(sizes: Sequence[int], cuts: Sequence[int]) -> list[int]:
+    """Return where the runs of events with bodies of these sizes end, and 0 before the first.
+
+    At the last cut that fits, where one does: then its signature needs no row of its own.
+    """
     totals = list(accumulate([size + _EVENT_SIZE for size in sizes], initial=0))
     ends, last = [0], len(sizes)
     while (start := ends[-1]) < last:
         end = bisect_right(totals, totals[start] + RUN_SIZE_MAX) - 1
-        ends.append(max(min(end, start + RUN_EVENTS_MAX), start + 1))
+        end = max(min(end, start + RUN_EVENTS_MAX), start + 1)
+        cut = bisect_right(cuts, end)
+        ends.append(cuts[cut - 1] if cut and cuts[cut - 1] > start else end)
     return ends
 
 
