@@ -61,18 +61,3 @@ def test_a_place_of_another_run_is_damage_and_not_an_answer(tmp_path: Path):
         pytest.raises(StoreError, match="fsck"),
     ):
         store.at(ANN, 2)
-
-
-def test_heads_that_a_bit_was_flipped_in_are_read_from_the_log(tmp_path: Path):
-    """One that could be a head is not believed, either."""
-    path, ann = tmp_path / "store", chain(ANN, 3)
-    with closing(SqliteStore(path)) as store:
-        add(store, ann[:2])
-        add(store, ann[2:])
-    with closing(sqlite3.connect(path)) as connection, connection:
-        values = (2, 2, ann[1].id)
-        connection.execute("UPDATE head SET position = ?, seq = ?, id = ?", values)
-
-    with closing(SqliteStore(path, read_only=True)) as store:
-        assert store.heads() == {ANN: (Head(3, ann[2].id),)}
-        assert store.at(ANN, 3) == [ann[2]]

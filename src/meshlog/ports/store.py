@@ -47,8 +47,23 @@ class Continuity(Protocol):
         """
 
 
+class Mending(Protocol):
+    """What the store makes anew by itself where the disk got it wrong: the log tells it."""
+
+    def mended(self) -> list[str]:
+        """Return what was made anew since this was asked last, a sentence each."""
+
+
 class Store(
-    EventLog, LogIndex, RecordTable, ReductionTable, CheckpointTable, Meta, Continuity, Protocol
+    EventLog,
+    LogIndex,
+    RecordTable,
+    ReductionTable,
+    CheckpointTable,
+    Meta,
+    Continuity,
+    Mending,
+    Protocol,
 ):
     """The file (or the memory) that a replica lives in; one writer at a time."""
 

@@ -97,7 +97,7 @@ class Replica:
             if last is not None:
                 self.news.append(COPIED)
         invites.take_over(desk, now_ms)
-        self.news.extend(twins.news(desk))
+        self.news.extend([*twins.news(desk), *store.mended()])
         self.advance_horizon(now_ms)
         air = AirKey(seat.dataset, self.ring)
         self._policy = policy or Policy()
@@ -478,6 +478,7 @@ class Replica:
 
     def settle_some(self, events: int = SETTLE_EVENTS) -> bool:
         """Bring up to date what so many events touch; return whether more is left."""
+        self.news.extend(self.store.mended())
         return self._desk.settle(events)
 
     @property

@@ -68,8 +68,10 @@ class Appender:
         last = self._last_position()
         known, heads = read_checkpoint(self.file), self.file.run("SELECT * FROM head")
         tail = _START
+        self.is_checkpoint_damaged = bool(known or heads)
+        """Whether what the file has of its heads is not to be believed."""
         if known and known.tail.position <= last and known.heads_sum == sum_of_heads(heads):
-            self._checkpoint, tail = known, known.tail
+            self._checkpoint, tail, self.is_checkpoint_damaged = known, known.tail, False
             for position, feed, seq, event_id in heads:
                 self.heads.load(self.feeds.feed(feed), event_id, Tip(seq, position))
         if tail.position < last:

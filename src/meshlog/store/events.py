@@ -18,6 +18,8 @@ from meshlog.store.runs import RUN_EVENTS_MAX, Run, times_told_by
 
 _RUN_OF = "SELECT position, seq, base FROM run WHERE position <= ? ORDER BY position DESC LIMIT 1"
 
+_HEADS_MENDED = "what it keeps of its heads was damaged, and the log tells it: check the disk"
+
 Stretch = tuple[int, int, int]
 """Seq of the first event, its position, and how many follow one another in the log."""
 
@@ -30,6 +32,7 @@ class EventTable:
         self._file = file
         self._log = Appender(file)
         self._later = LaterValues(is_whole=self._log.is_checkpointed)
+        self._mended = [f"{file.path}: {_HEADS_MENDED}"] if self._log.is_checkpoint_damaged else []
 
     # ── EventLog ──
 

@@ -170,6 +170,11 @@ class Index:
         self._before: int | None = self.known
         """What is durable of ``known``; None where a lot was written since."""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be told how far the tables go; if not, ``clear`` mends them."""
+        return self._lots.is_sound
+
     def follow(self, runs: Iterable[Run]) -> None:
         """Take the runs after ``known``, in order; the first may begin before it.
 

@@ -19,6 +19,8 @@ from meshlog.store.selfcheck import FileCheck, check_file
 WITNESS_KEY = "store.guard"
 """Meta key, the store's own: see ``instance.Mark.witness``."""
 
+_INDEX_MENDED = "an index of events was damaged, and is made anew from the log: check the disk"
+
 
 class _Transaction(AbstractContextManager[None]):
     """Commits at its end, or takes all back; a generator would cost twice as much."""
@@ -92,6 +94,7 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         try:
             super().__init__(file)
             if not read_only:
+                self._mend_index()
                 self._catch_up()  # an earlier schema's: before others look for events
         except BaseException:
             file.close()
@@ -109,11 +112,36 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
     def _commit(self) -> None:
         if self._log.is_due() and self._later.are_known:
             self._write_checkpoint()
-        self._log.index.write_lots()
+        is_forgotten = not self._write_lots()
         self._file.commit()
         self._log.accept()
         self._later.accept()
         self._instance.accept(self._log.tail.position)
+        if is_forgotten:
+            self._mended.append(f"{self._file.path}: {_INDEX_MENDED}")
+            with contextlib.suppress(StoreError):  # what was committed is; who opens it goes on
+                self._catch_up()
+
+    def _write_lots(self) -> bool:
+        """Bring the indices up to date; where a row that this needs is damaged, forget them.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        try:
+            self._log.index.write_lots()
+        except StoreError:
+            self._log.index.clear()
+            return False
+        return True
+
+    def _mend_index(self) -> None:
+        """Forget the indices where it cannot be told how far they go; they are made anew then."""
+        if not self._log.index.is_sound:
+            with contextlib.suppress(StoreError):  # then every look-up says that it is damaged
+                with self.transaction():
+                    self._log.index.clear()
+                self._mended.append(f"{self._file.path}: {_INDEX_MENDED}")
 
     def _roll_back(self) -> None:
         self._file.rollback()
@@ -148,6 +176,11 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         """See Continuity.begin_life."""
         witness = self._instance.bind(life, self.event_count()).encode()
         write_meta(self._file, WITNESS_KEY, witness)
+
+    def mended(self) -> list[str]:
+        """See Mending.mended."""
+        told, self._mended = self._mended, []
+        return told
 
     def integrity(self) -> list[str]:
         """Return what is wrong with the file, a sentence each; empty where nothing.
