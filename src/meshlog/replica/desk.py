@@ -155,12 +155,14 @@ class Desk:
     def keep_clock(self) -> None:
         """Write the clock where a killed writer left it to the log: so a checkpoint has it.
 
-        Raises:
-            StoreError: The disk refused; nothing was written.
+        Where the disk refuses, the log tells it at the next opening, too.
         """
         if self.store.checkpoint() < self.store.event_count():
-            with self.change() as ledger:
-                ledger.save(self.store)
+            try:
+                with self.change() as ledger:
+                    ledger.save(self.store)
+            except StoreError as error:
+                self.trouble = str(error)
 
     def sign(self) -> None:
         """Sign the ends of our feeds where an earlier version left them unsigned.

@@ -84,7 +84,6 @@ class Replica:
         self._desk = desk = Desk(store, identity, seat)
         self.view = desk.view
         try:
-            desk.keep_clock()
             desk.sign()
         except StoreError as error:  # then at the next opening; what leaves is signed as it does
             desk.trouble = str(error)
@@ -96,6 +95,8 @@ class Replica:
             life.begin(desk, self.ring.current, now_ms, rng)
             if last is not None:
                 self.news.append(COPIED)
+        else:
+            desk.keep_clock()
         invites.take_over(desk, now_ms)
         self.news.extend([*twins.news(desk), *store.mended()])
         self.advance_horizon(now_ms)
