@@ -53,6 +53,7 @@ def test_an_empty_store_holds_nothing(store: Store):
     assert list(store.scan()) == []
     assert list(store.records()) == []
     assert store.touching("r1") == []
+    assert store.untouched(["r1"], 0) == {"r1"}
     assert list(store.touches()) == []
     assert store.stale_records() == []
     assert store.touched_between(0, T0_MS) == []

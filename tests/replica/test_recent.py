@@ -168,6 +168,24 @@ def test_a_batch_names_what_it_saw_once():
     assert "replaces" not in second.payload, "its own feed's value alone is left"
 
 
+def test_records_that_are_written_to_together_are_looked_up_together():
+    """However many there are, and whether anybody else wrote to them or not."""
+    store = SqliteStore()
+    ann, bob = open_replica("ann", store=store), open_replica("bob")
+    held = [("note.add", {"record_id": f"held {at}", "text": "x"}) for at in range(20)]
+    bob.append_many(held, T0_MS)
+    share(bob, ann)
+    ann.settle()
+    counts = []
+    for names in (["one"], [f"new {at}" for at in range(20)] + [f"held {at}" for at in range(20)]):
+        statements: list[str] = []
+        store._file._open.set_trace_callback(statements.append)
+        ann.append_many([("note.add", {"record_id": name, "text": "x"}) for name in names], T0_MS)
+        counts.append(len(statements))
+
+    assert counts[1] <= counts[0]
+
+
 def test_a_write_that_failed_was_never_seen(monkeypatch):
     ann, bob = open_replica("ann"), open_replica("bob")
     bob.append("field.set", {"record_id": "r", "field": "a", "value": 1}, T0_MS)

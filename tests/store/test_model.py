@@ -231,6 +231,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert record is not None
             touching = [event for event, touched, _ in model.log if touched == record]
             assert [arrival.event for arrival in store.touching(record)] == touching
+            assert not (touching and store.untouched([record], 0))
             kept = store.get_record(record) or KeptRow(None, None)
             assert kept.row == model.rows.get(record)
         assert list(store.records()) == [model.rows[record_id] for record_id in sorted(model.rows)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from meshlog.core.chain import Chain
@@ -124,6 +124,13 @@ class LogIndex(Protocol):
         """Return the data events after a position whose body names a record, as they arrived.
 
         All that touch it are among them, and some that no view can read.
+        """
+
+    def untouched(self, record_ids: Sequence[str], after_position: int) -> set[str]:
+        """Return which of these no data event after a position names, as far as memory tells.
+
+        Raises:
+            InputError: One is no name that a record can have.
         """
 
     def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 
 from meshlog.core.chain import Chain
 from meshlog.core.event import SEQ_MAX, Event
@@ -118,6 +119,12 @@ class EventTable:
             for arrival in arrivals
             if arrival.event.feed.kind is FeedKind.DATA and touched(arrival.event.body) == name
         ]
+
+    def untouched(self, record_ids: Sequence[str], after_position: int) -> set[str]:
+        """See LogIndex.untouched: none while a lot goes on after that position."""
+        self._log.follow()
+        names = list(map(_name_of, record_ids))
+        return set(compress(record_ids, self._log.index.untouched(names, after_position)))
 
     def touches(self, after_position: int = 0) -> Iterator[tuple[str, Arrival]]:
         """See LogIndex.touches."""

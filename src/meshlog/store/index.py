@@ -74,13 +74,13 @@ class _Recent:
         end = bisect_right(self._positions, last)
         return pairs_of(bytes(self._keys[: end * KEY_SIZE]), self._positions[:end])
 
-    def positions(self, key: bytes) -> list[int]:
-        """Return the positions of a key, rising."""
+    def places(self) -> dict[bytes, list[int]]:
+        """Return the positions of each key, rising; read only."""
         for index in range(self._noted, len(self._positions)):
             known = bytes(self._keys[index * KEY_SIZE : (index + 1) * KEY_SIZE])
             self._places.setdefault(known, []).append(self._positions[index])
         self._noted = len(self._positions)
-        return self._places.get(key, [])
+        return self._places
 
     def forget(self, last: int) -> None:
         """Forget the pairs up to a position."""
@@ -125,11 +125,11 @@ class _Lacking:
         keys = keys_of(touch_marks(filter(None, names)))
         self._of["touch"].take(keys, compress(places, names))
 
-    def positions(self, table: str, key: bytes) -> list[int]:
-        """Return the positions of a key, rising."""
+    def places(self, table: str) -> dict[bytes, list[int]]:
+        """Return the positions of each key, rising; read only."""
         if self._new:
             self._look()
-        return self._of[table].positions(key)
+        return self._of[table].places()
 
     def pairs(self, last: int) -> dict[str, bytes]:
         """Return the pairs up to a position, sorted."""
@@ -216,8 +216,16 @@ class Index:
         """
         return self._positions("touch", touch_marks([name])[:KEY_SIZE], after_position)
 
+    def untouched(self, names: Sequence[bytes], after_position: int) -> list[bool]:
+        """Say of each record whether memory tells that no event after a position touches it."""
+        if self._lots.last > after_position or not self._lots.is_sound:
+            return [False] * len(names)
+        marks, places = touch_marks(names), self._lacking.places("touch")
+        ends = range(0, len(marks), ID_SIZE)
+        return [marks[at : at + KEY_SIZE] not in places for at in ends]
+
     def _positions(self, table: str, key: bytes, after: int) -> list[int]:
-        recent = self._lacking.positions(table, key)
+        recent = self._lacking.places(table).get(key, ())
         return self._lots.positions(table, key, after) + [at for at in recent if at > after]
 
     def is_due(self, last: int, *, is_closing: bool = False) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 from meshlog.core.cbor import plain
 from meshlog.core.event import Content
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.errors import InputError
 from meshlog.ports.log import LogIndex
-from meshlog.views.changes import Change, feed_ref, read_content
-from meshlog.views.live import LiveView
+from meshlog.views.changes import Change, Payload, feed_ref, read_content
+from meshlog.views.live import READ_RECORDS, LiveView
 from meshlog.views.rowstate import Spot, unpack
 from meshlog.views.seen import Others, others_of, take_away, with_replaces
 from meshlog.views.standing import Standings
@@ -104,23 +105,24 @@ class Recent:
         """
         if self._is_alone:
             return items
-        return [
-            (kind, self._seen(kind, payload, (stamp, self._own, number)))
-            for number, ((kind, payload), stamp) in enumerate(zip(items, stamps, strict=True), seq)
-        ]
+        said: list[tuple[str, object]] = []
+        for first in range(0, len(items), READ_RECORDS):
+            some, known = items[first : first + READ_RECORDS], self._known
+            names = [_record_of(kind, payload) for kind, payload in some]
+            if unknown := set(names).difference(known, ("",)):
+                self._read(sorted(unknown))
+            for number, ((kind, payload), name) in enumerate(zip(some, names, strict=True), first):
+                if name and known.get(name, _UNKNOWN) is not None:
+                    spot = stamps[number], self._own, seq + number
+                    said.append((kind, self._seen(kind, cast("Payload", payload), name, spot)))
+                else:
+                    said.append((kind, payload))
+        return said
 
-    def _seen(self, kind: object, payload: object, spot: Spot) -> object:
-        if not isinstance(kind, str) or not isinstance(payload, Mapping):
-            return payload
-        record_id = payload.get("record_id")
-        if not isinstance(record_id, str):
-            return payload
-        known = self._known.get(record_id, _UNKNOWN)
-        if known is _UNKNOWN:
-            try:
-                known = self._read(record_id)
-            except InputError:  # no record can have this name: its writing says so, in its turn
-                return payload
+    def _seen(self, kind: str, payload: Payload, record_id: str, spot: Spot) -> Payload:
+        if record_id not in self._known:  # dropped meanwhile, or no record can have this name
+            self._read([record_id])
+        known = self._known.get(record_id)
         if known is None:
             return payload
         said = with_replaces(kind, payload, known[0])
@@ -132,15 +134,16 @@ class Recent:
             self._take(kind, said, known[0], spot)
         return said
 
-    def _read(self, record_id: str) -> tuple[Others, int] | None:
-        if self._is_full(2):
-            self._forget()
-            self._is_whole = False  # what is read now may lack what was taken before
-        row = self._view.row(record_id)
-        others = others_of(unpack(row), self._own) if row else None
-        known = self._known[record_id] = (others, _size_of(others)) if others else None
-        self._size_bytes += known[1] if known else 0
-        return known
+    def _read(self, record_ids: Sequence[str]) -> None:
+        """Read what records have of others; nothing where one of the names is no record's."""
+        with suppress(InputError):  # its writing says so, in its turn
+            for name, row in zip(record_ids, self._view.rows_of(record_ids), strict=True):
+                if self._is_full(2):
+                    self._forget()
+                    self._is_whole = False  # what is read now may lack what was taken before
+                others = others_of(unpack(row), self._own) if row else None
+                known = self._known[name] = (others, _size_of(others)) if others else None
+                self._size_bytes += known[1] if known else 0
 
     def _take(self, kind: str, said: Mapping[str, Any], others: Others, spot: Spot) -> None:
         """Let what a write that counts names not be live any more for the next.
@@ -156,6 +159,14 @@ class Recent:
             self._is_whole = False
         else:
             take_away(others, change, spot)
+
+
+def _record_of(kind: object, payload: object) -> str:
+    """Return which record a write says that it is about; empty where none."""
+    if not isinstance(kind, str) or not isinstance(payload, Mapping):
+        return ""
+    record_id = payload.get("record_id")
+    return record_id if isinstance(record_id, str) else ""
 
 
 def _size_of(others: Others) -> int:
