@@ -12,19 +12,22 @@ from hypothesis import strategies as st
 
 from meshlog.core.cbor import encode_cbor
 from meshlog.core.event import NO_PREV, Event, encode_body
-from meshlog.core.feed import FeedKey
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
+from meshlog.core.identity import AuthorId
 from meshlog.ports.records import RecordRow
 from meshlog.store.sqlite import SqliteStore
+from meshlog.views import lot as lots
 from meshlog.views.changes import feed_ref
 from meshlog.views.fold import HeldEvents, fold_state, told_by
-from meshlog.views.lot import Lot
-from meshlog.views.plainrow import plain_row
+from meshlog.views.lot import NO_RECORD, Lot, RecordNumbers
+from meshlog.views.plainrow import plain_rows
 from meshlog.views.rowstate import pack
 from tests.core.test_cbor import scalars
 from tests.views.world import ANN, FAR_MS, FEEDS, Pen, apply, arrivals, rules
 
 RECORD = "r1"
+DAN = FeedKey(AuthorId(b"\xdd" * 16), FeedKind.DATA, 0xDD)
 
 
 def made(events: list[Event], horizon_ms: int = FAR_MS) -> RecordRow | None:
@@ -35,7 +38,8 @@ def made(events: list[Event], horizon_ms: int = FAR_MS) -> RecordRow | None:
         for stretch in store.stretches():
             lot.take(stretch, stretch.all_bodies(), [1] * len(stretch))
         forked = {feed_ref(feed) for feed in HeldEvents(events).forked}
-        return plain_row(RECORD, next(lot.by_record())[0], forked)
+        [row] = plain_rows([(RECORD, next(lot.by_record())[0])], forked)
+        return row
 
 
 def folded(events: list[Event]) -> RecordRow:
@@ -119,8 +123,9 @@ def test_a_row_of_very_many_values_is_folded():
     assert made(in_feeds(many)) is None
 
 
-def named(number: int) -> bytes:
-    return encode_body("field.set", {"record_id": RECORD, "field": f"f{number}", "value": number})
+def named(number: int, record_id: str = RECORD) -> bytes:
+    payload = {"record_id": record_id, "field": f"f{number}", "value": number}
+    return encode_body("field.set", payload)
 
 
 def test_what_does_not_count_is_in_no_row_from_bytes():
@@ -129,6 +134,31 @@ def test_what_does_not_count_is_in_no_row_from_bytes():
 
     assert made(events, horizon_ms=5) is None
     assert made(events, horizon_ms=9) == folded(events)
+
+
+@given(arrivals(), st.integers(1, 20))
+def test_records_of_any_kind_together_have_each_the_row_that_its_fold_makes_or_none(
+    events: list[Event], read: int
+):
+    """What one of them cannot have made from its bytes is no matter for the others."""
+    plain = in_feeds([(DAN, 1, named(number % 3, f"p{number % 4}")) for number in range(20)])
+    rows: dict[str, RecordRow | None] = {}
+    with closing(SqliteStore()) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lots, "READ_EVENTS", read)
+        apply(store, *events, *plain)
+        lot, number_of = Lot(rules(store, FAR_MS)), RecordNumbers()
+        for stretch in store.stretches():
+            numbers = list(map(number_of.__getitem__, stretch.names()))
+            lot.take(stretch, stretch.all_bodies(), numbers)
+        names, held = ["", *number_of.names()], HeldEvents([*events, *plain])
+        forked = {feed_ref(feed) for feed in held.forked}
+        for came in lot.by_record():
+            some = [(names[each.record], each) for each in came if each.record != NO_RECORD]
+            rows.update(zip([name for name, _ in some], plain_rows(some, forked), strict=True))
+    for name, row in rows.items():
+        told = [item for item in told_by([*events, *plain]) if item.change.record_id == name]
+        assert row in (None, pack(fold_state(name, told, held)) if told else None)
+    assert all(rows[f"p{number}"] for number in range(4))
 
 
 def test_a_name_is_as_long_as_a_view_reads_it():
@@ -141,6 +171,6 @@ def test_a_name_is_as_long_as_a_view_reads_it():
             lot = Lot(rules(store, FAR_MS))
             for stretch in store.stretches():
                 lot.take(stretch, stretch.all_bodies(), [1])
-            row = plain_row(name, next(lot.by_record())[0], frozenset())
+            [row] = plain_rows([(name, next(lot.by_record())[0])], frozenset())
 
         assert (row is None) == (length > 64)

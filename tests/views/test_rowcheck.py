@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
@@ -78,9 +78,9 @@ def test_large_events_are_brought_together_in_more_passes():
         lots: list[int] = []
         whole = rowcheck.RowCheck._check
 
-        def check(self: RowCheck, lot: Lot, names: Sequence[str]) -> list[tuple[str, str]]:
+        def check(self: RowCheck, lot: Lot, number: int) -> list[tuple[bool, str, str]]:
             lots.append(len(lot))
-            return whole(self, lot, names)
+            return whole(self, lot, number)
 
         patch.setattr(rowcheck.RowCheck, "_check", check)
 

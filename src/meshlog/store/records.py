@@ -13,6 +13,8 @@ CHUNK_RECORDS = 256
 
 _ROW = "SELECT record_id, form, visible, conflicts, state, folded FROM record "
 
+_ROW_AND_NUMBER = "SELECT record_id, form, visible, conflicts, state, folded, record FROM record "
+
 _PUT = """
     INSERT INTO record (record_id, form, visible, conflicts, state, changed, folded)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -91,6 +93,19 @@ class RecordRows:
         while rows:
             yield from (_record_row(row[:5]) for row in rows)
             rows = self._file.run(sql.format(">"), (rows[-1][0], CHUNK_RECORDS))
+
+    def record_ids(self) -> Iterator[str]:
+        """See RecordTable.record_ids. O(records)."""
+        for rows in self._file.chunks("SELECT record_id FROM record ORDER BY record"):
+            yield from (row[0] for row in rows)
+
+    def kept_records(self) -> Iterator[tuple[str, KeptRow]]:
+        """See RecordTable.kept_records. O(records)."""
+        after = -1 << 63
+        sql = f"{_ROW_AND_NUMBER} WHERE record > ? ORDER BY record LIMIT ?"
+        while rows := self._file.run(sql, (after, CHUNK_RECORDS)):
+            yield from ((row[0], _kept(row)) for row in rows)
+            after = rows[-1][6]
 
     def mark_stale(self, record_ids: Iterable[str] | None) -> None:
         """See RecordTable.mark_stale."""

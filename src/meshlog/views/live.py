@@ -30,7 +30,7 @@ from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
-from meshlog.views.plainrow import plain_row
+from meshlog.views.plainrow import plain_rows
 from meshlog.views.records import Conflict, Record, decode, record_of
 from meshlog.views.rowcheck import RowCheck, Witness, check_rows
 from meshlog.views.rowstate import RowState, pack, unpack
@@ -244,12 +244,14 @@ class LiveView:
         came = iter(sorted(chain.from_iterable(lot.by_record()), key=_last))
         while some := list(islice(came, READ_RECORDS)):
             kept = self._store.get_records([names[each.record - 1] for each in some])
+            due = []
             for each in some:
                 name = names[each.record - 1]
                 row = kept.get(name, _NOTHING)
                 # one that is to be made anew comes with the others of its kind
                 if row.position is not None and row.position < each.last:
-                    yield name, look.grown(name, row, each)
+                    due.append((name, row, each.between(row.position, each.last)))
+            yield from look.grown(due)
 
     def _put(self, rows: Iterable[tuple[str, RecordRow | None]], position: int) -> None:
         """Keep rows, not too many of them in memory."""
@@ -335,14 +337,18 @@ class _Look:
         told = self._told(record_id, self._store.touching(record_id, kept.position))
         return self._with(record_id, kept.row, told)
 
-    def grown(self, record_id: str, kept: KeptRow, came: Came) -> RecordRow | None:
-        """Return a record's row with all that came; those that are in it are left out."""
-        came = came.between(kept.position or 0, came.last)
-        made = plain_row(record_id, came, self._forked) if kept.row is None else None
-        if made is not None:
-            return made
-        told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
-        return self._with(record_id, kept.row, told, came.last)
+    def grown(
+        self, some: Sequence[tuple[str, KeptRow, Came]]
+    ) -> Iterator[tuple[str, RecordRow | None]]:
+        """Yield records and their rows with what came, which is not in them yet."""
+        new = [(record_id, came) for record_id, kept, came in some if kept.row is None]
+        made = dict(zip([name for name, _ in new], plain_rows(new, self._forked), strict=True))
+        for record_id, kept, came in some:
+            row = made.get(record_id)
+            if row is None:
+                told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
+                row = self._with(record_id, kept.row, told, came.last)
+            yield record_id, row
 
     def _with(
         self,
@@ -435,7 +441,7 @@ def _take(
         after = len(stretch) - first - len(numbers)
         chosen = [0] * first + [number != NO_RECORD for number in numbers] + [0] * after
         bodies = list(compress(bodies, chosen))
-    lot.take(stretch, bodies, filter(None, numbers), chosen)
+    lot.take(stretch, bodies, list(filter(None, numbers)), chosen)
 
 
 def _last(came: Came) -> int:

@@ -6,7 +6,7 @@ record reads most of the log once for each record that it is about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress, repeat
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -18,14 +18,14 @@ from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
 from meshlog.views.fold import fold_state
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
-from meshlog.views.plainrow import plain_row
+from meshlog.views.plainrow import plain_rows
 from meshlog.views.rowstate import pack
 from meshlog.views.standing import Standings
 
 T = TypeVar("T")
 
-LOT_EVENTS = 262_144
-"""Events that one pass brings together; in memory at once, some 80 MB. A choice."""
+LOT_EVENTS = 1_048_576
+"""Events that one pass brings together; in memory at once, some 160 MB. A choice."""
 
 LOT_SIZE = 16_777_216
 """…and bytes of their bodies as the store keeps them, so that large ones do not fill the memory."""
@@ -55,14 +55,27 @@ def check_rows(
         settled: Up to where the log is in the rows.
         witness: Told of every data event that cannot be read.
 
-    Cost: at most a decoding of each event and a fold of each record; one pass over the log for each
-    ``LOT_EVENTS`` or ``LOT_SIZE``. Memory for those, the names of all records, and one byte for
-    each event.
+    Cost: at most a decoding of each event and a fold of each record; one pass over the log and the
+    rows for each ``LOT_EVENTS`` or ``LOT_SIZE``. Memory for those, the names of all records, and
+    one byte for each event where there are several passes.
     """
     check = RowCheck(store, standings, settled, witness)
     for stretch in store.stretches():
         check.take(stretch)
     return check.finish()
+
+
+_Found: TypeAlias = tuple[bool, str, str]
+"""Whether any event touches a record, its id, and what is wrong with its row; as it is sorted."""
+
+
+def _astray(some: Iterable[tuple[str, KeptRow]]) -> list[_Found]:
+    """Return what is wrong with rows whose records nothing touches."""
+    return [
+        (False, record_id, f"record {record_id!r} has a row, and no counted event touches it")
+        for record_id, kept in some
+        if kept.row is not None
+    ]
 
 
 def _nobody(*_: object) -> None:
@@ -87,8 +100,10 @@ class RowCheck:
         self._lineage = StoreLineage(store)
         self._forked = {feed_ref(feed) for feed in self._lineage.forked}
         self._number_of = RecordNumbers()
+        for record_id in store.record_ids():
+            _ = self._number_of[record_id.encode()]
         self._lots = bytearray()
-        """By place in the log."""
+        """By place in the log; where there is one alone, nothing."""
         lots = max(store.event_count() // LOT_EVENTS, store.log_size() // LOT_SIZE) + 1
         self._count = min(lots, LOTS_MAX)
         self._first = Lot(standings)
@@ -98,17 +113,17 @@ class RowCheck:
 
     def take(self, stretch: Stretch) -> None:
         """Deal the records that the next stretch of the log touches to lots."""
+        size, count = len(stretch), self._count
         if stretch.feed.kind is not FeedKind.DATA:
-            self._lots += bytes((_NO_LOT,)) * len(stretch)
+            self._lots += bytes((_NO_LOT,)) * size if count > 1 else b""
             return
         bodies = stretch.all_bodies()
         numbers = list(map(self._number_of.__getitem__, stretch.names()))
-        count = self._count
         if count == 1 and NO_RECORD not in numbers:
-            lots = bytes(len(numbers))
-        else:
-            lots = bytes([number % count if number else _NO_LOT for number in numbers])
-        self._lots += lots
+            self._first.take(stretch, bodies, numbers)
+            return
+        lots = bytes([number % count if number else _NO_LOT for number in numbers])
+        self._lots += lots if count > 1 else b""
         chosen = _which(lots, 0)
         self._first.take(stretch, _of(bodies, chosen), _of(numbers, chosen), chosen)
         if _NO_LOT in lots:
@@ -116,20 +131,11 @@ class RowCheck:
 
     def finish(self) -> list[str]:
         """Return what is wrong; see ``check_rows``."""
-        names = self._number_of.names()
-        found = self._check(self._first, names)
+        found = self._check(self._first, 0)
         self._first = Lot(self._standings)  # the memory of one is enough
-        astray = []
-        for row in self._store.records():
-            self.rows += 1
-            self.conflicts += row.conflicts > 0
-            if row.record_id.encode() not in self._number_of:
-                astray.append(
-                    f"record {row.record_id!r} has a row, and no counted event touches it"
-                )
         for number in range(1, self._count):
-            found += self._check(self._gather(number), names)
-        return astray + [sentence for _, sentence in sorted(found)]
+            found += self._check(self._gather(number), number)
+        return [sentence for _, _, sentence in sorted(found)]
 
     def _gather(self, number: int) -> Lot:
         """Return the events of a lot of records."""
@@ -141,29 +147,59 @@ class RowCheck:
             if number in lots:
                 chosen = _which(lots, number)
                 bodies = _of(stretch.all_bodies(), chosen)
-                records = map(self._number_of.__getitem__, _of(stretch.names(), chosen))
+                records = list(map(self._number_of.__getitem__, _of(stretch.names(), chosen)))
                 found.take(stretch, bodies, records, chosen)
         return found
 
-    def _check(self, lot: Lot, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Return record id and sentence of each wrong row of a lot."""
-        found = []
+    def _check(self, lot: Lot, number: int) -> list[_Found]:
+        """Return what is wrong with the rows of a lot of records."""
+        found: list[_Found] = []
+        rows, read_to = self._rows(number), NO_RECORD
+        waiting: dict[int, tuple[str, KeptRow]] = {}
+        """Rows that were read, by the numbers of their records, which rise."""
+        names = list(self._number_of)
         for some in lot.by_record():
-            kept = self._store.get_records([names[came.record - 1] for came in some])
-            for came in some:
-                record_id = names[came.record - 1]
-                wrong = self._wrong(record_id, kept.get(record_id), came)
-                if wrong:
-                    found.append((record_id, f"record {record_id!r}: {wrong}"))
-        return found
+            last = some[-1].record
+            if read_to < last:
+                for read_to, record_id, row in rows:
+                    waiting[read_to] = record_id, row
+                    if read_to >= last:
+                        break
+            kept = [waiting.pop(came.record, ("", None))[1] for came in some]
+            ids = [names[came.record - 1].decode() for came in some]
+            found += self._compare(list(zip(ids, some, kept, strict=True)))
+            alone = [record for record in waiting if record < last]
+            found += _astray([waiting.pop(record) for record in alone])
+        return found + _astray([*waiting.values(), *(row[1:] for row in rows)])
+
+    def _rows(self, number: int) -> Iterator[tuple[int, str, KeptRow]]:
+        """Yield the rows of a lot of records, each after the number of its record."""
+        for record_id, kept in self._store.kept_records():
+            record = self._number_of.get(record_id.encode(), NO_RECORD)
+            if record % self._count != number:
+                continue
+            if kept.row is not None:
+                self.rows += 1
+                self.conflicts += kept.row.conflicts > 0
+            yield record, record_id, kept
+
+    def _compare(self, some: Sequence[tuple[str, Came, KeptRow | None]]) -> Iterator[_Found]:
+        """Yield what is wrong with the rows of records whose events came."""
+        shown = [(record_id, came) for record_id, came, kept in some if kept and kept.row]
+        plain = dict(zip([name for name, _ in shown], plain_rows(shown, self._forked), strict=True))
+        for record_id, came, kept in some:
+            made = plain.get(record_id)
+            until = kept.position if kept else None
+            if made and kept and made == kept.row and (until is None or came.last <= until):
+                continue
+            if wrong := self._wrong(record_id, kept, came):
+                yield True, record_id, f"record {record_id!r}: {wrong}"
 
     def _wrong(self, record_id: str, kept: KeptRow | None, came: Came) -> str:
         """Return what is wrong with a record's row; empty where nothing is."""
         until = self._settled if kept is None else kept.position
         row = kept.row if kept else None
         within = came if until is None else came.between(0, until)
-        if row is not None and within is came and row == plain_row(record_id, came, self._forked):
-            return ""
         changes = read_changes([body for *_, body in came.said])
         self._tell(came.places(), changes)
         if until is None or (kept is None and came.first > self._settled):
