@@ -15,7 +15,7 @@ import pytest
 from meshlog.errors import StoreBusyError, StoreError
 from meshlog.ports.records import RecordRow
 from meshlog.store import SqliteStore
-from meshlog.store.migrate import APPLICATION_ID, SCHEMA_VERSION
+from meshlog.store.migrate import APPLICATION_ID, SCHEMA_VERSION, check_first_bytes
 from tests.store.logs import ANN, BOB, T0_MS, add, chain, signed
 
 
@@ -121,6 +121,14 @@ def test_another_kind_of_file_is_refused_and_left_alone(
 
     assert path.read_bytes() == content
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_power_cut_left_of_a_store_to_be_is_no_other_kind_of_file(path: Path):
+    """Its journal beside says so; its first bytes may be any, also those that a log begins with."""
+    path.write_bytes(b'{"a')
+    path.with_name(f"{path.name}-journal").write_bytes(bytes(512))
+
+    check_first_bytes(path)
 
 
 def test_another_programs_tables_are_refused_and_left_alone(path: Path):

@@ -42,12 +42,13 @@ def check_first_bytes(path: Path) -> None:
         return
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}): check who owns it") from error
+    if first in (b"", _MAGIC) or first.startswith(SALT_MAGIC):
+        return
+    if path.with_name(f"{path.name}-journal").exists():  # then the first bytes may be any
+        return
     if first.startswith(b"{"):
         raise StoreError(f"{path} is an old meshlogd log: bring it in with `meshlog import {path}`")
-    if first.startswith(SALT_MAGIC):
-        return
-    if first not in (b"", _MAGIC) and not path.with_name(f"{path.name}-journal").exists():
-        raise StoreError(f"{path} is not a meshlog store: name another file")
+    raise StoreError(f"{path} is not a meshlog store: name another file")
 
 
 def schema_version(connection: sqlite3.Connection, path: str) -> int:
