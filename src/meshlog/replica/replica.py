@@ -13,38 +13,34 @@ from typing import Any
 from meshlog.core.clockfix import Shift
 from meshlog.core.credible import span
 from meshlog.core.decrees import FIX_KIND, WELCOME_KIND, ClockFix, fix_payload, read_decree
-from meshlog.core.event import DatasetId, Event
-from meshlog.core.feed import FeedKey, Frontier, Head
+from meshlog.core.event import Event
+from meshlog.core.feed import FeedKey
 from meshlog.core.form import FORM_KIND, form_body, form_id
 from meshlog.core.grant import Invite, Role
 from meshlog.core.hlc import SKEW_MS_MAX
-from meshlog.core.identity import AuthorId, Identity
+from meshlog.core.identity import Identity
 from meshlog.errors import StoreError
-from meshlog.ports.links import Peer
 from meshlog.ports.store import Store
-from meshlog.replica import horizon, invites, life, membership, mending, rights, serving, twins
+from meshlog.replica import horizon, invites, life, membership, mending, rights, twins
 from meshlog.replica import seat as seats
 from meshlog.replica.desk import Desk
+from meshlog.replica.held import Held
 from meshlog.replica.intake import begin_batch, take_in, too_busy
-from meshlog.replica.keeper import KeyKeeper, stands
-from meshlog.replica.ledger import Ledger
+from meshlog.replica.keeper import KeyKeeper
 from meshlog.replica.welcoming import Host
 from meshlog.sync.broadcast.packet import AirKey
 from meshlog.sync.effects import Changed, Effect, Input
-from meshlog.sync.engine import Engine, announce_hint
-from meshlog.sync.gate import KeyGate
+from meshlog.sync.engine import Engine
 from meshlog.sync.holdings import Ingested, Verdict
-from meshlog.sync.keyring import KeyRing
 from meshlog.sync.policy import Policy
 from meshlog.views.live import SETTLE_EVENTS
-from meshlog.views.records import Record
 
 NEWS_MAX = 16
 
 COPIED = "this store was copied or restored: it goes on as a new life; nothing is lost"
 
 
-class Replica:
+class Replica(Held):
     """A dataset's replica over a store. One thread at a time; time and luck are passed in."""
 
     def __init__(
@@ -73,22 +69,19 @@ class Replica:
             raise StoreError(
                 "this store holds no dataset yet: found one with init, or join one with an invite"
             )
-        self.store = store
-        self.seat = seat
-        self.identity = identity
+        desk = Desk(store, identity, seat)
+        keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
+        super().__init__(desk, keeper)
         self.refused: Counter[str] = Counter()
         """Segments refused since start, by reason."""
         self.news: deque[str] = deque(maxlen=NEWS_MAX)
         """What its owner must hear of, a sentence each; whoever has said one takes it out."""
         self._rng = rng
-        self._desk = desk = Desk(store, identity, seat)
-        self.view = desk.view
         try:
             desk.sign()
         except StoreError as error:  # then at the next opening; what leaves is signed as it does
             desk.trouble = str(error)
-        self._keeper = KeyKeeper(identity, seat.dataset, seat.key, store.get_meta("keys") or b"")
-        self._keeper.follow(desk)
+        keeper.follow(desk)
         self._host = Host()
         last = desk.ledger.life
         if last is None or not store.continues(last):
@@ -103,21 +96,6 @@ class Replica:
         air = AirKey(seat.dataset, self.ring)
         self._policy = policy or Policy()
         self.engine = Engine(identity.author, self, air, self._policy, rng)
-
-    @property
-    def dataset(self) -> DatasetId:
-        """The dataset's 32-byte id."""
-        return self.seat.dataset
-
-    @property
-    def data_feed(self) -> FeedKey:
-        """The feed that ``append`` writes to."""
-        return self._desk.own_feeds[1]
-
-    @property
-    def trouble(self) -> str:
-        """What the disk refused last, in one sentence; empty where nothing."""
-        return self._desk.trouble
 
     # ── writing ─────────────────────────────────────────────────────────────────────
 
@@ -256,11 +234,6 @@ class Replica:
         rights.may_rotate_key(self.ledger, self.identity.author)
         return self._keeper.rotate(self._desk, now_ms, self._rng)
 
-    @property
-    def ring(self) -> KeyRing:
-        """The dataset's keys that we hold, the newest first."""
-        return self._keeper.ring
-
     # ── the clock ───────────────────────────────────────────────────────────────────
 
     def advance_horizon(self, now_ms: int) -> None:
@@ -341,14 +314,6 @@ class Replica:
         """Say whether an event of these kinds must not wait for company."""
         return not self._policy.urgent_kinds.isdisjoint(kinds)
 
-    def gate(self) -> KeyGate:
-        """Return the proof of our links: for the transport."""
-        return KeyGate(self.identity, self.dataset, self.ring, self.stands)
-
-    def announce_hint(self) -> bytes:
-        """Return the 8 bytes by which an announce says where we stand."""
-        return announce_hint(self.ledger.root)
-
     def has_linked_twin(self) -> bool:
         """Say whether a peer with a fast link may be two devices; see ``twins.may_be_two``."""
         least = self._policy.fast_batch_size_bytes
@@ -358,10 +323,6 @@ class Replica:
             and twins.may_be_two(self.ledger, state.peer)
             for state in self.engine.peers
         )
-
-    def stands(self, author: AuthorId) -> bool | None:
-        """Return True for a member, False for one that was removed, None for anybody else."""
-        return stands(self.ledger, author)
 
     def ingest(self, segments: Sequence[bytes], now_ms: int) -> Ingested:
         """See Holdings.ingest. Our own future, or the end of our life, starts a new one of ours.
@@ -398,76 +359,7 @@ class Replica:
         self.refused[Verdict.BUSY] += len(segments)
         return too_busy(segments)
 
-    # ── Holdings: what the engine sees ──────────────────────────────────────────────
-
-    def may_hear(self, peer: Peer) -> bool:
-        """See Holdings.may_hear. A member is told by its name, a newcomer by the key it proved."""
-        try:
-            known = self.stands(AuthorId(bytes.fromhex(peer)))
-        except ValueError:  # a name of the simulator's or of a program's
-            known = None
-        return self.ring.is_current(peer) if known is None else known
-
-    def root(self) -> bytes:
-        """See Holdings.root."""
-        return self.ledger.root
-
-    def roster_digest(self) -> bytes:
-        """See Holdings.roster_digest."""
-        return self.ledger.roster_digest
-
-    def event_count(self) -> int:
-        """See Holdings.event_count."""
-        return self.store.event_count()
-
-    def frontier(self) -> Frontier:
-        """See Holdings.frontier."""
-        return self.ledger.frontier
-
-    def genesis_feed(self) -> FeedKey | None:
-        """See Holdings.genesis_feed."""
-        return self.ledger.roster.genesis_feed
-
-    def awaits_genesis(self) -> bool:
-        """See Holdings.awaits_genesis."""
-        return self.ledger.roster.awaits_genesis
-
-    def indexed_feeds(self) -> Sequence[FeedKey]:
-        """See Holdings.indexed_feeds."""
-        return self.ledger.indexed
-
-    def id_on_branch(self, feed: FeedKey, tip: Head, seq: int) -> bytes:
-        """See Holdings.id_on_branch."""
-        return serving.id_on_branch(self.store, feed, tip, seq)
-
-    def holds(self, feed: FeedKey, seq: int, hint: bytes) -> bool:
-        """See Holdings.holds."""
-        return any(event.id.startswith(hint) for event in self.store.at(feed, seq))
-
-    def segments(
-        self,
-        feed: FeedKey,
-        tip: Head,
-        after_seq: int,
-        budget_bytes: int,
-        *,
-        compact: bool = False,
-        size_max: int | None = None,
-    ) -> tuple[list[bytes], int]:
-        """See Holdings.segments."""
-        return serving.segments(
-            self.store,
-            self.ledger,
-            feed,
-            tip,
-            after_seq,
-            budget_bytes,
-            compact=compact,
-            size_max=size_max,
-            signer=self.identity if feed.author == self.identity.author else None,
-        )
-
-    # ── reading ─────────────────────────────────────────────────────────────────────
+    # ── the rows of the view ────────────────────────────────────────────────────────
 
     def settle(self) -> None:
         """Bring all rows of the view up to date in the store, for who reads them there.
@@ -481,12 +373,3 @@ class Replica:
         """Bring up to date what so many events touch; return whether more is left."""
         self.news.extend(self.store.mended())
         return self._desk.settle(events)
-
-    @property
-    def ledger(self) -> Ledger:
-        """Heads, roster, clock and horizon; read only."""
-        return self._desk.ledger
-
-    def record(self, record_id: str) -> Record | None:
-        """Return a record of the live view, hidden ones included."""
-        return self.view.get(record_id)
