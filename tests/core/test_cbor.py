@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshlog.core.cbor import decode_cbor, encode_cbor, plain
-from meshlog.core.event import BODY_SIZE_MAX, encode_body, read_body
+from meshlog.core.event import BODY_SIZE_MAX, encode_body, read_body, write_bodies
 from meshlog.errors import InputError, MalformedError
 from tests.support.cost import bytes_taken
 
@@ -115,6 +115,8 @@ def test_nesting_ends_at_sixteen():
 def test_a_kind_is_short_text(kind: Any):
     with pytest.raises(InputError):
         encode_body(kind, {})
+    with pytest.raises(InputError):
+        [*write_bodies([(kind, {}), (kind, {})])]
 
 
 def test_a_body_has_a_limit():

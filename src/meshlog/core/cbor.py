@@ -198,14 +198,13 @@ def _encode_alike(kind: str, names: tuple[str, ...], maps: list[Any]) -> list[by
         columns += repeat(name), column
     told = list(chain.from_iterable(zip(*columns, [_MARK] * len(maps), strict=False)))
     try:
-        coded = cbor2.dumps(told)
+        head, coded = _head_of(kind) + _map_head(len(order)), cbor2.dumps(told)
     except UnicodeEncodeError:  # a lone surrogate
         return []
     bodies = coded[_head_size(len(told)) :].split(_END)
     if len(bodies) != len(maps) + 1:  # one holds what looks like a mark
         return []
     del bodies[-1]
-    head = _head_of(kind) + _map_head(len(order))
     return [head + body for body in bodies]
 
 
