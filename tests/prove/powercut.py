@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,7 @@ class Trial:
         items = [self._payload() for _ in range(self.luck.randint(2, 8))]
         self._step(lambda: self._wrote(self.replica.append_many(items, T0_MS)))
 
-    def _wrote(self, events: list[Event]) -> None:
+    def _wrote(self, events: Sequence[Event]) -> None:
         self.last = events[-1].id
 
     def _sync(self, base: Peer) -> None:

@@ -5,10 +5,11 @@ So they come in and are written: an object for each event costs more than all th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, pairwise, repeat
+from typing import overload
 
 from meshlog.core.event import Event, EventId
 from meshlog.core.feed import FeedKey
@@ -108,6 +109,33 @@ class Chain:
         columns = (stamps, prevs, self.bodies, self.ids, signatures)
         rows = zip(repeat(self.feed), count(self.first_seq), *columns, strict=False)
         return list(map(_made_event, rows))
+
+
+class Events(Sequence[Event]):
+    """The events of a chain, made when somebody looks at them."""
+
+    __slots__ = ("_chain",)
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._chain)
+
+    @overload
+    def __getitem__(self, at: int) -> Event: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Event]: ...
+    def __getitem__(self, at: int | slice) -> Event | list[Event]:
+        """Return one, or some; see ``list``."""
+        if isinstance(at, slice):
+            return self._chain.events()[at]
+        return self._chain.event(range(len(self))[at])
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield all; see ``Chain.events``."""
+        return iter(self._chain.events())
 
 
 _made_stamp: Callable[[tuple[int, int]], Stamp] = partial(tuple.__new__, Stamp)

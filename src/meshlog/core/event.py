@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 from struct import Struct
@@ -187,6 +188,7 @@ def event_id(
     return id_in_feed(feed_prefix(dataset, key), seq, stamp, prev, body)
 
 
+@lru_cache(maxsize=64)
 def feed_prefix(dataset: bytes, key: FeedKey) -> bytes:
     """Return what the ids of all events of a feed hash first."""
     return EVENT_DOMAIN + dataset + key.packed()

@@ -84,14 +84,7 @@ def tick(latest: Stamp, now_ms: int) -> Stamp:
         >>> tick(Stamp(5, 0), 5), tick(Stamp(5, COUNTER_MAX), 3)
         (Stamp(wall_ms=5, counter=1), Stamp(wall_ms=6, counter=0))
     """
-    now_ms = min(max(now_ms, 0), WALL_MS_MAX)
-    if now_ms > latest.wall_ms:
-        return Stamp(now_ms, 0)
-    if latest.counter < COUNTER_MAX:
-        return Stamp(latest.wall_ms, latest.counter + 1)
-    if latest >= LAST:
-        raise InputError(NO_STAMP_LEFT)
-    return Stamp(latest.wall_ms + 1, 0)
+    return Stamp.unpacked(ticks(latest, now_ms, 1)[0])
 
 
 def ticks(latest: Stamp, now_ms: int, count: int) -> range:
@@ -104,7 +97,9 @@ def ticks(latest: Stamp, now_ms: int, count: int) -> range:
         >>> [*map(Stamp.unpacked, ticks(Stamp(5, COUNTER_MAX - 1), 5, 2))]
         [Stamp(wall_ms=5, counter=65535), Stamp(wall_ms=6, counter=0)]
     """
-    first = tick(latest, now_ms).packed()
+    wall_ms, counter = latest
+    now_ms = min(max(now_ms, 0), WALL_MS_MAX)
+    first = max(now_ms << 16, (wall_ms << 16 | counter) + 1)
     if first + count - 1 > _LAST_PACKED:
         raise InputError(NO_STAMP_LEFT)
     return range(first, first + count)

@@ -106,7 +106,7 @@ class Desk:
 
     def say(
         self, ledger: Ledger, items: Sequence[tuple[str, Mapping[str, Any]]], now_ms: int
-    ) -> list[Event]:
+    ) -> Sequence[Event]:
         """Write to our control feed, and show what follows, inside ``change``.
 
         Raises:

@@ -183,6 +183,8 @@ class Ledger:
             stamps = (standings.stamp(event) for event in reversed(chain.events()))
             latest = next((at for at in stamps if at.wall_ms <= self.horizon_ms), ZERO)
         else:
+            if chain.stamps[-1] <= self.clock.packed():  # as of what was written here
+                return
             counting = bisect_right(chain.stamps, self.horizon_ms << 16 | COUNTER_MAX)
             latest = Stamp.unpacked(chain.stamps[counting - 1]) if counting else ZERO
         self.clock = max(self.clock, latest)

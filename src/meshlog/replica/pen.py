@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from meshlog.core.chain import Chain
+from meshlog.core.chain import Chain, Events
 from meshlog.core.event import (
     CUT_DOMAIN,
     NO_PREV,
@@ -49,7 +49,7 @@ class Pen:
         items: Sequence[tuple[str, Mapping[str, Any]]],
         now_ms: int,
         recent: Recent | None = None,
-    ) -> list[Event]:
+    ) -> Sequence[Event]:
         """Append events to one of our feeds; ``ledger`` is a copy.
 
         Args:
@@ -78,12 +78,11 @@ class Pen:
             bodies.append(body)
         ledger.clock = Stamp.unpacked(stamps[-1])
         ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)
-        signatures = {
-            at: self.identity.sign(CUT_DOMAIN + ids[at]) for at in _cut_ends(map(len, bodies))
-        }
+        sign = self.identity.sign
+        signatures = {at: sign(CUT_DOMAIN + ids[at]) for at in _cut_ends([*map(len, bodies)])}
         chain = Chain(feed, seq + 1, prev, [*stamps], bodies, ids, signatures)
         self._put(ledger, chain, now_ms)
-        return chain.events()
+        return Events(chain)
 
     def add(self, ledger: Ledger, event: Event, now_ms: int) -> None:
         """Sign and write an event of our own."""
@@ -111,7 +110,7 @@ class Pen:
 
     def sign(self, events: Sequence[Event]) -> None:
         """Sign events of ours that are written and follow each other."""
-        for at in _cut_ends(len(event.body) for event in events):
+        for at in _cut_ends([len(event.body) for event in events]):
             self.store.sign(events[at].signed(self.identity))
 
 
@@ -121,15 +120,18 @@ def own_head(ledger: Ledger, feed: FeedKey) -> Head:
     return heads[-1] if heads else Head(0, NO_PREV)
 
 
-def _cut_ends(sizes: Iterable[int]) -> Iterator[int]:
-    """Yield which of events that follow each other end in a cut: the last, and full segments' ends.
+def _cut_ends(sizes: Sequence[int]) -> list[int]:
+    """Return which of events that follow one another end in a cut: full segments, and the last.
 
     Args:
         sizes: Bytes of their bodies, of the first on.
     """
-    reached = [0, *accumulate(sizes)]
-    at, events = 0, len(reached) - 1
+    at, events = 0, len(sizes)
+    if 0 < events <= CUT_EVENTS_MAX and sum(sizes) <= CUT_SIZE_MAX:
+        return [events - 1]
+    ends, reached = [], [0, *accumulate(sizes)]
     while at < events:
         full = bisect_left(reached, reached[at] + CUT_SIZE_MAX, at + 1)
         at = min(full, at + CUT_EVENTS_MAX, events)
-        yield at - 1
+        ends.append(at - 1)
+    return ends

@@ -105,7 +105,7 @@ class Replica(Held):
 
     def append_many(
         self, items: Iterable[tuple[str, Mapping[str, Any]]], now_ms: int
-    ) -> list[Event]:
+    ) -> Sequence[Event]:
         """Write events in one transaction; all are durable when this returns, or none exists.
 
         A write to a field names the values that it replaces, unless the payload does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -141,7 +141,9 @@ class RadioWorld:
         self._handle(device, Changed())
         return event
 
-    def write_many(self, name: str, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Event]:
+    def write_many(
+        self, name: str, items: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> Sequence[Event]:
         """Let a device append events in one go, as an import does."""
         device = self.devices[name]
         events = device.replica.append_many(items, self._clock(device))

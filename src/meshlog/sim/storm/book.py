@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from meshlog.core.event import Event
@@ -37,7 +38,7 @@ class Book:
     ahead: set[str] = field(default_factory=set)
     """Devices whose clock was ever set far ahead."""
 
-    def acknowledge(self, name: str, events: list[Event]) -> None:
+    def acknowledge(self, name: str, events: Iterable[Event]) -> None:
         """Note a write that returned."""
         for event in events:
             self.acknowledged[event.id] = name
