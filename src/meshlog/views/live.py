@@ -100,16 +100,21 @@ class LiveView:
         """Return a record's row as it is now. Cost: as ``get``."""
         return self._look().row(record_id)
 
-    def rows_of(self, record_ids: Sequence[str]) -> list[RecordRow | None]:
+    def rows_of(self, record_ids: Sequence[str], since: int) -> list[RecordRow | None]:
         """Return the rows of some records as they are now.
+
+        Args:
+            record_ids: The records.
+            since: Position after which none of them was written to, however great.
 
         Cost: as ``row``; of what nobody wrote to since rows were settled, two look-ups for all.
         """
         look, settled = self._look(), self.position
         kept, none = self._store.get_records(record_ids), KeptRow(None, settled)
-        untouched = self._store.untouched(record_ids, settled)
+        is_known = settled >= since
+        untouched = () if is_known else self._store.untouched(record_ids, settled)
         return [
-            look.row(name, kept.get(name, none), is_settled=name in untouched)
+            look.row(name, kept.get(name, none), is_settled=is_known or name in untouched)
             for name in record_ids
         ]
 

@@ -7,14 +7,20 @@ from contextlib import suppress
 from typing import Any, cast
 
 from meshlog.core.cbor import plain
-from meshlog.core.event import Content
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.errors import InputError
 from meshlog.ports.log import LogIndex
 from meshlog.views.changes import Change, Payload, feed_ref, read_content
 from meshlog.views.live import READ_RECORDS, LiveView
 from meshlog.views.rowstate import Spot, unpack
-from meshlog.views.seen import Others, others_of, take_away, with_replaces
+from meshlog.views.seen import (
+    Others,
+    Replaces,
+    filled_in,
+    others_of,
+    take_away,
+    with_replaces,
+)
 from meshlog.views.standing import Standings
 
 RECENT_RECORDS = 16_384
@@ -28,6 +34,9 @@ _VALUE_SIZE, _HEAD_SIZE = 300, 150
 """Bytes that a live value or a head of another feed takes, about. Measured, with CPython 3.11."""
 
 _UNKNOWN: Any = object()
+
+_NEVER = 1 << 63
+"""After every position."""
 
 
 class Recent:
@@ -43,6 +52,8 @@ class Recent:
         self._known: dict[str, tuple[Others, int] | None] = {}
         """Each with its size in bytes, about; the one read longest ago first."""
         self._size_bytes = 0
+        self._since = _NEVER
+        """Position in the log after which no record was written to but those that are known."""
         self._own = b""
         self._is_alone = False
         """Whether nobody else's data are held, so that no record has anything of others."""
@@ -88,8 +99,10 @@ class Recent:
     def _drop(self, record_id: str) -> None:
         known = self._known.pop(record_id, None)
         self._size_bytes -= known[1] if known else 0
+        self._since = _NEVER
 
     def _forget(self) -> None:
+        self._since = self._log.event_count()
         self._known.clear()
         self._size_bytes = 0
 
@@ -127,17 +140,23 @@ class Recent:
             return payload
         said = with_replaces(kind, payload, known[0])
         if "replaces" in said and self._is_whole and spot[0] >> 16 <= self._horizon_ms:
+            if said is not payload:
+                self._take(record_id, filled_in(kind, said), known[0], spot)
+                return said
             try:
                 said = plain(said)  # so what is written is what is taken: a map may change
             except InputError:  # then nothing of the transaction is written
                 return said
-            self._take(kind, said, known[0], spot)
+            change = read_content((kind, said))
+            if isinstance(change, Change):
+                self._take(change.record_id, change.replaces, known[0], spot)
         return said
 
     def _read(self, record_ids: Sequence[str]) -> None:
         """Read what records have of others; nothing where one of the names is no record's."""
         with suppress(InputError):  # its writing says so, in its turn
-            for name, row in zip(record_ids, self._view.rows_of(record_ids), strict=True):
+            rows = self._view.rows_of(record_ids, self._since)
+            for name, row in zip(record_ids, rows, strict=True):
                 if self._is_full(2):
                     self._forget()
                     self._is_whole = False  # what is read now may lack what was taken before
@@ -145,25 +164,25 @@ class Recent:
                 known = self._known[name] = (others, _size_of(others)) if others else None
                 self._size_bytes += known[1] if known else 0
 
-    def _take(self, kind: str, said: Mapping[str, Any], others: Others, spot: Spot) -> None:
+    def _take(self, record_id: str, replaces: Replaces, others: Others, spot: Spot) -> None:
         """Let what a write that counts names not be live any more for the next.
 
         Nothing else that we write changes what there is of others.
         """
-        change = read_content(Content(kind, said))
-        if not isinstance(change, Change):
-            return
-        refs = (ref for seen in change.replaces.values() for ref in seen)
-        if any(ref.feed in self._forked for ref in refs):
-            self._drop(change.record_id)  # only a fold can tell which of the twins it means
+        if self._forked and any(
+            feed in self._forked for seen in replaces.values() for feed, _ in seen
+        ):
+            self._drop(record_id)  # only a fold can tell which of the twins it means
             self._is_whole = False
         else:
-            take_away(others, change, spot)
+            take_away(others, replaces, spot)
 
 
 def _record_of(kind: object, payload: object) -> str:
     """Return which record a write says that it is about; empty where none."""
-    if not isinstance(kind, str) or not isinstance(payload, Mapping):
+    if not isinstance(kind, str):
+        return ""
+    if type(payload) is not dict and not isinstance(payload, Mapping):  # asking costs more
         return ""
     record_id = payload.get("record_id")
     return record_id if isinstance(record_id, str) else ""

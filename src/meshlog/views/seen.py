@@ -6,15 +6,19 @@ record is what stands in it of other feeds. Of most records that is nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from meshlog.views.changes import REFS_MAX, Change, Payload, Ref
+from meshlog.views.changes import REFS_MAX, Payload, Ref
 from meshlog.views.rowstate import RowState, Spot
 
 PUT_REFS_MAX = 1_024
 """References that a write of many fields makes in all, but one per field: some 24 kB, so that a
 crowd of values in conflict leaves room for what is written. A choice."""
+
+
+Replaces = Mapping[str, Sequence[tuple[bytes, int]]]
+"""What a write names, a ``Ref`` for each value, by field."""
 
 
 class Others(NamedTuple):
@@ -37,30 +41,38 @@ def others_of(record: RowState, own_feed: bytes) -> Others | None:
     return Others(fields, tuple(refs[:REFS_MAX])) if refs or fields else None
 
 
-def take_away(others: Others, change: Change, spot: Spot) -> None:
+def take_away(others: Others, replaces: Replaces, spot: Spot) -> None:
     """Let what a counted write in the own feed names not be live any more.
 
     Nothing else that the own feed says changes what stands of others.
 
     Args:
         others: Of its record.
-        change: The write; what it names is in feeds that did not fork.
+        replaces: What it names of each field: in feeds that did not fork.
         spot: Its own: what is later than it stays.
     """
     fields = others.fields
-    for name, seen in change.replaces.items():
+    for name, seen in replaces.items():
         live = fields.pop(name, None)
         if live and (left := [at for at in live if at > spot or at[1:] not in seen]):
             fields[name] = left
 
 
-def replaces_for(others: Others, field: str, most: int = REFS_MAX) -> tuple[Ref, ...]:
+def replaces_for(others: Others, field: str, most: int = REFS_MAX) -> tuple[tuple[bytes, int], ...]:
     """Return the live values of ``field`` that a write has to name.
 
     At most ``most``, itself at most 64, the highest first.
     """
-    refs = [Ref(feed, seq) for _, feed, seq in others.fields.get(field, ())]
+    refs = [spot[1:] for spot in others.fields.get(field, ())]
     return tuple(dict.fromkeys(refs))[:most]
+
+
+def filled_in(kind: str, said: Payload) -> Replaces:
+    """Return what ``with_replaces`` let a payload name of fields."""
+    if kind == "field.set":
+        return {said["field"]: said["replaces"]}
+    named: Replaces = said["replaces"] if kind == "record.put" else {}
+    return named
 
 
 def with_replaces(kind: str, payload: Payload, others: Others | None) -> Payload:
