@@ -20,7 +20,7 @@ from meshlog.views.changes import Change, Unreadable, feed_ref
 from meshlog.views.fold import Told
 from meshlog.views.standing import Standings
 
-READ_EVENTS = 512
+READ_EVENTS = 1_024
 """Events found at once, the rest of the last one's record beyond: they stay in the cache."""
 
 _ENTRY, _ENTRY_WORDS = struct.Struct("=qqIIqII"), 10

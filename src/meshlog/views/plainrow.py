@@ -132,58 +132,83 @@ def _made(written: _Columns, live: _Columns) -> Iterator[tuple[int, int, bytes]]
         written: All writes.
         live: Those that are.
     """
-    size, spans = len(live.records), live.spans()
-    name_of = {start: start[len(_BEGINNING) :] for start in set(live.starts)}
-    rank = {start: at * size for at, start in enumerate(sorted(name_of, key=_text))}
-    shown = list(map(sub, map(rank.__getitem__, live.starts), range(size)))
-    """Sorts values as they stand in a row: by name, the highest first."""
-    feeds, order, numbers, starts_ms = [], [], [], []
+    spans = live.spans()
+    feeds: list[bytes] = []
+    numbers: list[bytes] = []
+    starts_ms: list[int] = []
     indices: list[bytes] = []
     tips: list[bytes] = []
     tip_seqs: list[int] = []
+    tip_ends = [0]
     for (at, end), (first, until) in zip(spans, written.spans(), strict=True):
         latest = dict(zip(written.feeds[first:until], written.seqs[first:until], strict=True))
         index = dict(zip(sorted(latest), _NUMBERS, strict=False))
-        feeds.append(index.keys())
+        feeds.append(b"".join(index))
         tips += index.values()
         tip_seqs += map(latest.__getitem__, index)
+        tip_ends.append(len(tips))
         indices += map(index.__getitem__, live.feeds[at:end])
         numbers += _NUMBERS[: end - at]
         starts_ms += [live.stamps[at] >> 16] * (end - at)
-        order += sorted(range(at, end), key=shown.__getitem__)
     ms = map(sub, [stamp >> 16 for stamp in live.stamps], starts_ms)
     counters = [stamp & COUNTER_MAX for stamp in live.stamps]
     origins = _woven(indices, _encoded(live.seqs), _encoded(ms), _encoded(counters))
     heads = _woven(tips, _encoded(tip_seqs))
-    names, values = list(map(name_of.__getitem__, live.starts)), live.values
-    fields = _woven(*[map(column.__getitem__, order) for column in (names, values, numbers)])
-    tip = 0
-    for (at, end), some in zip(spans, feeds, strict=True):
-        tip, last = tip + len(some), tip
+    fields, conflicts = _fields(live, spans, numbers)
+    starts = _encoded([live.stamps[at] >> 16 for at, _ in spans])
+    for row, (at, end) in enumerate(spans):
         state = (
             _NOT_CREATED,
-            encode_checked(b"".join(some)),
+            _encoded_feeds(feeds[row]),
             _list_head(1 + 4 * (end - at)),
-            encode_checked(starts_ms[at]),
+            starts[row],
             *origins[4 * at : 4 * end],
-            _list_head(2 * len(some)),
-            *heads[2 * last : 2 * tip],
+            _list_head(2 * (tip_ends[row + 1] - tip_ends[row])),
+            *heads[2 * tip_ends[row] : 2 * tip_ends[row + 1]],
             _list_head(3 * (end - at)),
             *fields[3 * at : 3 * end],
             _NO_NOTES_NO_ATTACHMENTS,
             _NUMBERS[end - at - 1],
             _NOTHING_NAMED,
         )
-        yield live.records[at], _conflicts(names[at:end], values[at:end]), b"".join(state)
+        yield live.records[at], conflicts[row], b"".join(state)
 
 
-def _conflicts(names: Sequence[bytes], values: Sequence[bytes]) -> int:
-    """Return how many names have several values."""
-    said = [name for name, _ in set(zip(names, values, strict=True))]
-    distinct = set(said)
-    if len(distinct) == len(said):
-        return 0
-    return len(distinct) - [*map(said.count, distinct)].count(1)
+def _fields(
+    live: _Columns, spans: Sequence[tuple[int, int]], numbers: Sequence[bytes]
+) -> tuple[list[bytes], Counter[int]]:
+    """Return name, value and number of each value, and of each row how many are in conflict.
+
+    They are as they stand in rows: by record, by name, the highest first.
+    """
+    size = len(numbers)
+    name_of = {start: start[len(_BEGINNING) :] for start in set(live.starts)}
+    rank = {start: at for at, start in enumerate(sorted(name_of, key=_text))}
+    width = len(rank)
+    places = chain.from_iterable(
+        [repeat(row * width, end - at) for row, (at, end) in enumerate(spans)]
+    )
+    columns = zip(places, live.starts, range(size - 1, -1, -1), strict=True)
+    shown = sorted([(place + rank[start]) * size + left for place, start, left in columns])
+    order = [size - 1 - key % size for key in shown]
+    names = [name_of[live.starts[at]] for at in order]
+    values = list(map(live.values.__getitem__, order))
+    conflicts = _conflicts([key // size for key in shown], values, width)
+    return _woven(names, values, map(numbers.__getitem__, order)), conflicts
+
+
+def _conflicts(groups: Sequence[int], values: Sequence[bytes], width: int) -> Counter[int]:
+    """Return of each row how many fields have several values.
+
+    Args:
+        groups: Of each value its row, times ``width``, and its field; rising.
+        values: As many.
+        width: How many fields there are in all.
+    """
+    adjacent = zip(groups, groups[1:], values, values[1:], strict=False)
+    several = {group for group, next_, value, other in adjacent
+               if group == next_ and value != other}  # fmt: skip
+    return Counter([group // width for group in several])
 
 
 def _woven(*columns: Iterable[bytes]) -> list[bytes]:
@@ -203,6 +228,11 @@ def _encoded(numbers: Iterable[int]) -> list[bytes]:
         else encode_checked(number)
         for number in numbers
     ]
+
+
+@lru_cache(maxsize=1024)
+def _encoded_feeds(joined: bytes) -> bytes:
+    return encode_checked(joined)
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise, repeat
+from itertools import repeat
+from operator import lt
 from typing import Protocol
 
 from meshlog.core.event import (
@@ -115,7 +116,7 @@ class FeedCheck:
         if (
             stretch.seq != before.seq + 1
             or last_seq > SEQ_MAX
-            or not all(earlier < later for earlier, later in pairwise(stamps))
+            or not all(map(lt, stamps, stretch.stamps))
             or self._ids_of(stretch) != stretch.ids
             or not all(map(self._holds, repeat(stretch), stretch.cuts))
         ):
