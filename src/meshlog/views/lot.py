@@ -20,14 +20,14 @@ from meshlog.views.changes import Change, Unreadable, feed_ref
 from meshlog.views.fold import Told
 from meshlog.views.standing import Standings
 
-READ_EVENTS = 1_024
-"""Events found at once, the rest of the last one's record beyond: they stay in the cache."""
+READ_EVENTS = 2_048
+"""Events found at once, the rest of the last one's record beyond. A choice."""
 
 _ENTRY, _ENTRY_WORDS = struct.Struct("=qqIIqII"), 10
 """Of an event: stamp, packed; where its body begins, and how many bytes it has; its place in the
 lot, its seq, the number of its feed, and that of its record."""
 
-_SHELF_RECORDS = 64
+_SHELF_RECORDS = 128
 """Records whose events are kept together, as they come, and sorted by record when they are asked
 for: a buffer for each record, or one sort of all, takes three times as long. Measured."""
 

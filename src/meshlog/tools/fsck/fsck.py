@@ -6,8 +6,9 @@ Reads the whole store and changes nothing. Every problem is a sentence and what 
 from __future__ import annotations
 
 import contextlib
+import gc
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -36,6 +37,9 @@ KEPT_MAX = 100
 
 _DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, OverflowError)
 """What reading a file can raise in which any byte may have been flipped."""
+
+_COLLECT_AFTER = 100_000
+"""New objects after which Python looks for cycles: at most some 10 MB. A choice."""
 
 _NUMBER_SIZE = 8
 """Bytes of a clock or a horizon in the store's meta."""
@@ -239,6 +243,21 @@ class _Rows:
         return None
 
 
+@contextlib.contextmanager
+def _collecting_less() -> Iterator[None]:
+    """Let Python look for cycles after ``_COLLECT_AFTER`` new objects: there are next to none.
+
+    By its own measure, some hundred, that is a tenth of the time that a check takes.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(_COLLECT_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@_collecting_less()
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
     """Check file, chains, signatures, heads, counts, clock and view.
 
