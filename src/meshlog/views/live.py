@@ -26,6 +26,7 @@ from meshlog.views.changes import (
     read_change,
     read_changes,
 )
+from meshlog.views.collecting import collecting_less
 from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
@@ -196,6 +197,7 @@ class LiveView:
         """Say whether the rows are up to date. Cost: two look-ups."""
         return self.position == self._store.event_count() and not self._store.stale_records(1)
 
+    @collecting_less()
     def settle(self, events: int = SETTLE_EVENTS) -> bool:
         """Bring rows up to date, inside a transaction of its own; return whether more is left.
 

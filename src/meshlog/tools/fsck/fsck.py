@@ -6,9 +6,8 @@ Reads the whole store and changes nothing. Every problem is a sentence and what 
 from __future__ import annotations
 
 import contextlib
-import gc
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -25,6 +24,7 @@ from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger, first_forks, kept_clock
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable
+from meshlog.views.collecting import collecting_less
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.live import LiveView
 from meshlog.views.rowcheck import RowCheck
@@ -37,9 +37,6 @@ KEPT_MAX = 100
 
 _DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, OverflowError)
 """What reading a file can raise in which any byte may have been flipped."""
-
-_COLLECT_AFTER = 100_000
-"""New objects after which Python looks for cycles: at most some 10 MB. A choice."""
 
 _NUMBER_SIZE = 8
 """Bytes of a clock or a horizon in the store's meta."""
@@ -243,21 +240,7 @@ class _Rows:
         return None
 
 
-@contextlib.contextmanager
-def _collecting_less() -> Iterator[None]:
-    """Let Python look for cycles after ``_COLLECT_AFTER`` new objects: there are next to none.
-
-    By its own measure, some hundred, that is a tenth of the time that a check takes.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECT_AFTER, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-@_collecting_less()
+@collecting_less()
 def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> FsckReport:
     """Check file, chains, signatures, heads, counts, clock and view.
 
