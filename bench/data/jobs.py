@@ -6,6 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,7 +29,19 @@ def old(version: str, **job: object) -> Told:
 
 def cpu_s(times: int, side: Any, *args: Any, **job: Any) -> float:
     """Return the median CPU time of a job done several times."""
-    return statistics.median(side(*args, **job)["cpu_s"] for _ in range(times))
+    return middle([side(*args, **job) for _ in range(times)], "cpu_s")
+
+
+def in_turns(times: int, *jobs: Callable[[], Told]) -> list[list[Told]]:
+    """Return what each job told, each time; one after the other, so that noise meets all alike."""
+    return [
+        list(told) for told in zip(*([job() for job in jobs] for _ in range(times)), strict=True)
+    ]
+
+
+def middle(told: Sequence[Told], of: str) -> float:
+    """Return the median of one number."""
+    return float(statistics.median(one[of] for one in told))
 
 
 def _run(command: list[str]) -> Told:

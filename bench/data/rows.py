@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import log
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.air.inputs import CARRIED, SURVEY
-from bench.data.jobs import Told, cpu_s, old, ours
+from bench.data.jobs import Told, cpu_s, in_turns, middle, old, ours
 from meshlog.sync.reply import PIECE_EVENTS
 
 SIGNED = "0.5.0"
@@ -44,6 +44,8 @@ class Scale:
 
     times: int
     """Repetitions, of which the median is taken."""
+    turns: int
+    """The same of writing and taking in, where ours and the peer's take turns."""
     ingest: int
     """Events that are taken in."""
     emit: int
@@ -54,8 +56,8 @@ class Scale:
     """A survey; None: the real one where it lies beside the repository, else the carried one."""
 
 
-QUICK = Scale(1, 4_000, 400, (1_000, 10_000))
-WHOLE = Scale(3, 40_000, 4_000, (1_000, 10_000, 100_000, 1_000_000))
+QUICK = Scale(1, 1, 4_000, 400, (1_000, 10_000))
+WHOLE = Scale(3, 7, 40_000, 4_000, (1_000, 10_000, 100_000, 1_000_000))
 
 
 def per_event(seconds: float, events: int) -> str:
@@ -72,16 +74,18 @@ def ratio(slow: float, fast: float) -> str:
 def ingest(scale: Scale) -> Iterable[Cell]:
     """Segments of 32 and of 256 events, as sync takes a bundle in, and those of 32 one by one."""
     n = scale.ingest
-    signed = cpu_s(scale.times, old, SIGNED, do="receive", events=n, signed=True, persist=True)
-    bare = cpu_s(scale.times, old, RECORDS, do="receive", events=n, signed=False, persist=False)
-    told = {
-        (size, batch): [
-            ours(do="receive", events=n, size=size, batch=batch) for _ in range(scale.times)
-        ]
-        for size, batch in ((32, 1), (32, PIECE_EVENTS // 32), (256, PIECE_EVENTS // 256))
-    }
-    one, many, large = (statistics.median(t["cpu_s"] for t in some) for some in told.values())
-    settle = statistics.median(t["settle_cpu_s"] for t in [*told.values()][-1])
+    peer = {"do": "receive", "events": n}
+    told = in_turns(
+        scale.turns,
+        partial(old, SIGNED, **peer, signed=True, persist=True),
+        partial(old, RECORDS, **peer, signed=False, persist=False),
+        *(
+            partial(ours, do="receive", events=n, size=size, batch=batch)
+            for size, batch in ((32, 1), (32, PIECE_EVENTS // 32), (256, PIECE_EVENTS // 256))
+        ),
+    )
+    signed, bare, one, many, large = (middle(some, "cpu_s") for some in told)
+    settle = middle(told[-1], "settle_cpu_s")
     kept = f"{SIGNED}, signed, persisted"
     in_memory = f"{RECORDS}, unsigned, in memory, no view"
     what, piece = "taking in, 32 events a segment", f"{PIECE_EVENTS // 32} a transaction"
@@ -101,38 +105,40 @@ def ingest(scale: Scale) -> Iterable[Cell]:
 def emit(scale: Scale) -> Iterable[Cell]:
     """Writing, durable and signed on return."""
     n = scale.emit
-    theirs = [old(SIGNED, do="emit", events=n) for _ in range(scale.times)]
-    peer = sorted(told["cpu_s"] for told in theirs)[scale.times // 2]
-    wall = sorted(told["wall_s"] for told in theirs)[scale.times // 2]
+    kept = f"{SIGNED}, signed, persisted"
+    written: list[tuple[str, str, int, dict[str, Any]]] = []
     for many, bar, sync, held in (
         (1, "≥ 1.1×", True, 0),
         (1, "", False, 0),
         (32, "≥ 8×", True, 0),
+        (32, "", False, 0),
         (32, "", True, 10_000),
     ):
         count = n * min(many, 8)
-        job = {"do": "emit", "events": count, "many": many, "sync": sync, "held": held}
-        own = [ours(**job) for _ in range(scale.times)]
-        mine, own_wall = (statistics.median(t[of] for t in own) for of in ("cpu_s", "wall_s"))
         how = "one by one" if many == 1 else f"{many} at once"
         how += ", durable" if sync else ", the disk not synced"
         how += f", {held:,} events of others held" if held else ""
-        yield Cell("emit", f"writing {how}, signed; {SIGNED}, signed, persisted", bar,
-                   f"{per_event(mine, count)} (wall {per_event(own_wall, count)})",
-                   f"{per_event(peer, n)} (wall {per_event(wall, n)})",
-                   ratio(peer / n, mine / count))  # fmt: skip
-    own = [ours(do="least", events=n) for _ in range(scale.times)]
-    mine, own_wall = (statistics.median(t[of] for t in own) for of in ("cpu_s", "wall_s"))
-    yield Cell("emit", "the least: one signature, one small write in place and fdatasync;"
-               f" {SIGNED}, signed, persisted", "",
-               f"{per_event(mine, n)} (wall {per_event(own_wall, n)})",
-               f"{per_event(peer, n)} (wall {per_event(wall, n)})", ratio(peer, mine))  # fmt: skip
+        job = {"do": "emit", "events": count, "many": many, "sync": sync, "held": held}
+        written.append((f"writing {how}, signed; {kept}", bar, count, job))
+    least = f"the least: one signature, one small write in place and fdatasync; {kept}"
+    written.append((least, "", n, {"do": "least", "events": n}))
     for threads in (1, 8):
-        own = [ours(do="emit_beside", events=n, threads=threads) for _ in range(scale.times)]
-        mine, own_wall = (statistics.median(t[of] for t in own) for of in ("cpu_s", "wall_s"))
         who = "a node's thread" if threads == 1 else f"{threads} of a node's threads"
-        yield Cell("emit", f"writing one by one, durable, signed, from {who}", "",
-                   f"{per_event(mine, n)} (wall {per_event(own_wall, n)})", "–", "")  # fmt: skip
+        job = {"do": "emit_beside", "events": n, "threads": threads}
+        written.append((f"writing one by one, durable, signed, from {who}", "", n, job))
+    theirs, *own = in_turns(
+        scale.turns,
+        partial(old, SIGNED, do="emit", events=n),
+        *(partial(ours, **job) for _, _, _, job in written),
+    )
+    peer, wall = (middle(theirs, of) for of in ("cpu_s", "wall_s"))
+    for (what, bar, count, _), told in zip(written, own, strict=True):
+        mine, own_wall = (middle(told, of) for of in ("cpu_s", "wall_s"))
+        is_beside = what.endswith(kept)
+        yield Cell("emit", what, bar,
+                   f"{per_event(mine, count)} (wall {per_event(own_wall, count)})",
+                   f"{per_event(peer, n)} (wall {per_event(wall, n)})" if is_beside else "–",
+                   ratio(peer / n, mine / count) if is_beside else "")  # fmt: skip
 
 
 def hostile(scale: Scale) -> Iterable[Cell]:
@@ -155,7 +161,7 @@ def encrypted(scale: Scale) -> Iterable[Cell]:
         for is_secret in (False, True)
     }
     middle = {
-        (is_secret, key): statistics.median(one[key] for one in some)
+        (is_secret, key): middle(some, key)
         for is_secret, some in told.items()
         for key in ("cpu_s", "open_cpu_s")
     }
@@ -176,7 +182,7 @@ def surveyed(scale: Scale) -> Iterable[Cell]:
     count, events = told[0]["rows"], told[0]["events"]
     for key, what in (("import", "imported, durable, signed"),
                       ("bootstrap", "taken in by a second device")):  # fmt: skip
-        cpu, wall = (statistics.median(t[key][of] for t in told) for of in ("cpu_s", "wall_s"))
+        cpu, wall = (middle([t[key] for t in told], of) for of in ("cpu_s", "wall_s"))
         yield Cell("survey", f"{count:,} rows of a survey, {what}", "",
                    f"{cpu:.2f} s (wall {wall:.2f} s)", "–", "")  # fmt: skip
     size = told[0]["disk_bytes"] / events
@@ -217,10 +223,7 @@ def _step(size: int, times: int, side: Callable[..., Told], *args: str, **job: A
     whose = "ours" if side is ours else args[0]
     spent_s = time.monotonic() - started
     sys.stderr.write(f"bench: {size:,} events, {whose}, {job['do']} × {times}: {spent_s:.0f} s\n")
-    return {
-        key: statistics.median(one[key] for one in told) if times > 1 else told[0][key]
-        for key in told[0]
-    }
+    return {key: middle(told, key) if times > 1 else told[0][key] for key in told[0]}
 
 
 def against_size(grown: list[Grown]) -> Iterable[Cell]:
