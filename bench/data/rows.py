@@ -160,13 +160,13 @@ def encrypted(scale: Scale) -> Iterable[Cell]:
         is_secret: [ours(**job, encrypt=is_secret) for _ in range(scale.times)]
         for is_secret in (False, True)
     }
-    middle = {
+    found = {
         (is_secret, key): middle(some, key)
         for is_secret, some in told.items()
         for key in ("cpu_s", "open_cpu_s")
     }
-    taken = middle[True, "cpu_s"], middle[False, "cpu_s"]
-    opened = middle[True, "open_cpu_s"], middle[False, "open_cpu_s"]
+    taken = found[True, "cpu_s"], found[False, "cpu_s"]
+    opened = found[True, "open_cpu_s"], found[False, "open_cpu_s"]
     secret, plain = (per_event(one, n) for one in taken)
     yield Cell("encrypted", "encrypted: taking in, 32 events a segment; beside: ours, plain", "",
                secret, plain, f"{taken[0] / taken[1]:.2f} times the cost")  # fmt: skip
