@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -189,3 +190,29 @@ def test_a_clock_that_was_set_back_stays_so_after_a_kill(tmp_path: Path):
     assert note(killed, "y", T0_MS).stamp < ahead.stamp
     ann.store.close()
     killed.store.close()
+
+
+@pytest.mark.parametrize("lost", [["clock"], ["horizon"], ["clock", "horizon"]])
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_store_that_lost_its_clock_writes_behind_what_it_wrote(
+    tmp_path: Path, lost: list[str], is_closed: bool
+):
+    """A bit that flips in the name of a value hides it."""
+    path = tmp_path / "ann"
+    ann, bob = device(path, T0_MS), open_replica("bob")
+    note(ann, "w", T0_MS)
+    latest = note(ann, "x", T0_MS + 10 * MINUTE_MS)
+    kept = copy_open(path, tmp_path / "killed")
+    ann.store.close()
+    if is_closed:
+        kept = path
+    with closing(sqlite3.connect(kept)) as connection, connection:
+        for key in lost:
+            connection.execute("UPDATE meta SET key = 'x' || key WHERE key = ?", (key,))
+
+    again = device(kept, T0_MS)
+
+    assert note(again, "y", T0_MS).stamp > latest.stamp
+    share(again, bob)
+    assert again.frontier().items() <= bob.frontier().items()
+    again.store.close()

@@ -321,10 +321,12 @@ def kept_horizon_ms(store: Store) -> int:
 def kept_clock(store: Store) -> Stamp:
     """Return the greatest stamp that a store believes: as it was written, or as the log tells.
 
-    Cost: O(events after the checkpoint).
+    Cost: O(events after the checkpoint); where the clock itself was lost, O(events).
     """
-    clock = Stamp.unpacked(int.from_bytes(store.get_meta("clock") or b"", "big"))
-    return max(clock, store.latest_stamp(kept_horizon_ms(store), store.checkpoint()))
+    kept = store.get_meta("clock")
+    after_position = 0 if kept is None else store.checkpoint()
+    clock = Stamp.unpacked(int.from_bytes(kept or b"", "big"))
+    return max(clock, store.latest_stamp(kept_horizon_ms(store), after_position))
 
 
 def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:
