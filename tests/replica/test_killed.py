@@ -192,16 +192,17 @@ def test_a_clock_that_was_set_back_stays_so_after_a_kill(tmp_path: Path):
     killed.store.close()
 
 
+@pytest.mark.parametrize("minutes", [10, 600])
 @pytest.mark.parametrize("lost", [["clock"], ["horizon"], ["clock", "horizon"]])
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_a_store_that_lost_its_clock_writes_behind_what_it_wrote(
-    tmp_path: Path, lost: list[str], is_closed: bool
+    tmp_path: Path, lost: list[str], is_closed: bool, minutes: int
 ):
     """A bit that flips in the name of a value hides it."""
     path = tmp_path / "ann"
     ann, bob = device(path, T0_MS), open_replica("bob")
     note(ann, "w", T0_MS)
-    latest = note(ann, "x", T0_MS + 10 * MINUTE_MS)
+    latest = note(ann, "x", T0_MS + minutes * MINUTE_MS)
     kept = copy_open(path, tmp_path / "killed")
     ann.store.close()
     if is_closed:

@@ -70,9 +70,21 @@ class Desk:
         self.trouble = ""
         """What the disk refused last, in one sentence; empty where nothing."""
         self._own_feeds = feeds_of(identity.author, 0)
+        if store.get_meta("horizon") is None:
+            self._pass_own_ends()
         if not self.view.is_current():
             with store.transaction():
                 self.view.rebuild()
+
+    def _pass_own_ends(self) -> None:
+        """Put the clock behind what we wrote: without a horizon the log does not tell it.
+
+        What goes on with a feed and is stamped before its end, nobody would take.
+        """
+        for feed in self.own_feeds:
+            for head in self.ledger.frontier.get(feed, ()):
+                for _, stamp in self.ledger.events_at(feed, head.seq, self.store):
+                    self.ledger.clock = max(self.ledger.clock, stamp)
 
     @property
     def author(self) -> AuthorId:
