@@ -200,14 +200,14 @@ class Grown(NamedTuple):
 def grow(scale: Scale, folder: Path) -> list[Grown]:
     """Measure opening, reading and checking at every size; stores are made on the way.
 
-    What a store costs to make is no row, and is done once; so is checking, which takes long.
+    What a store costs to make is no row, and is done once.
     """
     found = []
     for n in scale.sizes:
         store = str(folder / f"store-{n}")
         mine = {"made": _step(n, 1, ours, do="make", events=n, path=store)}
         for do in ("open", "weigh", "check", "look"):
-            mine[do] = _step(n, 1 if do == "check" else scale.times, ours, do=do, path=store)
+            mine[do] = _step(n, scale.times, ours, do=do, path=store)
         log = _step(n, 1, old, SIGNED, do="log", events=n, folder=str(folder))["path"]
         peer = {"open": _step(n, scale.times, old, SIGNED, do="open", events=n, path=log)}
         peer["look"] = _step(n, 1, old, RECORDS, do="look", events=n)
