@@ -104,27 +104,20 @@ def _maybe_text(payload: Payload, key: str) -> str | None:
     return _text(payload, key, size_min=0) if key in payload else None
 
 
-_NO_REF = "a reference is not [feed of 20 bytes, seq]"
-
-
 def _refs(value: object) -> tuple[Ref, ...]:
-    if type(value) is not tuple and type(value) is not list:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise _WrongError("replaces is not a list of references")
     if len(value) > REFS_MAX:
         raise _WrongError(f"replaces names more than {REFS_MAX} values of a field")
     refs = []
     for item in value:
-        if (type(item) is not tuple and type(item) is not list) or len(item) != 2:  # noqa: PLR2004
-            raise _WrongError(_NO_REF)
-        feed, seq = item
-        if (
-            type(feed) is not bytes
-            or len(feed) != FEED_REF_SIZE
-            or type(seq) is not int
-            or not 1 <= seq <= SEQ_MAX
-        ):
-            raise _WrongError(_NO_REF)
-        refs.append(Ref(feed, seq))
+        match item:
+            case (bytes() as feed, int() as seq) if (
+                len(feed) == FEED_REF_SIZE and type(seq) is int and 1 <= seq <= SEQ_MAX
+            ):
+                refs.append(Ref(feed, seq))
+            case _:
+                raise _WrongError("a reference is not [feed of 20 bytes, seq]")
     return tuple(refs)
 
 
