@@ -118,6 +118,9 @@ def _final_checks(world: World, calm: Calm) -> list[tuple[str, str]]:
     before = world.ether.messages_sent
     world.agenda.run(SILENCE_MS)
     said = world.ether.messages_sent - before
+    off = [device.name for device in world.staying if device.replica is None]
+    if off:  # what their cards hold cannot be opened
+        return [("durable", f"{name} cannot start any more") for name in off]
     for device in world.staying:
         world.handle(device, Woke())
     for name, check in AT_THE_END.items():
