@@ -57,7 +57,10 @@ class RecordTable(Protocol):
         """Yield all rows in order of the record id's UTF-8 bytes, hidden ones included."""
 
     def record_ids(self) -> Iterator[str]:
-        """Yield the ids of all records of which anything is kept, in some order."""
+        """Yield the ids of all records of which anything is kept, in some order.
+
+        A row whose id is no text is damaged: the check of the file tells it, and it is left out.
+        """
 
     def kept_records(self) -> Iterator[tuple[str, KeptRow]]:
         """Yield what is kept of each record, in the order of ``record_ids``.

@@ -97,14 +97,14 @@ class RecordRows:
     def record_ids(self) -> Iterator[str]:
         """See RecordTable.record_ids. O(records)."""
         for rows in self._file.chunks("SELECT record_id FROM record ORDER BY record"):
-            yield from (row[0] for row in rows)
+            yield from (row[0] for row in rows if type(row[0]) is str)
 
     def kept_records(self) -> Iterator[tuple[str, KeptRow]]:
         """See RecordTable.kept_records. O(records)."""
         after = -1 << 63
         sql = f"{_ROW_AND_NUMBER} WHERE record > ? ORDER BY record LIMIT ?"
         while rows := self._file.run(sql, (after, CHUNK_RECORDS)):
-            yield from ((row[0], _kept(row)) for row in rows)
+            yield from ((row[0], _kept(row)) for row in rows if type(row[0]) is str)
             after = rows[-1][6]
 
     def mark_stale(self, record_ids: Iterable[str] | None) -> None:

@@ -327,6 +327,23 @@ def test_rebuilding_mends_the_view(camp: Camp):
     assert check(camp).is_clean
 
 
+@pytest.mark.parametrize("value", ["NULL", "x'80'"])
+def test_a_row_whose_name_is_no_text_is_told_like_the_others_that_are_wrong(camp: Camp, value: str):
+    with closing(sqlite3.connect(camp[0])) as connection, connection:
+        connection.execute("UPDATE record SET conflicts = 7 WHERE record_id = 'w9'")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql ="
+            " replace(replace(sql, ') STRICT', ')'), 'record_id TEXT NOT NULL', 'record_id TEXT')"
+            " WHERE name = 'record'"
+        )
+
+    said = words(harm(camp, f"UPDATE record SET record_id = {value} WHERE record_id = 'w5'"))
+
+    assert "record 'w5': its row differs" in said
+    assert "record 'w9': its row differs" in said
+
+
 def test_an_event_that_no_view_reads_is_listed_and_no_problem(
     base: Device, monkeypatch: pytest.MonkeyPatch
 ):

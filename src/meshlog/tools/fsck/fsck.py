@@ -35,7 +35,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 KEPT_MAX = 100
 """Problems and unreadable events kept word for word; beyond them, they are only counted."""
 
-_DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, OverflowError)
+_DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What reading a file can raise in which any byte may have been flipped."""
 
 _NUMBER_SIZE = 8
