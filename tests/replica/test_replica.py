@@ -108,6 +108,13 @@ def test_a_clock_that_was_set_back_makes_no_earlier_stamp():
 # ── Writing ──
 
 
+def test_what_no_view_could_read_is_refused_with_its_kind_once():
+    ann = open_replica("ann")
+
+    with pytest.raises(InputError, match=r"^note\.add: text is not text$"):
+        ann.append_many([("x", {}), ("note.add", {"record_id": "r", "text": 1})], T0_MS)
+
+
 def test_all_of_a_batch_or_nothing():
     ann = open_replica("ann")
     before = dump(ann)

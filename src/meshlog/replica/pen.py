@@ -74,7 +74,7 @@ class Pen:
         is_data, bodies = feed.kind is FeedKind.DATA, []
         for body, content in write_bodies(said):
             if is_data and (reason := why_unreadable(content)):
-                raise InputError(f"{content[0]}: {reason}")
+                raise InputError(reason)
             bodies.append(body)
         ledger.clock = Stamp.unpacked(stamps[-1])
         ids = chained_ids(feed_prefix(self.dataset, feed), seq + 1, prev, stamps, bodies)
