@@ -21,7 +21,7 @@ from meshlog.sync.broadcast import loose
 from meshlog.sync.bundle import Bundle
 from meshlog.sync.engine import Engine
 from meshlog.sync.holdings import Verdict
-from meshlog.views import fold, live, rowcheck, standing
+from meshlog.views import fold, look, rowcheck, standing
 
 Patch = pytest.MonkeyPatch
 
@@ -181,20 +181,20 @@ def earlier_write_wins(patch: Patch) -> None:
         record.fields = {name: values[::-1] for name, values in record.fields.items()}
         return record
 
-    for module in (fold, live, rowcheck):
+    for module in (fold, look, rowcheck):
         patch.setattr(module, "fold_state", reversed_fields)
     patch.setattr(fold, "_superseded", lambda _ranked, _spots, _before: set())
 
 
 @mutation()
 def only_the_first_record_of_a_batch_is_folded(patch: Patch) -> None:
-    real = live._Look.grown
+    real = look.Look.grown
 
     def grown(self: Any, some: Any) -> Any:
         yield from real(self, some[:1])
         yield from ((record_id, kept.row) for record_id, kept, _ in some[1:])
 
-    patch.setattr(live._Look, "grown", grown)
+    patch.setattr(look.Look, "grown", grown)
 
 
 @mutation()

@@ -10,37 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain, compress, islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from meshlog.core.cbor import decode_cbor, decode_kept
 from meshlog.core.feed import FeedKind
 from meshlog.core.hlc import ZERO, Stamp
 from meshlog.core.touch import touched_each
-from meshlog.errors import MalformedError
-from meshlog.ports.log import Arrival, EventLog, LogIndex, Stretch
-from meshlog.ports.records import KeptRow, RecordRow, RecordTable
+from meshlog.ports.log import Stretch
+from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.ports.store import Meta
-from meshlog.views.changes import (
-    Change,
-    feed_ref,
-    read_change,
-    read_changes,
-)
 from meshlog.views.collecting import collecting_less
-from meshlog.views.fold import Told, fold_state
-from meshlog.views.incremental import grown
-from meshlog.views.lineage import StoreLineage
+from meshlog.views.look import NOTHING, Look, LookStore
 from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
-from meshlog.views.plainrow import plain_rows
-from meshlog.views.records import Conflict, Record, decode, record_of
+from meshlog.views.records import Conflict, Record, decode
 from meshlog.views.rowcheck import RowCheck, Witness, check_rows
-from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
-
-T = TypeVar("T")
-
-_DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What comes of a row in which any byte may have been flipped."""
 
 ROWS_KEY, ROWS_FORM = "view.rows", b"\x03"
 """Meta key, and how rows are written now; what an older meshlog wrote is folded anew once."""
@@ -58,11 +41,8 @@ READ_RECORDS = 256
 SETTLE_SIZE = 8_388_608
 """…and bytes of bodies, the last one beyond. A choice."""
 
-_NOTHING = KeptRow(None, 0)
-"""What is kept of a record of which nothing is."""
 
-
-class ViewStore(EventLog, LogIndex, RecordTable, Meta, Protocol):
+class ViewStore(LookStore, Meta, Protocol):
     """What the live view needs of a store."""
 
 
@@ -242,7 +222,7 @@ class LiveView:
         return until
 
     def _grown(
-        self, look: _Look, lot: Lot, names: Sequence[str]
+        self, look: Look, lot: Lot, names: Sequence[str]
     ) -> Iterator[tuple[str, RecordRow | None]]:
         """Yield the rows of records with what came, where they lack it.
 
@@ -254,7 +234,7 @@ class LiveView:
             due = []
             for each in some:
                 name = names[each.record - 1]
-                row = kept.get(name, _NOTHING)
+                row = kept.get(name, NOTHING)
                 # one that is to be made anew comes with the others of its kind
                 if row.position is not None and row.position < each.last:
                     due.append((name, row, each.between(row.position, each.last)))
@@ -297,137 +277,8 @@ class LiveView:
         """Begin what ``check`` does, for whoever reads the log anyway."""
         return RowCheck(self._store, self._standings(), self.position, witness)
 
-    def _look(self) -> _Look:
-        return _Look(self._store, self._standings(), self._stale)
-
-
-class _Look:
-    """What records are at one moment."""
-
-    def __init__(self, store: ViewStore, standings: Standings, stale: AbstractSet[str]) -> None:
-        self._store = store
-        self.standings = standings
-        self._stale = stale
-        self._lineage = StoreLineage(store)
-        self._forked = {feed_ref(feed) for feed in standings.lineage.forked}
-
-    def record(self, record_id: str) -> Record | None:
-        """Return a record as it is now: what ``row`` says of it, mostly without making that."""
-        kept = self._store.get_record(record_id) or _NOTHING
-        row = kept.row
-        if record_id in self._stale or kept.position is None:
-            row = self.fold(record_id)
-        elif told := self._told(
-            record_id, self._store.touching(record_id, kept.position), is_frozen=True
-        ):
-            found = self._onto(record_id, row, told, decode_cbor, record_of)
-            if found is not None:
-                return found
-            row = self.fold(record_id)
-        return decode(row) if row else None
-
-    def row(
-        self, record_id: str, kept: KeptRow | None = None, *, is_settled: bool = False
-    ) -> RecordRow | None:
-        """Return a record's row as it is now.
-
-        Args:
-            record_id: The record.
-            kept: What the store has of it, where that is known.
-            is_settled: Whether nothing touched it since.
-        """
-        kept = kept or self._store.get_record(record_id) or _NOTHING
-        if record_id in self._stale or kept.position is None:
-            return self.fold(record_id)
-        if is_settled:
-            return kept.row
-        told = self._told(record_id, self._store.touching(record_id, kept.position))
-        return self._with(record_id, kept.row, told)
-
-    def grown(
-        self, some: Sequence[tuple[str, KeptRow, Came]]
-    ) -> Iterator[tuple[str, RecordRow | None]]:
-        """Yield records and their rows with what came, which is not in them yet."""
-        new = [(record_id, came) for record_id, kept, came in some if kept.row is None]
-        made = dict(zip([name for name, _ in new], plain_rows(new, self._forked), strict=True))
-        for record_id, kept, came in some:
-            row = made.get(record_id)
-            if row is None:
-                told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
-                row = self._with(record_id, kept.row, told, came.last)
-            yield record_id, row
-
-    def _with(
-        self,
-        record_id: str,
-        row: RecordRow | None,
-        told: Sequence[Told],
-        until: int | None = None,
-    ) -> RecordRow | None:
-        """Return a record's row with these on top, which are all up to a position."""
-        if not told:
-            return row
-        made = self._onto(record_id, row, told, decode_kept, pack)
-        return made or self.fold(record_id, until)
-
-    def _onto(
-        self,
-        record_id: str,
-        row: RecordRow | None,
-        told: Sequence[Told],
-        read: Callable[[bytes], Any],
-        made: Callable[[RowState], T],
-    ) -> T | None:
-        """Return what is made of a row with these on top; None where only a fold can tell.
-
-        A damaged row can hold anything.
-        """
-        try:
-            state = RowState(record_id) if row is None else unpack(row, read)
-            if all(grown(state, item, self._forked) for item in told):
-                return made(state)
-        except _DAMAGE:
-            pass
-        return None
-
-    def fold(self, record_id: str, until: int | None = None) -> RecordRow | None:
-        """Return a record's row made anew, from the events up to a position, or from all."""
-        told = self._told(
-            record_id,
-            (
-                arrival
-                for arrival in self._store.touching(record_id)
-                if until is None or arrival.position <= until
-            ),
-        )
-        return pack(fold_state(record_id, told, self._lineage)) if told else None
-
-    def _told(
-        self,
-        record_id: str,
-        arrivals: Iterable[Arrival],
-        *,
-        is_frozen: bool = False,
-    ) -> list[Told]:
-        """Return those that touch the record and count, as they are placed.
-
-        Args:
-            record_id: The record.
-            arrivals: What may touch it.
-            is_frozen: Where people see the values that come out.
-        """
-        standings = self.standings
-        events = [arrival.event for arrival in arrivals if standings.counts(arrival.event)]
-        changes = (
-            map(read_change, events)
-            if is_frozen
-            else read_changes([event.body for event in events])
-        )
-        return [
-            Told.of(standings.placed(event), change)
-            for event, change in zip(events, changes, strict=True)
-            if isinstance(change, Change) and change.record_id == record_id
-        ]
+    def _look(self) -> Look:
+        return Look(self._store, self._standings(), self._stale)
 
 
 def _take(
