@@ -59,6 +59,15 @@ def test_an_empty_store_holds_nothing(store: Store):
     assert store.touched_between(0, T0_MS) == []
 
 
+def test_a_log_is_as_large_as_its_bodies_were_however_little_of_them_is_kept(store: Store):
+    first = child(None, ANN, bytes(1_600))
+    second = child(first, ANN, bytes(1_600))
+    third = child(second, ANN, bytes(60_000))
+    add(store, [first, second, third])
+
+    assert store.log_size() == 63_200
+
+
 def test_gives_back_every_part_of_an_event(store: Store):
     first, last = chain(ANN, 2)
     add(store, [first, signed(last)], arrived_ms=T0_MS + 77)

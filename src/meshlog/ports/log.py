@@ -112,7 +112,7 @@ class LogIndex(Protocol):
         """Return how many events are held. O(1)."""
 
     def log_size(self) -> int:
-        """Return how many bytes all bodies take as they are kept. O(events), and reads none."""
+        """Return how many bytes all bodies have, as they came. O(events), and reads none."""
 
     def fork_seq(self, feed: FeedKey) -> int | None:
         """Return the seq of the last event before the first fork of a feed; None without one.

@@ -15,7 +15,7 @@ from meshlog.ports.log import Arrival
 from meshlog.store.append import Appender
 from meshlog.store.file import StoreFile
 from meshlog.store.meta import LaterValues
-from meshlog.store.runs import RUN_EVENTS_MAX, Run, times_told_by
+from meshlog.store.runs import RUN_EVENTS_MAX, Run, size_told_by, times_told_by
 
 _RUN_OF = "SELECT position, seq, base FROM run WHERE position <= ? ORDER BY position DESC LIMIT 1"
 
@@ -96,9 +96,11 @@ class EventTable:
         return self._log.tail.position
 
     def log_size(self) -> int:
-        """See LogIndex.log_size: those of a run are compressed, to about a fifth."""
-        row = self._file.first("SELECT total(length(bodies)) FROM run")
-        return int(row[0]) if row else 0
+        """See LogIndex.log_size: those of several events in a run are perhaps compressed."""
+        row = self._file.first("SELECT total(length(bodies)) FROM run WHERE length(ids) <= 32")
+        some = self._file.chunks("SELECT places FROM run WHERE length(ids) > 32")
+        alone = int(row[0]) if row else 0
+        return alone + sum(size_told_by(places) for rows in some for (places,) in rows)
 
     def fork_seq(self, feed: FeedKey) -> int | None:
         """See LogIndex.fork_seq. Where two runs stand at one seq, the feed has forked."""

@@ -205,6 +205,15 @@ def events_told_by(places: bytes) -> int:
         return 0
 
 
+def size_told_by(places: bytes) -> int:
+    """Return how many bytes the bodies of a run have together, as they came; 0 where none tells."""
+    try:
+        _, _, _, sizes = decode_kept(places)
+        return max(int(sum(sizes)), 0)
+    except (MalformedError, TypeError, ValueError, OverflowError):
+        return 0
+
+
 def times_told_by(places: bytes) -> tuple[list[int], list[int]]:
     """Return the stamps, packed, and the times of arrival of the events of a run.
 

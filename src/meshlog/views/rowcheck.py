@@ -27,8 +27,8 @@ T = TypeVar("T")
 LOT_EVENTS = 1_048_576
 """Events that one pass brings together; in memory at once, some 160 MB. A choice."""
 
-LOT_SIZE = 16_777_216
-"""…and bytes of their bodies as the store keeps them, so that large ones do not fill the memory."""
+LOT_SIZE = 67_108_864
+"""…and bytes of their bodies, as they came, so that large ones do not fill the memory."""
 
 LOTS_MAX = 255
 """Passes at most: a lot's number is one byte. Of more than 66 million events lots are larger."""
