@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter as TallyOf
 from contextlib import closing
+from enum import StrEnum
 from random import Random
 from typing import Any
 
@@ -156,6 +158,38 @@ def test_goes_on_from_what_the_store_keeps():
         assert reducer.asked <= 2
 
 
+class Picky(Order):
+    """Sees the order of keys, and what its lists and dicts are made of."""
+
+    def apply(self, state: Any, event: Event) -> Any:
+        value = event.payload["value"]
+        assert (type(event.payload), type(value["sizes"])) == (dict, list)
+        state["again"] = state.get("again", 0) + (state.get("last") == value["sizes"])
+        state["last"] = value["sizes"]
+        value["first"] = next(iter(state.get("parts", {})), None)
+        state.setdefault("parts", {})[value["name"]] = value
+        state["parts"][value["name"]]["sizes"].append(len(state["parts"]))
+        return state
+
+
+def test_comes_to_the_same_whenever_somebody_looked():
+    """A state that was kept and read back is what it was in memory, for whoever looks closely."""
+    pen = Pen(ANN)
+    events = [pen.set(n, {"name": f"{'x' * (9 - n)}", "sizes": [7]}) for n in range(1, 9)]
+    with closing(SqliteStore(":memory:")) as seldom, closing(SqliteStore(":memory:")) as often:
+        for event in events:
+            with often.transaction():
+                take(often, event)
+            Reduction(often, Picky()).state(rules(often, FAR_MS), NO_CHANGE)
+        with seldom.transaction():
+            take(seldom, *events)
+
+        states = [Reduction(store, Picky()).state(rules(store, FAR_MS), NO_CHANGE)
+                  for store in (often, seldom)]  # fmt: skip
+
+        assert repr(states[0]) == repr(states[1])
+
+
 def test_two_readers_of_one_reducer_lose_nothing_to_each_other():
     ann, bob, cat = Pen(ANN), Pen(BOB), Pen(CAT)
     with closing(SqliteStore(":memory:")) as store:
@@ -281,6 +315,14 @@ def test_a_reducer_that_cannot_begin_says_so_and_nothing_is_done():
         assert store.get_reduction("order") is None
 
 
+class Tally(TallyOf[str]):
+    """A dict that is one no more when it was read back."""
+
+
+class Mark(StrEnum):
+    X = "x"
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
@@ -288,6 +330,12 @@ def test_a_reducer_that_cannot_begin_says_so_and_nothing_is_done():
         ({"a": {1, 2}}, "set"),
         ({"a": float("nan")}, "finite"),
         ({"a": 2**64}, "64 bits"),
+        ({"a": (1, 2)}, "tuple"),
+        (Tally("aab"), "Tally"),
+        ({"a": Mark.X}, "Mark"),
+        ({Mark.X: 1}, "Mark"),
+        ([[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]], "deeper"),
+        ("\ud800", "surrogate"),
         ("x" * (16 * 1024 * 1024), "limit"),
     ],
 )

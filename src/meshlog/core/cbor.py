@@ -143,6 +143,15 @@ def encode_checked(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
+def encode_in_order(value: object) -> bytes:
+    """Return ``value`` as CBOR, the keys of its maps in the order in which they stand.
+
+    For what a store keeps; a body has one order only. Nothing is looked at: see ``encode_cbor``
+    for what may be in it.
+    """
+    return cbor2.dumps(value)
+
+
 def encode_flat(items: Sequence[tuple[str, object]]) -> list[bytes]:
     """Return ``encode_cbor`` of each pair of a short text and a map.
 

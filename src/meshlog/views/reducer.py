@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol, TypeAlias
 
-from meshlog.core.event import Event
+from meshlog.core.event import Content, Event, read_body
 from meshlog.errors import InputError
 
 NAME_SIZE_MAX = 64
@@ -14,7 +14,7 @@ NAME_SIZE_MAX = 64
 
 State: TypeAlias = Any
 """What a reducer comes to: None, truth values, whole numbers of 64 bits, finite floats, text,
-bytes, lists, and dicts with text keys, nested at most 16 deep."""
+bytes, lists, and dicts with text keys, nested at most 16 deep; no tuples and no derived types."""
 
 
 WHY_LENGTH_MAX = 256
@@ -26,6 +26,17 @@ class SkipEvent(Exception):  # noqa: N818 - it is no error: hostile payloads are
 
     Raise it before the state is changed. Of its reason the first 256 characters are kept.
     """
+
+
+class TakenEvent(Event):
+    """An event as a reducer gets it: its payload is made of what a state may hold."""
+
+    __slots__ = ()
+
+    @property
+    def content(self) -> Content | None:
+        """The decoded body, in lists and dicts of one's own. Cost: one CBOR decoding."""
+        return read_body(self.body, is_frozen=False)
 
 
 class Reducer(Protocol):
@@ -56,9 +67,10 @@ class Reducer(Protocol):
         """Return the state after ``event``; ``state`` may be changed and returned.
 
         Args:
-            state: As ``initial`` or this made it, or the same read back: tuples are lists then.
-            event: ``kind``, ``payload`` (deeply immutable, whatever its author wrote),
-                ``author``, ``stamp`` (as it was fixed, where a clock was).
+            state: As ``initial`` or this made it, or the same read back: keys are in their order,
+                but what stood in it twice is two then.
+            event: ``kind``, ``payload`` (whatever its author wrote, in lists and dicts that are
+                made anew at each look), ``author``, ``stamp`` (as it was fixed, where a clock was).
 
         Raises:
             SkipEvent: The event cannot be read.

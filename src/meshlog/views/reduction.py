@@ -19,14 +19,19 @@ from meshlog.core.identity import AuthorId
 from meshlog.errors import InputError, MalformedError, ReducerError
 from meshlog.ports.reductions import ReductionEntry, ReductionRow
 from meshlog.ports.store import Store
-from meshlog.views.reducer import WHY_LENGTH_MAX, Reducer, SkipEvent, State, check_reducer
+from meshlog.views.reducer import (
+    WHY_LENGTH_MAX,
+    Reducer,
+    SkipEvent,
+    State,
+    TakenEvent,
+    check_reducer,
+)
+from meshlog.views.reducerstate import pack_state, read_state
 from meshlog.views.standing import Standings
 
 CHECKPOINT_EVENTS = 256
 """Events between two checkpoints near the end of the order: what a late event costs at least."""
-
-STATE_SIZE_MAX = 16 * 1024 * 1024
-"""Bytes of a state as it is kept: a choice."""
 
 FRESH_SIZE_MAX = 8 * 1024 * 1024
 """Bytes of new events, as ``_weight`` takes them, that stay in memory from the look at their kind
@@ -34,6 +39,9 @@ until they are applied; those past it are read again. A choice."""
 
 Grounds: TypeAlias = Mapping[AuthorId, bytes]
 """Per author a digest of what decides how its events stand."""
+
+_KEPT_AS = 2
+"""How states are kept; those of another way are made again."""
 
 _CHUNK = 1_024
 _BEFORE_ALL = -1
@@ -61,7 +69,7 @@ class Reduction:
         self._store = store
         self._reducer = reducer
         self._kinds = frozenset(reducer.kinds)
-        told = encode_cbor([reducer.version, sorted(self._kinds)])
+        told = encode_cbor([_KEPT_AS, reducer.version, sorted(self._kinds)])
         self._version = int.from_bytes(hashlib.blake2b(told, digest_size=7).digest(), "big")
         """Of what is kept: with other kinds it would be another order of events."""
         self._reached: _Reached | None = None
@@ -245,7 +253,7 @@ class Reduction:
         for stamp, events in reversed(kept):
             state = self._store.get_checkpoint(name, stamp) if stamp < earliest else None
             if state is not None:
-                return _Reached(stamp, events, plain(decode_cbor(state)))
+                return _Reached(stamp, events, read_state(state))
         return _Reached(_BEFORE_ALL, 0, self._first())
 
     def _first(self) -> State:
@@ -253,7 +261,7 @@ class Reduction:
             state = self._reducer.initial()
         except Exception as error:
             raise ReducerError(self._reducer.name, None, error) from error
-        return plain(decode_cbor(self._packed(state)))
+        return read_state(self._packed(state))
 
     def _replayed(
         self, reached: _Reached, standings: Standings, fresh: dict[int, Event]
@@ -283,13 +291,12 @@ class Reduction:
                     )
                     kept.append((stamp, events))
                     kept, last = self._thinned(kept), events
-        packed = self._packed(state)
-        return _Reached(stamp, events, plain(decode_cbor(packed)))
+        return _Reached(stamp, events, read_state(self._packed(state)))
 
     def _applied(self, state: State, event: Event, entry: ReductionEntry) -> State:
         why = ""
         try:
-            state = self._reducer.apply(state, event)
+            state = self._reducer.apply(state, TakenEvent._make(event))
         except SkipEvent as skip:
             why = _kept_text(str(skip)) or "skipped"
         except Exception as error:
@@ -300,17 +307,11 @@ class Reduction:
 
     def _packed(self, state: State) -> bytes:
         try:
-            packed = encode_cbor(state)
+            return pack_state(state)
         except InputError as error:
             raise InputError(
                 f"the state of reducer {self._reducer.name!r} cannot be kept: {error}"
             ) from error
-        if len(packed) > STATE_SIZE_MAX:
-            raise InputError(
-                f"the state of reducer {self._reducer.name!r} is {len(packed)} B, the limit is"
-                f" {STATE_SIZE_MAX} B"
-            )
-        return packed
 
     def _thinned(self, kept: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Drop checkpoints so that gaps grow with the distance from the end: O(log events) stay.
