@@ -40,6 +40,10 @@ class StoreBusyError(StoreError):
         self.holder_pid = holder_pid
 
 
+class StoreVersionError(StoreError):
+    """The store is whole, and of an older or a newer meshlog than this one."""
+
+
 class ReducerError(MeshlogError):
     """A reducer of the caller's raised; what it had done since the last look is undone."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing, suppress
+
 import pytest
 
+from meshlog.errors import StoreError
+from meshlog.store import SqliteStore, passphrase
 from tests.cli.processes import Device
 
 WORD = ("--passphrase-file", "word")
@@ -47,3 +52,55 @@ def test_a_short_passphrase_makes_nothing(empty: Device) -> None:
     assert result.code == 2
     assert "at least 8 letters" in result.err
     assert not list(empty.home.glob("s.db*"))
+
+
+def test_what_a_store_lacks_comes_from_an_encrypted_backup(secret: Device) -> None:
+    """Also into one that is not encrypted; nothing of it stands readable in between."""
+    secret.ok("backup", "b.db", "--data", "s.db", *WORD)
+    invite = json.loads(secret.ok("invite", "--json", "--data", "s.db", *WORD))["invite"]
+    secret.ok("join", invite, "--name", "other", "--data", "o.db")
+
+    filled = secret("fsck", "--repair-from", "b.db", "--data", "o.db", *WORD)
+
+    assert filled.code == 0
+    assert "Everything holds" in filled.out
+    assert "30" in secret.ok("view", "--data", "o.db")
+
+
+def test_of_a_damaged_encrypted_store_what_can_be_read_is_taken(secret: Device) -> None:
+    invite = json.loads(secret.ok("invite", "--json", "--data", "s.db", *WORD))["invite"]
+    secret.ok("join", invite, "--name", "other", "--data", "o.db")
+    rows = "".join(f"X-{number},{number}\n" for number in range(2_000))
+    (secret.home / "rows.csv").write_text("record_id,depth_m\n" + rows)
+    secret.ok("import", "rows.csv", "--form", "well", "--data", "s.db", *WORD)
+    flip_in_a_run(secret)
+
+    filled = secret("fsck", "--repair-from", "s.db", "--data", "o.db", *WORD)
+
+    assert filled.code == 2
+    assert "s.db is encrypted and damaged: of 1 of 3 feeds not all could be read" in filled.err
+    assert "30" in secret.ok("view", "W-1", "--data", "o.db")
+    assert "Everything holds" in secret.ok("fsck", "--data", "o.db")
+
+
+def flip_in_a_run(secret: Device) -> None:
+    """Flip a bit of a page on which there are runs of the import."""
+    passphrase.provide(lambda _: "correct horse")
+    path = secret.home / "s.db"
+    whole = path.read_bytes()
+    for page in range(len(whole) // 4_096 // 2, 0, -1):
+        data = bytearray(whole)
+        data[page * 4_096 - 2_000] ^= 1
+        path.write_bytes(data)
+        with suppress(StoreError), closing(SqliteStore(path, read_only=True)) as store:
+            store.arrivals([1, store.event_count()])
+            if not is_read_to_its_end(store):
+                break
+    passphrase._asked.clear()
+
+
+def is_read_to_its_end(store: SqliteStore) -> bool:
+    try:
+        return len(list(store.scan())) > 0
+    except StoreError:
+        return False

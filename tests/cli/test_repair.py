@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.processes import Device
 from tests.cli.test_bad_input import is_one_line_error
+from tests.store.test_migrations import back_to_schema_8
 
 
 @pytest.fixture
@@ -96,3 +97,34 @@ def test_bad_input_is_one_line(base: Device) -> None:
         result = base("fsck", *words)
         assert is_one_line_error(result), result
         assert says in result.err
+
+
+@pytest.mark.parametrize("mend", [["--repair"], ["--repair-from", "{backup}"]])
+def test_a_whole_store_of_another_meshlog_is_not_written_anew(
+    base: Device, tmp_path: Path, mend: list[str]
+) -> None:
+    backup = tmp_path / "backup.db"
+    base.ok("backup", backup)
+    back_to_schema_8(base.data)
+    before = base.data.read_bytes()
+
+    result = base("fsck", *(word.format(backup=backup) for word in mend))
+
+    assert result.code == 2
+    assert is_one_line_error(result)
+    assert "is from an older meshlog: open it once with `meshlog run`" in result.err
+    assert base.data.read_bytes() == before
+    assert not Path(f"{base.data}.damaged").exists()
+
+
+@pytest.mark.parametrize("bit", range(4))
+def test_a_flipped_bit_of_the_version_is_damage(base: Device, bit: int) -> None:
+    """The tables tell whose they are; without them the number is believed."""
+    data = bytearray(base.data.read_bytes())
+    data[63] ^= 1 << bit
+    base.data.write_bytes(data)
+
+    assert "the store is damaged" in base("view").err
+    assert "the store is damaged" in base("put", "W-2", "--form", "well", "depth_m=1").err
+    assert base("fsck", "--repair").code == 0
+    assert len(json.loads(base.ok("view", "W-1", "--json"))["notes"]) == 2

@@ -146,6 +146,7 @@ def test_a_store_of_a_newer_meshlog_is_refused(path: Path):
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as newer:
         newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        newer.execute("CREATE TABLE more (value BLOB)")
 
     with pytest.raises(StoreError, match="newer meshlog: update"):
         SqliteStore(path)

@@ -16,6 +16,7 @@ from meshlog.store import SqliteStore, append, index, migrate
 from meshlog.store.checkpoint import Tail
 from meshlog.store.checksums import crc_of, teach
 from meshlog.store.migrate import APPLICATION_ID
+from meshlog.store.runs import crc_of_run
 from tests.store.logs import ANN, BOB, T0_MS, about, add, chain, child, signed
 
 RECORDS = {"r1": 1, "r2": 2, "late": 3}
@@ -178,3 +179,19 @@ def test_a_store_of_schema_8_finds_its_runs_afterwards(tmp_path: Path):
             assert store.fork_seq(ANN) == 10
             assert store._log.tail == Tail(201, T0_MS)
             assert store.integrity() == []
+
+
+def test_each_migration_changes_the_tables():
+    """So a number that does not fit them is a flipped bit, and no older or newer meshlog's."""
+    found = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        teach(fresh)
+        fresh.create_function("crc_of_run", 5, crc_of_run)
+        for name in ("places_of", "joined"):
+            fresh.create_function(name, -1, lambda *_: b"")
+        for number in range(1, migrate.SCHEMA_VERSION + 1):
+            fresh.executescript((migrate._FOLDER / f"{number:04}.sql").read_text())
+            found.append(fresh.execute(migrate.SCHEMA).fetchall())
+
+    assert all(found[at] not in found[:at] for at in range(len(found)))
+    assert found[-1] == migrate.expected_schema()

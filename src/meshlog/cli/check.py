@@ -12,8 +12,9 @@ from meshlog.cli.output import count, hint, say, say_json, shown
 from meshlog.cli.progress import progress
 from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
-from meshlog.errors import StoreError
+from meshlog.errors import StoreError, StoreVersionError
 from meshlog.store import SqliteStore
+from meshlog.store.passphrase import is_encrypted
 from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
 
 _NO_STORE = "`meshlog fsck --repair` writes it anew from all in it that holds"
@@ -98,7 +99,11 @@ def _checked(place: Place) -> FsckReport:
 def _is_clean(place: Place) -> bool:
     try:
         return _checked(place).is_clean
+    except StoreVersionError:
+        raise
     except StoreError:
+        if is_encrypted(place.data):  # nobody can read around its damage: why it does not open
+            raise
         return False
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from meshlog.errors import InputError, StoreError
+from meshlog.errors import InputError, StoreError, StoreVersionError
 from meshlog.store import cipher
 from meshlog.store.checksums import teach
 from meshlog.store.lock import ProcessLock
@@ -120,7 +120,9 @@ class StoreFile:
         self._connect(self._uri(path, "ro"))
         self.run("PRAGMA query_only = ON")
         if schema_version(self._open, self.path) < SCHEMA_VERSION:
-            raise StoreError(f"{path} is from an older meshlog: open it once with `meshlog run`")
+            raise StoreVersionError(
+                f"{path} is from an older meshlog: open it once with `meshlog run`"
+            )
         self.run("BEGIN")  # one snapshot from the first read on, so that memory and file agree
 
     def _open_writer(self, path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from meshlog.core.hlc import Stamp
-from meshlog.errors import StoreError
+from meshlog.errors import StoreError, StoreVersionError
+from meshlog.store.checksums import teach
 from meshlog.store.passphrase import SALT_MAGIC
 from meshlog.store.runs import crc_of_run, places_of
 
@@ -14,13 +16,19 @@ APPLICATION_ID = 0x6D65736C
 """``mesl``: what ``file(1)`` and SQLite see in byte 68 of the header."""
 
 SCHEMA_VERSION = 9
-"""Number of the last file in ``migrations/``; ``user_version`` of a store."""
+"""Number of the last file in ``migrations/``; ``user_version`` of a store.
+
+Each of them changes a table's text, if only a comment: so a flipped bit of the number is found.
+"""
 
 SQLITE_VERSION_MIN = (3, 37, 0)
 """STRICT tables. Source: SQLite release notes, 2021-11-27."""
 
 _MAGIC = b"SQLite format 3\x00"
 _FOLDER = Path(__file__).parent / "migrations"
+
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name, tbl_name, sql"
+"""What a file's tables are, to the letter."""
 
 
 def check_first_bytes(path: Path) -> None:
@@ -55,7 +63,8 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
     """Return the version of a store's schema, 0 for one that is still empty.
 
     Raises:
-        StoreError: The file belongs to another program or to a newer meshlog.
+        StoreVersionError: The file belongs to a newer meshlog.
+        StoreError: It belongs to another program, or says a version that its tables are not of.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -64,9 +73,20 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
         return 0
     if application != APPLICATION_ID:
         raise StoreError(f"{path} belongs to another program: name another file")
+    if version != SCHEMA_VERSION and connection.execute(SCHEMA).fetchall() == expected_schema():
+        # a bit of the number flipped
+        raise StoreError(f"{path}: the store is damaged: run `meshlog fsck`")
     if version > SCHEMA_VERSION:
-        raise StoreError(f"{path} was written by a newer meshlog: update this one")
+        raise StoreVersionError(f"{path} was written by a newer meshlog: update this one")
     return int(version)
+
+
+def expected_schema() -> list[tuple[object, ...]]:
+    """Return the rows of ``SCHEMA`` of a store of ``SCHEMA_VERSION``."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        teach(fresh)
+        migrate(fresh, 0)
+        return fresh.execute(SCHEMA).fetchall()
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 from meshlog.errors import StoreError
 from meshlog.ports.log import Stretch
 from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
-from meshlog.store.checksums import teach
 from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.indexcheck import IndexCheck
 from meshlog.store.instance import FileGuard
 from meshlog.store.meta import damaged_meta
-from meshlog.store.migrate import migrate
+from meshlog.store.migrate import SCHEMA, expected_schema
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.places import check_places
 from meshlog.store.reading import RunReader
 from meshlog.store.runs import crc_of_run
-
-_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name, tbl_name, sql"
 
 _ASTRAY = {
     "a head that is no event": """
@@ -117,7 +111,7 @@ def _check_tables(file: StoreFile) -> list[str]:
     wrong = [] if found == ["ok"] else found
     if file.run("PRAGMA foreign_key_check"):
         wrong.append("a row refers to a row that is not there")
-    if file.run(_SCHEMA) != _expected_schema():
+    if file.run(SCHEMA) != expected_schema():
         wrong.append("its tables are not those of a store")
     damaged = damaged_meta(file)
     wrong += [f"its value {key!r} is damaged" for key in damaged]
@@ -155,10 +149,3 @@ def _check_runs(file: StoreFile) -> list[str]:
         for position, feed, seq, base, crc, places in rows
     )
     return ["the place or the time of arrival of an event is damaged"] if damaged else []
-
-
-def _expected_schema() -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        teach(fresh)
-        migrate(fresh, 0)
-        return fresh.execute(_SCHEMA).fetchall()

@@ -94,9 +94,9 @@ def export_bundle(
         writer.frame(Frame.HOLDS, content)
     first = _left_out(store, since)
     unsigned = feeds = 0
-    for feed in _in_order(ledger):
+    for feed in in_order(ledger):
         before = writer.events
-        unsigned += _write_feed(store, ledger, feed, first, writer)
+        unsigned += carry_feed(store, ledger, feed, first, writer.segment)
         feeds += writer.events > before
     writer.frame(Frame.END, b"")
     out.write(head.foot())
@@ -139,7 +139,7 @@ class _Writer:
             self._progress(min(self.events, self._total), self._total)
 
 
-def _in_order(ledger: Ledger) -> list[FeedKey]:
+def in_order(ledger: Ledger) -> list[FeedKey]:
     """Return the feeds as they can be taken in: the genesis, who belongs, what they wrote."""
     genesis = ledger.roster.genesis_feed
     return sorted(ledger.frontier, key=lambda feed: (feed.kind, feed != genesis, feed))
@@ -156,21 +156,23 @@ def _starts(store: Store, since: Since) -> dict[FeedKey, int]:
     return starts
 
 
-def _write_feed(
+def carry_feed(
     store: Store,
     ledger: Ledger,
     feed: FeedKey,
     first: Callable[[FeedKey, Head], int],
-    writer: _Writer,
+    put: Callable[[bytes], None],
+    at_once_bytes: int = SEGMENT_SIZE_MAX,
 ) -> int:
-    """Write all branches of a feed; return how many events no signature covers.
+    """Hand over all branches of a feed; return how many events no signature covers.
 
     Args:
         store: Read only.
         ledger: The store's.
         feed: Whose branches.
         first: Says up to which seq a branch may be left out.
-        writer: Where they go.
+        put: Takes a segment.
+        at_once_bytes: Of segments that are read before they are handed over; of one at least.
     """
     tips = ledger.frontier[feed]
     unsigned = 0
@@ -179,13 +181,13 @@ def _write_feed(
         reached = max((first(feed, tip), *shared))
         while reached < tip.seq:
             found, reached = segments(
-                store, ledger, feed, tip, reached, SEGMENT_SIZE_MAX, compact=False, size_max=None
+                store, ledger, feed, tip, reached, at_once_bytes, compact=False, size_max=None
             )
             if not found:
                 unsigned += tip.seq - reached
                 break
             for data in found:
-                writer.segment(data)
+                put(data)
     return unsigned
 
 

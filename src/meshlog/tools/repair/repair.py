@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import Identity
 from meshlog.errors import InputError, StoreError
 from meshlog.replica import Replica, seat
+from meshlog.replica.ledger import Ledger
 from meshlog.store import SqliteStore
 from meshlog.store.file import sync_folder
 from meshlog.store.instance import NOTE_SUFFIX, SUFFIX
 from meshlog.store.lock import ProcessLock
 from meshlog.store.passphrase import is_encrypted
 from meshlog.sync.holdings import Verdict
+from meshlog.tools.bundle.exporting import carry_feed, in_order
 from meshlog.tools.fsck.fsck import fsck
 from meshlog.tools.repair.salvage import Salvage
 from meshlog.tools.repair.shards import Shards
@@ -124,8 +126,10 @@ def take_from(
 
     Raises:
         InputError: It is a store of another dataset, or none at all.
-        StoreError: The disk refused.
+        StoreError: The disk refused; or it is encrypted, and damaged, or of an older meshlog.
     """
+    if is_encrypted(path):
+        return _take_from_encrypted(path, dataset, ingest, name_of, progress)
     with _sifted(path, progress, folder) as sieve:
         shards = sieve.shards
         if not shards.count():
@@ -136,6 +140,45 @@ def take_from(
         salvage.sort()
         intake, events = _pour(salvage, ingest, name_of, progress)
     return _report(salvage, intake, events, "")
+
+
+def _take_from_encrypted(
+    path: Path,
+    dataset: DatasetId,
+    ingest: Ingest,
+    name_of: NameOf,
+    progress: Callable[[int, int], None],
+) -> RepairReport:
+    """Bring in what a store holds that no page of is readable by itself, as a bundle would."""
+    intake, damaged, is_reading = Intake(ingest, name_of), 0, True
+
+    def put(segment: bytes) -> None:
+        nonlocal is_reading
+        is_reading = False
+        intake.add("", segment)
+        progress(intake.events, 0)
+        is_reading = True
+
+    with closing(SqliteStore(path, read_only=True)) as store:
+        if store.get_meta("dataset") != dataset:
+            raise InputError(f"{path} is a store of another dataset: nothing of it was taken")
+        ledger = Ledger.load(store, dataset)
+        for feed in in_order(ledger):
+            try:
+                carry_feed(store, ledger, feed, lambda *_: 0, put, at_once_bytes=1)
+            except StoreError:
+                if not is_reading:  # it is the disk of ours that refused
+                    raise
+                damaged += 1
+        intake.flush()
+    if damaged:
+        raise StoreError(
+            f"{path} is encrypted and damaged: of {damaged} of {len(ledger.frontier)} feeds"
+            f" not all could be read; {intake.events:,} new events were taken"
+        )
+    return RepairReport(
+        intake.events, 0, (), intake.verdicts[Verdict.GAP], 0, (), intake.refused, ""
+    )
 
 
 @contextmanager
