@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshlog.core.chain import Chain
+from meshlog.core.chain import Chain, Events
 from meshlog.core.event import NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import LAST, Stamp
@@ -48,6 +51,28 @@ def test_events_come_back_whole_and_one_by_one(length: int, signed: set[int], da
     assert rest == Chain.of(events[start:])
     parts = [Chain.of(events[:start])] if start else []
     assert Chain.joined([*parts, rest]) == chain
+
+
+def test_events_that_nobody_has_looked_at_are_like_a_list_of_them():
+    listed = row_of(4, {3})
+    events = Events(Chain.of(listed))
+
+    assert events == listed
+    assert listed == events
+    assert events == Events(Chain.of(listed))
+    assert events != listed[:3]
+    assert Events(Chain.of(listed[:3])) != events
+    assert events != tuple(listed)
+    assert events != 4
+    assert same(events[1:3], listed[1:3])
+    assert same([events[-1], *reversed(events)], [listed[3], *listed[::-1]])
+    assert repr(events) == repr(listed)
+    for again in (pickle.loads(pickle.dumps(events)), copy.deepcopy(events)):
+        assert same(list(again), listed)
+    with pytest.raises(IndexError):
+        events[4]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(events)
 
 
 def test_what_does_not_follow_is_no_chain():

@@ -112,9 +112,13 @@ class Chain:
 
 
 class Events(Sequence[Event]):
-    """The events of a chain, made when somebody looks at them."""
+    """The events of a chain, made when somebody looks at them: else as a list of them is.
+
+    It is equal to that list and shown as it.
+    """
 
     __slots__ = ("_chain",)
+    __hash__ = None  # type: ignore[assignment] # as a list
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -136,6 +140,16 @@ class Events(Sequence[Event]):
     def __iter__(self) -> Iterator[Event]:
         """Yield all; see ``Chain.events``."""
         return iter(self._chain.events())
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether the other has the same events, of ``append_many`` or in a list."""
+        if isinstance(other, Events):
+            other = other._chain.events()
+        return self._chain.events() == other if isinstance(other, list) else NotImplemented
+
+    def __repr__(self) -> str:
+        """Show what a list of them shows."""
+        return repr(self._chain.events())
 
 
 _made_stamp: Callable[[tuple[int, int]], Stamp] = partial(tuple.__new__, Stamp)
