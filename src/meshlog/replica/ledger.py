@@ -35,7 +35,8 @@ from meshlog.views.lineage import StoreLineage
 from meshlog.views.standing import Standings
 
 _CONTROL = FeedKind.CONTROL
-_READ_CHUNK = 1_024
+READ_CHUNK = 1_024
+"""Events of a branch in memory at once. A choice."""
 STAMPS_MAX = 4_096
 """Heads whose stamps are remembered: about a megabyte."""
 
@@ -215,8 +216,7 @@ class Ledger:
     def _fixed_events(self, store: Store) -> Iterator[Event]:
         for feed in self.fixed_feeds():
             for tip in self.frontier[feed]:
-                for after_seq in range(0, tip.seq, _READ_CHUNK):
-                    yield from store.branch(tip, feed, after_seq, _READ_CHUNK)
+                yield from events_of(store, feed, tip)
 
     def reach(self, horizon_ms: int) -> None:
         """Let the horizon stand later than it did."""
@@ -327,6 +327,12 @@ def kept_clock(store: Store) -> Stamp:
     after_position = 0 if kept is None else store.checkpoint()
     clock = Stamp.unpacked(int.from_bytes(kept or b"", "big"))
     return max(clock, store.latest_stamp(kept_horizon_ms(store), after_position))
+
+
+def events_of(store: Store, feed: FeedKey, tip: Head) -> Iterator[Event]:
+    """Yield the events of a branch from its start on."""
+    for after_seq in range(0, tip.seq, READ_CHUNK):
+        yield from store.branch(tip, feed, after_seq, READ_CHUNK)
 
 
 def first_forks(store: Store, frontier: Frontier) -> dict[FeedKey, int]:

@@ -24,10 +24,8 @@ from meshlog.core.seniority import DECREES_PER_PAIR_MAX
 from meshlog.errors import InputError
 from meshlog.ports.store import Store
 from meshlog.replica.desk import Desk
-from meshlog.replica.ledger import Ledger
+from meshlog.replica.ledger import Ledger, events_of
 from meshlog.replica.welcoming import awaited_by
-
-_READ_CHUNK = 1_024
 
 KEPT_MAX = KEEPS_MAX * (1 + DECREES_PER_PAIR_MAX)
 """Guests of a removed member that can be kept: in its removal, and in what answers that."""
@@ -317,9 +315,8 @@ def review_count(store: Store, ledger: Ledger, author: AuthorId) -> int:
     for life in ledger.roster.members[author].feeds:
         feed = FeedKey(author, FeedKind.DATA, life)
         for head in ledger.frontier.get(feed, ()):
-            for start in range(0, head.seq, _READ_CHUNK):
-                events = store.branch(head, feed, start, _READ_CHUNK)
-                waiting.update(event.id for event in events if standings.is_reviewable(event))
+            events = events_of(store, feed, head)
+            waiting.update(event.id for event in events if standings.is_reviewable(event))
     return len(waiting)
 
 

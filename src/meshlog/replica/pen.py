@@ -24,11 +24,9 @@ from meshlog.core.identity import Identity
 from meshlog.core.segment import CUT_EVENTS_MAX, CUT_SIZE_MAX
 from meshlog.errors import InputError
 from meshlog.ports.store import Store
-from meshlog.replica.ledger import Ledger
+from meshlog.replica.ledger import READ_CHUNK, Ledger
 from meshlog.views.changes import why_unreadable
 from meshlog.views.recent import Recent
-
-_READ_CHUNK = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class Pen:
         found: list[Event] = []
         reached = head.seq
         while reached and not self.store.branch(head, feed, reached - 1, 1)[0].signature:
-            start = max(reached - _READ_CHUNK, 0)
+            start = max(reached - READ_CHUNK, 0)
             events = self.store.branch(head, feed, start, reached - start)
             reached = max((event.seq for event in events if event.signature), default=start)
             found[:0] = events[reached - start :]
