@@ -180,6 +180,8 @@ class _Remote:
         self._client = client
         self._path = path
         self._store: SqliteStore | None = None
+        self._ledger: Ledger | None = None
+        """Of the store as it was opened, which shows one moment: loading it costs milliseconds."""
 
     def emit(self, items: Items) -> list[tuple[str, int]]:
         """See Writer.emit. Each request is one transaction."""
@@ -231,34 +233,34 @@ class _Remote:
 
     def forms(self) -> FormBook:
         """See Writer.forms."""
-        return self._ledger(self._now()).forms
+        return self._now()[1].forms
 
     def record(self, record_id: str) -> Record | None:
         """See Writer.record."""
-        store = self._now()
-        return LiveView(store, lambda: self._ledger(store).standings(store)).get(record_id)
+        store, ledger = self._now()
+        return LiveView(store, lambda: ledger.standings(store)).get(record_id)
 
     def arrivals(self) -> Iterator[Arrival]:
         """See Writer.arrivals."""
-        return self._now().scan()
+        store, _ = self._now()
+        return store.scan()
 
     def close(self) -> None:
         """Hang up and stop reading."""
         self._client.close()
         self._look_again()
 
-    def _ledger(self, store: SqliteStore) -> Ledger:
-        return Ledger.load(store, dataset_of(store, self._path))
-
-    def _now(self) -> SqliteStore:
+    def _now(self) -> tuple[SqliteStore, Ledger]:
         if self._store is None:
             self._store = SqliteStore(self._path, read_only=True)
-        return self._store
+        if self._ledger is None:
+            self._ledger = Ledger.load(self._store, dataset_of(self._store, self._path))
+        return self._store, self._ledger
 
     def _look_again(self) -> None:
         if self._store is not None:
             self._store.close()
-            self._store = None
+            self._store = self._ledger = None
 
 
 def batches(items: Items, size_max: int) -> Iterator[list[tuple[str, Mapping[str, Any]]]]:
