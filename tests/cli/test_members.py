@@ -66,6 +66,15 @@ def test_revoke_and_readmit_with_and_without_a_node(
     assert base("fsck").code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "begins"), [((), "from now on"), (("--since", "1"), "from then on")]
+)
+def test_revoke_says_from_where_on_nothing_counts(
+    base: Device, team: Device, words: tuple[str, ...], begins: str
+) -> None:
+    assert f"leaves out what it writes {begins}" in base.ok("revoke", "team_a", "--hard", *words)
+
+
 def test_the_table_says_who_let_whom_in(base: Device, team: Device) -> None:
     table = base.ok("members")
 

@@ -79,7 +79,9 @@ def test_a_number_past_all_numbers_is_text_in_json(camp: Device) -> None:
     [
         (["depth_m >"], "ends where a value should be"),
         (["--bbox", "1,2,3"], "is no box: give west,south,east,north"),
+        (["--bbox", "34,-14,36,-15"], "the south of the box, -14, is north of its north, -15"),
         (["--sql", "DROP VIEW records"], "SQL: not authorized"),
+        (["--sql", "-- later"], "SQL: there is no statement in it"),
         (["--sql", "SELECT 1", "--count"], "--sql stands alone"),
         (["--limit", "-1"], "no whole number"),
         (["--after", "x"], "'x' is no cursor"),

@@ -335,6 +335,19 @@ def test_a_history_tells_of_one_field_with_arrivals_and_feeds(base: Device) -> N
     assert "nobody ever wrote 'colour' of record 'W-1'" in refused.err
 
 
+def test_a_narrow_screen_cuts_no_time_and_no_place_in_a_feed(base: Device) -> None:
+    """Half of a time says nothing."""
+    name = "f" * 60
+    base.ok("put", "0011e9469da243e3", "--form", "well", f"{name}={'v' * 60}")
+    base.ok("set", "0011e9469da243e3", name, "w" * 60)
+
+    told = base.ok("history", "0011e9469da243e3", "--full").splitlines()
+
+    assert max(map(len, told)) <= 80
+    time_came_place = r"\d{4}-\d\d-\d\d \d\d:\d\d +base +\d\d:\d\d +[0-9a-f]{8} \d+ "
+    assert all(re.match(time_came_place, line) for line in told[4:]), told
+
+
 def test_rows_of_an_older_version_are_told_apart_and_made_again(base: Device) -> None:
     import sqlite3
 

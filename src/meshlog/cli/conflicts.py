@@ -165,7 +165,7 @@ def _asked(read: Reading, conflict: Conflict) -> object:
         [str(number), shown(write.value), *who_and_when(read, write)]
         for number, write in enumerate(writes, 1)
     ]
-    show_table(["", "value", "by", "when"], rows)
+    show_table(["", "value", "by", "when"], rows, whole=["when"])
     number = click.prompt("Which one", type=click.IntRange(1, len(writes)))
     return writes[number - 1].value
 
@@ -179,7 +179,7 @@ def _show(read: Reading, found: list[Conflict]) -> None:
             ["", "", shown(write.value), "beside", *who_and_when(read, write)]
             for write in one.beside
         ]
-    show_table(["record", "field", "value", "", "by", "when"], rows)
+    show_table(["record", "field", "value", "", "by", "when"], rows, whole=["record", "when"])
 
 
 def _conflict(read: Reading, conflict: Conflict) -> dict[str, Any]:

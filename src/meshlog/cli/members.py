@@ -141,7 +141,8 @@ def revoke_command(
     say(f"{name} is revoked ({mode}).")
     if said["keeps"]:
         say(f"Whom it let in stays: {count(len(said['keeps']), 'member')}.")
-    say("Every device leaves out what it writes from now on, as soon as it hears of this.")
+    begins = "from now on" if since is None else "from then on"
+    say(f"Every device leaves out what it writes {begins}, as soon as it hears of this.")
     if review:
         say(f"{count(review, 'event')} of it wait for a review: `meshlog readmit {member}`")
     if epoch:

@@ -120,7 +120,13 @@ def cut(text: str, width: int) -> str:
     return next(iter(chop_cells(text, max(width - 1, 1))), "") + "…"
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], width_max: int = 32) -> None:
+def show_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width_max: int = 32,
+    *,
+    whole: Sequence[str] = (),
+) -> None:
     """Print a table within the width of the screen; long cells are cut, none is wrapped.
 
     Rich measures the cells and knows the screen; its own tables take a millisecond a row.
@@ -129,11 +135,13 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], width_max:
         headers: One per column.
         rows: Cells as ``shown`` returns them.
         width_max: Cells that a column may take while others are short of room.
+        whole: Headers of columns that say nothing when they are cut, as times do: the last to be.
     """
     screen = console()
     room = screen.width - len(GAP) * (len(headers) - 1)
     columns = zip(headers, *rows, strict=True)
-    widths = fit([max(map(cell_len, column)) for column in columns], room, width_max)
+    wanted = [max(map(cell_len, column)) for column in columns]
+    widths = fit(wanted, room, width_max, [name in whole for name in headers])
     rule = "─" if screen.encoding.startswith("utf") else "-"
     head = _table_line(headers, widths)
     click.echo(click.style(head, bold=True) if screen.is_terminal else head)
@@ -158,19 +166,25 @@ def _table_line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join(fitted).rstrip()
 
 
-def fit(wanted: Sequence[int], room: int, width_max: int) -> list[int]:
+def fit(wanted: Sequence[int], room: int, width_max: int, whole: Sequence[bool] = ()) -> list[int]:
     """Return the widths that columns get: what they want, or the widest give way first.
+
+    Those that are to stay ``whole`` give way when no other can.
 
     Example:
         >>> fit([4, 50, 20], 40, 32), fit([4, 50], 80, 32)
         ([4, 18, 18], [4, 50])
+        >>> fit([16, 50, 20], 40, 32, [True, False, False])
+        [16, 12, 12]
     """
     if sum(wanted) <= room:
         return list(wanted)
     widths = [min(width, width_max) for width in wanted]
-    while sum(widths) > room and max(widths) > COLUMN_WIDTH_MIN:
-        widest = max(widths)
-        widths[len(widths) - 1 - widths[::-1].index(widest)] -= 1
+    stays = [any(whole[index : index + 1]) for index in range(len(widths))]
+    for some in (False, True):
+        columns = [index for index, stay in enumerate(stays) if stay is some]
+        while sum(widths) > room and any(widths[index] > COLUMN_WIDTH_MIN for index in columns):
+            widths[max(columns, key=lambda index: (widths[index], index))] -= 1
     return widths
 
 

@@ -142,7 +142,7 @@ def _show_rows(columns: list[str], rows: list[tuple[object, ...]], *, as_json: b
         if twice:
             raise InputError(f"two columns are called {twice[0]!r}: name one with AS")
         say_json([dict(zip(columns, row, strict=True)) for row in rows])
-    elif columns:
+    else:
         cells = [["" if cell is None else shown(cell) for cell in row] for row in rows]
         show_table([shown(name) for name in columns], cells)
         say(count(len(rows), "row"))

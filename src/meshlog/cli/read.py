@@ -183,7 +183,7 @@ def _show_record(read: Reading, record: Record) -> None:
     ]
     if rows:
         say()
-        show_table(["field", "value", "by", "when"], rows)
+        show_table(["field", "value", "by", "when"], rows, whole=["when"])
     if record.notes:
         say("\nnotes")
     for note in record.notes:

@@ -71,6 +71,7 @@ def history_command(
                 for entry in entries
                 for row in _rows(entry, later, is_hidden=is_hidden)
             ],
+            whole=["when", "came", "feed"],
         )
         own = AuthorId(read.store.get_meta("author") or b"")
         wrote = {entry.feed.author.hex() for entry in entries}
@@ -211,6 +212,7 @@ def log_command(place: Place, limit: int, after: int | None, as_json: bool) -> N
                  printable(line.kind) or "(unreadable)", _gist(line)]
                 for line in lines
             ],
+            whole=["position", "arrived", "seq"],
         )  # fmt: skip
 
 

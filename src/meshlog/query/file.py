@@ -150,7 +150,9 @@ class QueryFile:
             connection.set_progress_handler(None, 0)
             connection.set_authorizer(None)
             connection.execute("PRAGMA query_only = OFF")
-        return [column[0] for column in cursor.description or ()], rows
+        if cursor.description is None:
+            raise InputError("SQL: there is no statement in it")
+        return [column[0] for column in cursor.description], rows
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -162,8 +162,10 @@ def _inside(bbox: tuple[float, float, float, float]) -> Condition:
     if not _is_box(bbox):
         raise InputError("a box is four numbers: west, south, east, north, in degrees")
     west, south, east, north = bbox
-    if not all(-_EAST <= side <= _EAST for side in bbox) or south > north:
+    if not all(-_EAST <= side <= _EAST for side in bbox):
         raise InputError("a box is west, south, east, north in degrees: 33.5,-15.2,34.1,-14.6")
+    if south > north:
+        raise InputError(f"the south of the box, {south:g}, is north of its north, {north:g}")
     # the tree keeps 32-bit numbers, rounded outward: the exact ones beside it decide
     lat = "lat_max >= ? AND lat_min <= ? AND lat BETWEEN ? AND ?"
     values: tuple[object, ...] = (south, north, south, north)
