@@ -40,7 +40,9 @@ LOOK_AGAIN_S = 10.0
     "--cursor-file", type=TEXT, metavar="FILE",
     help="Go on after the last change that was told, kept in this file.",
 )  # fmt: skip
-@click.option("--once", is_flag=True, help="Tell what is new, and end.")
+@click.option(
+    "--once", is_flag=True, help="Tell what is new, without a cursor everything; then end."
+)
 @json_option("Print each change as one line of JSON.")
 @store_options
 def watch_command(
@@ -55,8 +57,9 @@ def watch_command(
     """Show what changes in the records, as it changes.
 
     Each change is told once, in order. A record that changes several times before it is told
-    comes once, as it is then. Begins with what changes from now on; with a cursor, after it. With
-    --form, a record that takes another form is told once more, and that it left.
+    comes once, as it is then. Begins with what changes from now on; with a cursor, after it; with
+    --once, or a cursor file that is not there yet, with everything. With --form, a record that
+    takes another form is told once more, and that it left.
     """
     from meshlog.node.watching import follow
 

@@ -104,7 +104,7 @@ class Pinning:
             self._put(definition)
             size = len(encode_body(FORM_KIND, definition))
             fields = len(definition["fields"])
-            notes.append(f"pinned form {name}: {fields} fields, {size:,} bytes")
+            notes.append(f"pinned form {name}: {fields} field{'s' * (fields != 1)}, {size:,} bytes")
         return notes
 
 
