@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -11,19 +10,11 @@ from hypothesis import strategies as st
 
 from meshlog.core.event import Event
 from meshlog.store.sqlite import SqliteStore
-from meshlog.views import rowcheck
+from meshlog.views import recordlots, rowcheck
 from meshlog.views.changes import unreadable
 from meshlog.views.lot import Lot
 from meshlog.views.rowcheck import RowCheck
-from tests.views.world import ANN, FAR_MS, Pen, apply, arrivals, looking, settle
-
-
-@contextmanager
-def lots_of(events: int) -> Iterator[None]:
-    """Let a pass bring so few together that there are several."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rowcheck, "LOT_EVENTS", events)
-        yield
+from tests.views.world import ANN, FAR_MS, Pen, apply, arrivals, looking, lots_of, settle
 
 
 @given(arrivals(), st.integers(1, 20), st.integers(0, 20), st.sampled_from([FAR_MS, 3]))
@@ -72,7 +63,7 @@ def test_rows_that_are_wrong_are_named_by_their_records_whichever_pass_finds_the
 def test_large_events_are_brought_together_in_more_passes():
     ann = Pen(ANN)
     with closing(SqliteStore()) as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rowcheck, "LOT_SIZE", 20_000)
+        patch.setattr(recordlots, "LOT_SIZE", 20_000)
         for number in range(20):
             at = number * 6 + 1
             of, small = {"record_id": f"r{number}"}, "x" * 1_500

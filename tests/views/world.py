@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from meshlog.core.decrees import Decrees
@@ -14,6 +17,7 @@ from meshlog.core.identity import AuthorId
 from meshlog.core.roster import Roster
 from meshlog.ports.store import Store
 from meshlog.store.sqlite import SqliteStore
+from meshlog.views import recordlots
 from meshlog.views.changes import Ref
 from meshlog.views.fold import Told, told_by
 from meshlog.views.lineage import StoreLineage
@@ -186,6 +190,14 @@ def apply(store: SqliteStore, *events: Event) -> None:
     """Add events in a transaction of their own."""
     with store.transaction():
         take(store, *events)
+
+
+@contextmanager
+def lots_of(events: int) -> Iterator[None]:
+    """Let a pass over the log bring so few together that there are several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recordlots, "LOT_EVENTS", events)
+        yield
 
 
 def settle(store: SqliteStore, view: LiveView, events: int | None = None) -> None:

@@ -74,7 +74,7 @@ class Desk:
             self._pass_own_ends()
         if not self.view.is_current():
             with store.transaction():
-                self.view.rebuild()
+                self.view.mark_all()
 
     def _pass_own_ends(self) -> None:
         """Put the clock behind what we wrote: without a horizon the log does not tell it.

@@ -110,7 +110,7 @@ class RecordRows:
     def mark_stale(self, record_ids: Iterable[str] | None) -> None:
         """See RecordTable.mark_stale."""
         if record_ids is None:
-            self._file.write("UPDATE record SET folded = NULL")
+            self._file.write("UPDATE record SET folded = NULL WHERE typeof(record_id) = 'text'")
         else:
             self._file.write_many(_STALE, [(record_id,) for record_id in record_ids])
 

@@ -19,8 +19,9 @@ from meshlog.ports.log import Stretch
 from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.ports.store import Meta
 from meshlog.views.collecting import collecting_less
-from meshlog.views.look import NOTHING, Look, LookStore
+from meshlog.views.look import NOTHING, Look
 from meshlog.views.lot import NO_RECORD, Came, Lot, RecordNumbers
+from meshlog.views.recordlots import RecordLots, RowStore
 from meshlog.views.records import Conflict, Record, decode
 from meshlog.views.rowcheck import RowCheck, Witness, check_rows
 from meshlog.views.standing import Standings
@@ -42,7 +43,7 @@ SETTLE_SIZE = 8_388_608
 """…and bytes of bodies, the last one beyond. A choice."""
 
 
-class ViewStore(LookStore, Meta, Protocol):
+class ViewStore(RowStore, Meta, Protocol):
     """What the live view needs of a store."""
 
 
@@ -258,15 +259,36 @@ class LiveView:
             self._store.mark_stale(names)
             self.marks += 1
 
-    def rebuild(self) -> None:
-        """Have all rows made anew, inside the open transaction; ``settle`` does it."""
+    def mark_all(self) -> None:
+        """Have all rows made anew, inside the open transaction; ``settle`` does it, one by one."""
         self._store.mark_stale(None)
+        self._note_remade(0)
+
+    @collecting_less()
+    def rebuild(self) -> None:
+        """Make all rows anew from the log, inside the open transaction, and settle them.
+
+        Cost: at most a decoding of each event and a fold of each record; a pass over the log for
+        each lot of records. Memory: see ``recordlots.RecordLots``; some rows beside it.
+        """
+        look, store = self._look(), self._store
+        lots = RecordLots(store, look.standings)
+        for stretch in store.stretches():
+            lots.take(stretch)
+        names, end = [name.decode() for name in lots.names()], store.event_count()
+        store.mark_stale(None)
+        for lot in lots.lots():
+            self._put(_remade(look, lot, names), end)
+        self._put(((name, None) for name in store.stale_records()), end)  # nothing touches them
+        self._note_remade(end)
+
+    def _note_remade(self, position: int) -> None:
         self.marks += 1
-        self._store.set_meta(POSITION_KEY, bytes(8))
+        self._store.set_meta(POSITION_KEY, position.to_bytes(8, "big"))
         self._store.set_meta(ROWS_KEY, ROWS_FORM)
 
     def is_current(self) -> bool:
-        """Say whether the rows are written as now; else ``rebuild`` them before anything else."""
+        """Say whether the rows are written as now; else ``mark_all`` before anything else."""
         return self._store.get_meta(ROWS_KEY) == ROWS_FORM
 
     def check(self, witness: Witness | None = None) -> list[str]:
@@ -300,6 +322,12 @@ def _take(
         chosen = [0] * first + [number != NO_RECORD for number in numbers] + [0] * after
         bodies = list(compress(bodies, chosen))
     lot.take(stretch, bodies, list(filter(None, numbers)), chosen)
+
+
+def _remade(look: Look, lot: Lot, names: Sequence[str]) -> Iterator[tuple[str, RecordRow | None]]:
+    """Yield the rows of a lot of records, of all that touches each."""
+    for some in lot.by_record():
+        yield from look.made([(names[came.record - 1], came) for came in some])
 
 
 def _last(came: Came) -> int:

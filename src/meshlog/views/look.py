@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from meshlog.core.cbor import decode_cbor, decode_kept
 from meshlog.errors import MalformedError
-from meshlog.ports.log import Arrival, EventLog, LogIndex
-from meshlog.ports.records import KeptRow, RecordRow, RecordTable
+from meshlog.ports.log import Arrival
+from meshlog.ports.records import KeptRow, RecordRow
 from meshlog.views.changes import Change, feed_ref, read_change, read_changes
 from meshlog.views.fold import Told, fold_state
 from meshlog.views.incremental import grown
 from meshlog.views.lineage import StoreLineage
 from meshlog.views.lot import Came
 from meshlog.views.plainrow import plain_rows
+from meshlog.views.recordlots import RowStore
 from meshlog.views.records import Record, decode, record_of
 from meshlog.views.rowstate import RowState, pack, unpack
 from meshlog.views.standing import Standings
@@ -29,14 +30,10 @@ _DAMAGE = (MalformedError, ValueError, TypeError, LookupError, AttributeError, O
 """What comes of a row in which any byte may have been flipped."""
 
 
-class LookStore(EventLog, LogIndex, RecordTable, Protocol):
-    """What a look needs of a store."""
-
-
 class Look:
     """What records are at one moment."""
 
-    def __init__(self, store: LookStore, standings: Standings, stale: AbstractSet[str]) -> None:
+    def __init__(self, store: RowStore, standings: Standings, stale: AbstractSet[str]) -> None:
         """Look at what ``store`` holds now: make a new one after every change.
 
         Args:
@@ -94,6 +91,16 @@ class Look:
             if row is None:
                 told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
                 row = self._with(record_id, kept.row, told, came.last)
+            yield record_id, row
+
+    def made(self, some: Sequence[tuple[str, Came]]) -> Iterator[tuple[str, RecordRow | None]]:
+        """Yield records and their rows made anew, of all that touches each; some of one lot."""
+        plain = plain_rows(some, self._forked)
+        for (record_id, came), found in zip(some, plain, strict=True):
+            row = found
+            if row is None:
+                told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
+                row = pack(fold_state(record_id, told, self._lineage)) if told else None
             yield record_id, row
 
     def _with(

@@ -17,7 +17,7 @@ from meshlog.store import index
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
 from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
-from meshlog.views import rowcheck
+from meshlog.views import recordlots
 from tests.replica.devices import T0_MS, note, open_replica
 from tests.store.logs import ANN, add, chain, tamper
 from tests.tools.camp import Device
@@ -32,7 +32,7 @@ def camp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camp:
     base = Device("base", 1, path)
     team = Device("team", 3, at=base)
     monkeypatch.setattr(index, "LOT_EVENTS", 40)
-    monkeypatch.setattr(rowcheck, "LOT_EVENTS", 30)
+    monkeypatch.setattr(recordlots, "LOT_EVENTS", 30)
     with closing(base.store), closing(team.store):
         for device in (base, team):
             for number in range(40):
@@ -342,6 +342,10 @@ def test_a_row_whose_name_is_no_text_is_told_like_the_others_that_are_wrong(camp
 
     assert "record 'w5': its row differs" in said
     assert "record 'w9': its row differs" in said
+
+    with closing(SqliteStore(camp[0])) as store:
+        rebuild_view(store, camp[1])
+    assert "record 'w" not in words(check(camp))
 
 
 def test_an_event_that_no_view_reads_is_listed_and_no_problem(

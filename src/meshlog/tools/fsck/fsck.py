@@ -320,8 +320,6 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
     with store.transaction():
         ledger.save(store)  # then the store writes a checkpoint where the one it has is damaged
         view.rebuild()
-        while view.settle():
-            pass
 
 
 def _quiet(_done: int, _steps: int) -> None:
