@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,27 @@ def test_a_folder_that_is_not_there_is_bad(tmp_path: Path) -> None:
     assert [one.level for one in check_disk(tmp_path / "none")] == [Level.BAD]
     assert Level.BAD not in {one.level for one in check_disk(tmp_path)}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "begins"),
+    [
+        ({"TERM": "xterm"}, b"\x1b[32m"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, b"ok "),
+        ({"TERM": "dumb"}, b"ok "),
+    ],
+)
+def test_a_terminal_that_wants_no_colour_gets_none(
+    base: Device, environment: dict[str, str], begins: bytes
+) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(
+            base.command("doctor"), env=base.env | environment, stdout=theirs, check=False
+        )
+        shown = os.read(ours, 65_536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert shown.startswith(begins)

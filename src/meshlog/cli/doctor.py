@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 
 import click
 
 from meshlog.cli.command import Place, command, json_option, store_options
-from meshlog.cli.output import printable, say_json
+from meshlog.cli.output import printable, say_json, styled
 from meshlog.daemon.client import connect
 from meshlog.errors import MeshlogError
 from meshlog.tools.checkup.device import (
@@ -85,9 +84,8 @@ def _check_node(place: Place) -> Iterator[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    mark = f"{finding.level:<5}"
-    if sys.stdout.isatty():
-        mark = click.style(mark, fg=_COLOURS[finding.level], bold=finding.level is not Level.OK)
+    is_bold = finding.level is not Level.OK
+    mark = styled(f"{finding.level:<5}", _COLOURS[finding.level], bold=is_bold)
     click.echo(f"{mark} {finding.subject:<10} {printable(finding.text)}")
     if finding.advice:
         click.echo(f"{'':<16} → {printable(finding.advice)}")

@@ -40,6 +40,17 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
 
+def styled(text: str, colour: str | None = None, *, bold: bool = False) -> str:
+    """Return text that a terminal shows so; as it is where there is none, or a dumb one.
+
+    Without the colour where ``$NO_COLOR`` is set (https://no-color.org).
+    """
+    screen = console()
+    if not screen.is_terminal or screen.is_dumb_terminal:
+        return text
+    return click.style(text, fg=None if screen.no_color else colour, bold=bold or None)
+
+
 def say(text: str = "") -> None:
     """Print a line; what is not for a terminal's eyes is left out."""
     click.echo(printable(text))
@@ -144,7 +155,7 @@ def show_table(
     widths = fit(wanted, room, width_max, [name in whole for name in headers])
     rule = "─" if screen.encoding.startswith("utf") else "-"
     head = _table_line(headers, widths)
-    click.echo(click.style(head, bold=True) if screen.is_terminal else head)
+    click.echo(styled(head, bold=True))
     click.echo(rule * (sum(widths) + len(GAP) * (len(widths) - 1)))
     click.echo("\n".join(_table_line(row, widths) for row in rows))
 
