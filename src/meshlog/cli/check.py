@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
 from meshlog.errors import StoreError, StoreVersionError
 from meshlog.store import SqliteStore
+from meshlog.store.file import without_advice
 from meshlog.store.passphrase import is_encrypted
 from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
 
@@ -88,12 +90,17 @@ def fsck_command(
 
 
 def _checked(place: Place) -> FsckReport:
-    store = _opened(place)
     try:
-        with progress("checking, steps") as advance:
+        with (
+            closing(SqliteStore(place.data, for_check=True)) as store,
+            progress("checking, steps") as advance,
+        ):
             return fsck(store, dataset_of(store, place.data), advance)
-    finally:
-        store.close()
+    except StoreError as error:
+        what = without_advice(error)
+        if what == str(error):
+            raise
+        raise StoreError(f"{what} and cannot be checked: {_NO_STORE}") from error
 
 
 def _is_clean(place: Place) -> bool:
@@ -105,17 +112,6 @@ def _is_clean(place: Place) -> bool:
         if is_encrypted(place.data):  # nobody can read around its damage: why it does not open
             raise
         return False
-
-
-def _opened(place: Place) -> SqliteStore:
-    try:
-        return SqliteStore(place.data, read_only=True)
-    except StoreError as error:
-        advice = ": run `meshlog fsck`"
-        if str(error).endswith(advice):
-            what = str(error).removesuffix(advice)
-            raise StoreError(f"{what} and cannot be opened: {_NO_STORE}") from error
-        raise
 
 
 def _show(report: FsckReport) -> None:

@@ -10,7 +10,7 @@ from meshlog.core.chain import Chain
 from meshlog.core.event import ID_SIZE, NO_PREV, Event
 from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import COUNTER_MAX
-from meshlog.errors import MalformedError
+from meshlog.errors import MalformedError, StoreError
 from meshlog.store.checkpoint import (
     CHECKPOINT_EVENTS,
     Checkpoint,
@@ -35,6 +35,8 @@ SEQ_FOLLOWS = "an event stands in its prev's feed, one seq further"
 _START = Tail(0, -1)
 """Of an empty log."""
 
+_LAST_AT_MOST = "SELECT max(position + coalesce(length(ids) / 32, 1) - 1) FROM run"
+
 _RUNS_SINCE = """
     SELECT position, feed, seq, base, crc, places, length(ids), substr(ids, -32) FROM run
     WHERE position > ? ORDER BY position
@@ -47,8 +49,13 @@ class Appender:
     Memory that ``restore`` can undo: it is as the file was before the open transaction.
     """
 
-    def __init__(self, file: StoreFile) -> None:
-        """Load feeds, heads and the tail. O(feeds + CHECKPOINT_EVENTS), however many events."""
+    def __init__(self, file: StoreFile, *, for_check: bool = False) -> None:
+        """Load feeds, heads and the tail. O(feeds + CHECKPOINT_EVENTS), however many events.
+
+        Args:
+            file: Of the store.
+            for_check: Whether heads that a damaged row hides may lack, which else is an error.
+        """
         self.file = file
         self.feeds = FeedNumbers(file)
         self.reader = RunReader(file, self.feeds)
@@ -57,7 +64,7 @@ class Appender:
         """What the file has; None where it has none that holds."""
         self._new_checkpoint: Checkpoint | None = None
         """Of the open transaction."""
-        self.tail = self._durable = self._load()
+        self.tail = self._durable = self._load_for_check() if for_check else self._load()
         self._was_left = not self.is_checkpointed
         """Whether whoever wrote last was killed, and no checkpoint followed."""
         self.places = Places(file, self.checkpoint)
@@ -78,6 +85,16 @@ class Appender:
             tail = self._replayed(tail)
         self.heads.accept(is_checkpoint=False)
         return tail
+
+    def _load_for_check(self) -> Tail:
+        """Load what there is of the heads; return the tail."""
+        try:
+            return self._load()
+        except StoreError:  # who reads the log tells why
+            last = self.file.first(
+                "SELECT max(position + coalesce(length(ids) / 32, 1) - 1) FROM run"
+            )
+            return Tail((last and last[0]) or 0, -1)
 
     def _last_position(self) -> int:
         sql = "SELECT position + length(ids) / 32 - 1 FROM run ORDER BY position DESC LIMIT 1"

@@ -28,10 +28,10 @@ Stretch = tuple[int, int, int]
 class EventTable:
     """EventLog and LogIndex over a store's file."""
 
-    def __init__(self, file: StoreFile) -> None:
+    def __init__(self, file: StoreFile, *, for_check: bool = False) -> None:
         """Load what stays in memory. O(feeds)."""
         self._file = file
-        self._log = Appender(file)
+        self._log = Appender(file, for_check=for_check)
         self._later = LaterValues(is_whole=self._log.is_checkpointed)
         self._mended = [f"{file.path}: {_HEADS_MENDED}"] if self._log.is_checkpoint_damaged else []
 

@@ -41,12 +41,15 @@ _WRITER_PRAGMAS = (
     "PRAGMA journal_size_limit = 4194304",
 )
 
+CHECK_IT = ": run `meshlog fsck`"
+"""How errors about a damaged file end."""
+
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: nothing was written, free some space",
     "SQLITE_IOERR_SHMSIZE": "the disk is full: free some space, reading needs a little, too",
     "SQLITE_IOERR": "the disk reported an error: nothing was written, check the disk",
-    "SQLITE_CORRUPT": "the store is damaged: run `meshlog fsck`",
-    "SQLITE_NOTADB": "the store is damaged: run `meshlog fsck`",
+    "SQLITE_CORRUPT": f"the store is damaged{CHECK_IT}",
+    "SQLITE_NOTADB": f"the store is damaged{CHECK_IT}",
     "SQLITE_READONLY": "the file or its folder is write-protected: check who owns it",
     "SQLITE_CANTOPEN": "the file or its folder cannot be opened: check who owns it",
     "SQLITE_BUSY": "another program has locked the file: close it",
@@ -277,6 +280,11 @@ class StoreFile:
         name = getattr(error, "sqlite_errorname", None) or ""
         primary = "_".join(name.split("_")[:2])
         return StoreError(f"{self.path}: {_ADVICE.get(name) or _ADVICE.get(primary, error)}")
+
+
+def without_advice(error: Exception) -> str:
+    """Return what an error says, for whoever checks the store by now."""
+    return str(error).removesuffix(CHECK_IT)
 
 
 def _holds_anything(path: str | Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshlog.errors import StoreError
 from meshlog.store.checksums import crc_of
-from meshlog.store.file import StoreFile
+from meshlog.store.file import CHECK_IT, StoreFile
 
 OWN_PREFIX = "store."
 
@@ -20,7 +20,7 @@ def read_meta(file: StoreFile, key: str) -> bytes | None:
         return None
     value: bytes = row[0]
     if not _is_sound(key, *row):
-        raise StoreError(f"{file.path}: its {key} is damaged: run `meshlog fsck`")
+        raise StoreError(f"{file.path}: its {key} is damaged{CHECK_IT}")
     return value
 
 

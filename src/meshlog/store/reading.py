@@ -97,22 +97,23 @@ class RunReader:
             new = [row for row in rows if row[0] >= position or after < 0]
             if not new:
                 return
-            ids = new[-1][5]
-            if type(ids) is not bytes:
-                raise self._file.damaged()
-            last = new[-1][0] + len(ids) // ID_SIZE - 1
             try:
-                cuts = self._cuts(new[0][0], last)
+                cuts = self._cuts(new[0][0], self._last_of(new[-1]))
             except StoreError:  # the runs before the damage can be read
                 cuts = None
             for row in new:
                 if kind is None or self._feeds.feed(row[1]).kind is kind:
                     yield self._run(row, prev if row[3] == after else None, cuts)
-                elif type(row[5]) is not bytes:
-                    raise self._file.damaged()
-                after = row[0] + len(row[5]) // ID_SIZE - 1
+                after = self._last_of(row)
                 prev = row[5][-ID_SIZE:]
             position = after + 1
+
+    def _last_of(self, row: Row) -> int:
+        """Return the position of a run's last event."""
+        position, *_, ids, _, _ = row
+        if type(ids) is not bytes or len(ids) < ID_SIZE:  # who reads on would stay here
+            raise self._file.damaged()
+        return int(position) + len(ids) // ID_SIZE - 1
 
     def id_at(self, position: int) -> bytes:
         """Return the id of the event at a position.

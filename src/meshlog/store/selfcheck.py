@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshlog.errors import StoreError
 from meshlog.ports.log import Stretch
 from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
-from meshlog.store.file import MEMORY, StoreFile
+from meshlog.store.file import MEMORY, StoreFile, without_advice
 from meshlog.store.indexcheck import IndexCheck
 from meshlog.store.instance import FileGuard
 from meshlog.store.meta import damaged_meta
@@ -74,7 +74,7 @@ class FileCheck:
                 self._index = IndexCheck(file)
             self._wrong += damaged
         except StoreError as error:
-            self._wrong.append(str(error))
+            self._wrong.append(without_advice(error))
 
     def take(self, stretch: Stretch) -> None:
         """Take the next of the log."""
@@ -91,7 +91,7 @@ class FileCheck:
             try:
                 self._wrong += self._index.finish()
             except StoreError as error:
-                self._wrong.append(str(error))
+                self._wrong.append(without_advice(error))
         return self._wrong
 
 
@@ -102,7 +102,7 @@ def check_file(file: StoreFile, *, is_guarded: bool = True) -> list[str]:
         for run in RunReader(file, FeedNumbers(file)).runs():
             check.take(run)
     except StoreError as error:
-        return [*check.finish(is_whole=False), str(error)]
+        return [*check.finish(is_whole=False), without_advice(error)]
     return check.finish()
 
 

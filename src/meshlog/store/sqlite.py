@@ -63,6 +63,8 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
             and none in memory or on a simulated disk (``sim.card`` has one for those).
         encrypt: Make a new file encrypted (``store.passphrase`` says under what); one that
             is encrypted is opened as such in any case.
+        for_check: Read only; open it where a damaged row hides heads, too, for ``fsck`` to say
+            what is damaged. Then ``heads`` may lack some.
 
     Raises:
         StoreBusyError: Another process, or this one, has it open for writing.
@@ -86,13 +88,15 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         vfs: str | None = None,
         guard: Guard | None = None,
         encrypt: bool = False,
+        for_check: bool = False,
     ) -> None:
+        read_only = read_only or for_check
         file = StoreFile(path, read_only=read_only, vfs=vfs, encrypt=encrypt)
         if guard is None and vfs is None and file.path != MEMORY and not read_only:
             guard = FileGuard(path)
         self._instance = Instance(guard)
         try:
-            super().__init__(file)
+            super().__init__(file, for_check=for_check)
             if not read_only:
                 self._mend_index()
                 self._catch_up()  # an earlier schema's: before others look for events

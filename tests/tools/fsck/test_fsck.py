@@ -48,7 +48,7 @@ def camp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camp:
 
 def check(camp: Camp) -> FsckReport:
     path, dataset = camp
-    with closing(SqliteStore(path, read_only=True)) as store:
+    with closing(SqliteStore(path, for_check=True)) as store:
         return fsck(store, dataset)
 
 
@@ -106,6 +106,8 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("INSERT INTO place VALUES (1, 99, 20)", "its places"),
         ("DELETE FROM run WHERE position = (SELECT max(position) FROM run)", "a head that is no"),
         ("DELETE FROM run WHERE position = 20", "damaged"),
+        ("UPDATE run SET ids = zeroblob(7) WHERE position = 20", "damaged"),
+        ("UPDATE run SET ids = x'' WHERE position = (SELECT max(position) FROM run)", "damaged"),
         ("UPDATE record SET state = x'00' WHERE record_id = 'w3'", "fsck --rebuild"),
         ("UPDATE record SET conflicts = 0 WHERE record_id = 'w1'", "'w1'"),
         ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
@@ -134,6 +136,36 @@ def test_names_what_was_changed(camp: Camp, sql: str, word: str):
     assert not report.is_clean
     assert word in words(report)
     assert all(". " in problem or ": " in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("UPDATE run SET crc = crc + 1", "time of arrival"),
+        ("UPDATE run SET places = x'8301'", "reading stopped after 8"),
+        ("UPDATE run SET ids = zeroblob(7)", "reading stopped after 8"),
+        ("UPDATE run SET bodies = x''", "reading stopped after 8"),
+        ("UPDATE run SET seq = seq + 1", "its place is wrong"),
+        ("UPDATE run SET base = base - 1", "its place is wrong"),
+        ("UPDATE run SET feed = 99", "a row refers to a row that is not there"),
+        ("DELETE FROM run", "its end was lost"),
+    ],
+)
+def test_a_damaged_run_that_a_killed_writer_left_is_told_like_any_other(
+    camp: Camp, sql: str, word: str
+):
+    """It hides where branches end: others do not open such a store."""
+    path, _ = camp
+    with closing(sqlite3.connect(path)) as connection, connection:  # no checkpoint that holds
+        connection.execute("DELETE FROM meta WHERE key = 'store.checkpoint'")
+
+    report = harm(camp, f"{sql} WHERE position = (SELECT max(position) FROM run)")
+
+    assert word in words(report)
+    assert "run `meshlog fsck`" not in words(report)
+    if "crc" in sql:
+        with pytest.raises(StoreError, match="damaged"), closing(SqliteStore(path)):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from meshlog.core.decrees import DecreeLog
 from meshlog.core.event import DatasetId
-from meshlog.core.feed import FeedKind
+from meshlog.core.feed import FeedKey, FeedKind
 from meshlog.core.hlc import Stamp
 from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
@@ -22,6 +22,7 @@ from meshlog.errors import MeshlogError
 from meshlog.ports.log import Stretch
 from meshlog.ports.store import Store
 from meshlog.replica.ledger import Ledger, first_forks, kept_clock
+from meshlog.store.file import without_advice
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
 from meshlog.views.changes import unreadable
 from meshlog.views.collecting import collecting_less
@@ -176,7 +177,7 @@ class _File:
             try:
                 self._check = store.checking()
             except MeshlogError as error:
-                self._tell([str(error)], problems)
+                self._tell([without_advice(error)], problems)
 
     def take(self, stretch: Stretch) -> None:
         """Take the next stretch of the log."""
@@ -225,7 +226,7 @@ class _Rows:
                 self.error = error
         if self.error is not None:
             self._check = None
-            problems.add(f"the view cannot be checked to its end: {self.error}. {RESTORE}")
+            problems.add(_damage("the view cannot be checked to its end", self.error))
             with contextlib.suppress(*_DAMAGE):
                 self._seen.count_anew(store)
 
@@ -262,8 +263,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
     horizon_ms = _number(store, "horizon", problems)
-    heads = store.heads()
-    barred = quarantine(heads, first_forks(store, heads))
+    barred = _barred(store, problems)
     standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms, barred)
     seen = _Seen(standings)
     view = LiveView(store, lambda: standings)
@@ -275,7 +275,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
             rows.take(stretch)
             tell(min(steps // 3 + check.events, steps), steps)
     except _DAMAGE as error:
-        problems.add(f"reading stopped after {check.events} events: {error}. {RESTORE}")
+        problems.add(_damage(f"reading stopped after {check.events} events", error))
         rows.error = error
         file.is_whole = False
     file.finish(problems)
@@ -322,6 +322,10 @@ def rebuild_view(store: Store, dataset: DatasetId) -> None:
         view.rebuild()
 
 
+def _damage(what: str, error: Exception) -> str:
+    return f"{what}: {without_advice(error)}. {RESTORE}"
+
+
 def _quiet(_done: int, _steps: int) -> None:
     pass
 
@@ -343,8 +347,17 @@ def _roster(
                 if event.id == dataset or event.is_authentic(dataset)
             ]
     except _DAMAGE as error:
-        problems.add(f"the roster cannot be read to its end: {error}. {RESTORE}")
+        problems.add(_damage("the roster cannot be read to its end", error))
     return fold(dataset, control), DecreeLog().put(control)
+
+
+def _barred(store: Store, problems: Problems) -> dict[FeedKey, int]:
+    heads = store.heads()
+    try:
+        return quarantine(heads, first_forks(store, heads))
+    except _DAMAGE as error:
+        problems.add(_damage("where feeds fork cannot be told", error))
+        return {}
 
 
 def _no_genesis(store: Store, problems: Problems) -> None:
@@ -383,5 +396,5 @@ def _counts(view: LiveView, problems: Problems) -> tuple[int, int]:
             records += 1
             conflicts += row.conflicts > 0
     except _DAMAGE as error:
-        problems.add(f"the view's rows cannot be read to their end: {error}. {RESTORE}")
+        problems.add(_damage("the view's rows cannot be read to their end", error))
     return records, conflicts
