@@ -80,3 +80,37 @@ def test_what_repair_lost_comes_back_from_a_peer_and_its_places_are_not_used_aga
     assert {LOST, "seen", "after the repair"} <= {
         note for record in base.view().values() for note in record["notes"]
     }
+
+
+def test_where_the_first_event_is_lost_nothing_can_be_taken_and_a_peer_brings_all(
+    tmp_path: Path,
+) -> None:
+    """Without it nobody's membership can be told: the store is empty, and still a member's."""
+    base = Device("base", 1, tmp_path / "base.db")
+    ann = Device("ann", 2, tmp_path / "ann.db", at=base)
+    base.give(ann)
+    base.write("note.add", record_id="W-1", text="seen")
+    ann.give(base)
+    base.give(ann)
+    before = {arrival.event.id for arrival in ann.store.scan()}
+    genesis = base.store.get(base.replica.dataset)
+    assert genesis is not None
+    base.store.close()
+    data = (tmp_path / "base.db").read_bytes()
+    row = genesis.event.id + genesis.event.body  # the seat knows both, too, each by itself
+    assert row in data
+    (tmp_path / "base.db").write_bytes(data.replace(row, bytes(len(row))))
+
+    who = base.replica.identity
+    report = repair(tmp_path / "base.db", who, T0_MS + 10_000_000, lambda _done, _total: None)
+
+    assert (report.events, report.lost + report.refused) == (0, 1)
+    air = SimNetwork()
+    again = Node(who, SimTransport("base", air), seated=SqliteStore(tmp_path / "base.db"))
+    peer = Node(ann.replica.identity, SimTransport("ann", air), seated=ann.store)
+    for _ in range(3):
+        again.gossip_round()
+        peer.gossip_round()
+    assert before <= {arrival.event.id for arrival in again.replica.store.scan()}
+    assert again.view() == peer.view() == {"W-1": again.view()["W-1"]}
+    assert fsck(again.replica.store, again.replica.dataset).is_clean

@@ -279,6 +279,8 @@ def _end_life(store: SqliteStore, salvage: Salvage, identity: Identity) -> None:
     with store.transaction():
         store.set_meta("clock", max(known, own))
         store.set_meta("incarnation", life.to_bytes(4, "big"))
+        if store.get_meta("horizon") is None:  # nothing could be taken, and so none was needed
+            store.set_meta("horizon", bytes(8))
 
 
 def _pour(
