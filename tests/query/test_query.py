@@ -344,6 +344,21 @@ def test_who_sees_the_store_as_it_was_does_not_make_a_later_file_anew(tmp_path: 
         assert ids(ann.query()) == ["r1", "r2"]
 
 
+def test_the_first_question_tells_how_far_it_has_come(tmp_path: Path):
+    """On a million events it takes half a minute."""
+    told: list[tuple[int, int]] = []
+    with Node("ann", None, tmp_path / "store") as ann, QueryFile(":memory:") as file:
+        ann.emit_many(
+            [("field.set", {"record_id": f"r{n}", "field": "a", "value": n}) for n in range(600)]
+        )
+        ann.view()  # its rows are settled
+
+        file.catch_up(ann.replica.store, str, progress=lambda *now: told.append(now))
+
+        assert [total for _, total in told] == [599, 599]
+        assert [done for done, _ in told] == [255, 511]
+
+
 def test_what_was_found_before_it_was_settled_goes_when_it_counts_no_more():
     """A row that is settled as it was is no change, and the file had shown another meanwhile."""
     pen = Pen(ANN)

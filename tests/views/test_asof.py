@@ -31,6 +31,20 @@ def test_equals_the_fold_of_the_events_up_to_a_stamp(
         assert encode_cbor({one.record_id: one.public() for one in rows}) == encode_cbor(expected)
 
 
+def test_tells_how_many_records_it_has_looked_at():
+    """Those that were not there yet cost time, too."""
+    pen, told = Pen(ANN), list[tuple[int, int]]()
+    with closing(SqliteStore(":memory:")) as store:
+        apply(store, pen.set(5, "x"), pen(9, "field.set", record_id="r2", field="a", value="x"))
+
+        then = records_as_of(
+            store, Stamp(1, 0), rules(store, FAR_MS), lambda *now: told.append(now)
+        )
+
+        assert list(then) == []
+        assert told == [(0, 2), (1, 2)]
+
+
 def test_the_counter_decides_within_a_millisecond():
     ann, bob = Pen(ANN), Pen(BOB)
     first, second = ann.set(5, "x"), bob.set(6, "y")

@@ -7,13 +7,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
 import click
 
 LINE_INTERVAL_S = 5.0
 """Between two lines where standard error is no terminal. A choice."""
+
+MUCH = 5_000
+"""Records or changes that take about a second. A choice."""
 
 Advance: TypeAlias = Callable[[int, int], None]
 """Called with what is done and what there is, 0 where that is not known."""
@@ -27,6 +30,23 @@ def progress(what: str) -> Iterator[Advance]:
             yield advance
     else:
         yield _lines(what)
+
+
+@contextmanager
+def long_progress(what: str) -> Iterator[Advance]:
+    """Show progress of ``what`` where there is much of it: a bar takes time to load, too."""
+    shown: Advance | None = None
+
+    with ExitStack() as stack:
+
+        def advance(done: int, total: int) -> None:
+            nonlocal shown
+            if shown is None and total >= MUCH:
+                shown = stack.enter_context(progress(what))
+            if shown is not None:
+                shown(done, total)
+
+        yield advance
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import click
 
 from meshlog.cli.command import TEXT, Place, Whole, command, json_option, store_options
 from meshlog.cli.output import count, hint, say, say_json, show_table, shown
+from meshlog.cli.progress import long_progress
 from meshlog.cli.read import show_records
 from meshlog.cli.stores import Reading, reading
 from meshlog.core.roster import labels
@@ -112,7 +113,11 @@ def _asking(place: Place, *, fresh: bool) -> Iterator[tuple[Reading, QueryFile]]
                 file.clear()
             named = labels(read.roster)
             try:
-                file.catch_up(read.store, named, read.view.unsettled(), is_snapshot=is_snapshot)
+                with long_progress("looking at what changed") as told:
+                    unsettled = read.view.unsettled()
+                    file.catch_up(
+                        read.store, named, unsettled, is_snapshot=is_snapshot, progress=told
+                    )
             except OvertakenError:
                 continue
             yield read, file

@@ -21,6 +21,7 @@ from meshlog.cli.output import (
     that_fit,
     when,
 )
+from meshlog.cli.progress import long_progress
 from meshlog.cli.stores import Reading, reading
 from meshlog.cli.times import time_ms
 from meshlog.core.hlc import COUNTER_MAX, WALL_MS_MAX, Stamp
@@ -74,8 +75,9 @@ def view_command(
                 decode(row) for row in read.view.rows() if row.visible and form in (None, row.form)
             ]
         else:
-            then = records_as_of(read.store, until, read.standings)
-            records = [one for one in then if form is None or one.form == form]
+            with long_progress("records as they were") as told:
+                then = records_as_of(read.store, until, read.standings, told)
+                records = [one for one in then if form is None or one.form == form]
         if as_json:
             say_json({one.record_id: one.public() for one in records})
         elif not records:

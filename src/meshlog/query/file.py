@@ -85,6 +85,7 @@ class QueryFile:
         unsettled: Unsettled = (),
         *,
         is_snapshot: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Bring the file up to date with the view; return how many records were written.
 
@@ -94,6 +95,8 @@ class QueryFile:
             unsettled: Id and row, None for none, of records whose rows in the store are behind.
             is_snapshot: Whether ``store`` shows a moment that may be past: a file of a later one
                 is no reason to make it anew, then.
+            progress: Called with how far it has come in the numbers of changes, and how far it has
+                to go.
 
         Raises:
             OvertakenError: It is of a later one. Nothing was done, or some chunks of it.
@@ -101,7 +104,7 @@ class QueryFile:
         Cost: O(records that changed since the last time).
         """
         with self._guarded():
-            return _caught_up(self._connection, store, label, unsettled, is_snapshot)
+            return _caught_up(self._connection, store, label, unsettled, is_snapshot, progress)
 
     def clear(self) -> None:
         """Forget everything: the next ``catch_up`` makes it anew."""
@@ -252,9 +255,10 @@ def _caught_up(
     label: Label,
     unsettled: Unsettled,
     is_snapshot: bool,  # noqa: FBT001 - our own
+    progress: Callable[[int, int], None] | None,
 ) -> int:
     """See ``QueryFile.catch_up``. A transaction per chunk: what is done stays done."""
-    written = 0
+    written, start = 0, 0
     while True:
         with _transaction(connection):
             kept = connection.execute("SELECT value FROM state WHERE key = 'cursor'").fetchone()
@@ -279,6 +283,9 @@ def _caught_up(
         written += len(changes)
         if len(changes) < CHUNK_CHANGES:
             return written
+        if progress is not None:
+            start = start or changes[0].number
+            progress(cursor.number - start, store.last_change() - start)
 
 
 def _write_unsettled(

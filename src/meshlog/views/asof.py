@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from meshlog.core.hlc import WALL_MS_MAX, Stamp
 from meshlog.views.changes import record_of
@@ -41,12 +41,26 @@ def record_as_of(
     return fold_record(record_id, counted, StoreLineage(store)) if counted else None
 
 
-def records_as_of(store: ViewStore, stamp: Stamp, standings: Standings) -> Iterator[Record]:
+def records_as_of(
+    store: ViewStore,
+    stamp: Stamp,
+    standings: Standings,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Record]:
     """Yield every visible record as it was at ``stamp``, by id. See ``record_as_of``.
+
+    Args:
+        store: Read only.
+        stamp: The last stamp that counts, inclusive.
+        standings: What counts by all that is known now.
+        progress: Called with how many records were looked at, and how many there are.
 
     Cost: O(events).
     """
-    for record_id in store.touched_between(-1, WALL_MS_MAX):
+    names = store.touched_between(-1, WALL_MS_MAX)
+    for done, record_id in enumerate(names):
+        if progress is not None:
+            progress(done, len(names))
         record = record_as_of(store, record_id, stamp, standings)
         if record is not None and record.visible:
             yield record
