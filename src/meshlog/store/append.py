@@ -68,7 +68,7 @@ class Appender:
         self._was_left = not self.is_checkpointed
         """Whether whoever wrote last was killed, and no checkpoint followed."""
         self.places = Places(file, self.checkpoint)
-        self.index = Index(file, self.tail.position)
+        self.index = Index(file, self.tail.position, self.reader.runs)
 
     def _load(self) -> Tail:
         """Load the heads; return the tail."""

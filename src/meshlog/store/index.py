@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import chain, compress, count
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress, count, takewhile
 
 from meshlog.core.event import ID_SIZE
 from meshlog.core.feed import FeedKind
@@ -155,15 +155,17 @@ class Index:
     Memory that ``restore`` can undo: it is as the file was before the open transaction.
     """
 
-    def __init__(self, file: StoreFile, last: int) -> None:
+    def __init__(self, file: StoreFile, last: int, runs: Callable[[int], Iterable[Run]]) -> None:
         """Read how far the tables go, and nothing else.
 
         Args:
             file: Of the store.
             last: Position of the last event; tables that go further are another log's.
+            runs: Reads the log from a position on, for what a damaged row hides.
         """
         self._file = file
-        self._lots = Lots(file, last)
+        self._runs = runs
+        self._lots = Lots(file, last, self._pairs_between)
         self._lacking = _Lacking()
         self.known = self._lots.last
         """Position up to which tables and memory go together."""
@@ -175,14 +177,22 @@ class Index:
         """Whether it can be told how far the tables go; if not, ``clear`` mends them."""
         return self._lots.is_sound
 
-    def follow(self, runs: Iterable[Run]) -> None:
-        """Take the runs after ``known``, in order; the first may begin before it.
+    @property
+    def is_mended(self) -> bool:
+        """Whether the open transaction writes lots anew in which a row was damaged."""
+        return self._lots.is_mended
 
-        Raises:
-            StoreError: It cannot be told how far the tables go.
-        """
-        if not self._lots.is_sound:
-            raise self._file.damaged()
+    def _pairs_between(self, table: str, first: int, last: int) -> bytes:
+        """Return the pairs of a table between two positions, inclusive, sorted, from the log."""
+        lacking = _Lacking()
+        for run in takewhile(lambda run: run.position <= last, self._runs(first)):
+            start, end = max(first - run.position, 0), last + 1 - run.position
+            ids = run.ids[start * ID_SIZE : max(end, 0) * ID_SIZE]
+            lacking.take(run.position + start, ids, _bodies_of_data(run)[start:end])
+        return lacking.pairs(last)[table]
+
+    def follow(self, runs: Iterable[Run]) -> None:
+        """Take the runs after ``known``, in order; the first may begin before it."""
         for run in runs:
             known = max(self.known + 1 - run.position, 0)  # a lot may end within a run
             first = run.position + known
@@ -203,7 +213,7 @@ class Index:
         """Return the positions of the events whose ids begin like this one.
 
         Raises:
-            StoreError: The tables are damaged.
+            StoreError: The log is damaged, or the disk refused.
         """
         key = event_id[:KEY_SIZE]
         return self._positions("event_id", key, 0) if len(key) == KEY_SIZE else []
@@ -212,7 +222,7 @@ class Index:
         """Return the positions of events after a position that may touch a record, rising.
 
         Raises:
-            StoreError: The tables are damaged.
+            StoreError: The log is damaged, or the disk refused.
         """
         return self._positions("touch", touch_marks([name])[:KEY_SIZE], after_position)
 
@@ -234,7 +244,11 @@ class Index:
         return self._lots.is_sound and last - self._lots.last >= full
 
     def write_lots(self, *, is_closing: bool = False) -> None:
-        """Where a lot is full, bring the tables up to ``known``, inside the open transaction."""
+        """Where a lot is full, bring the tables up to ``known``, inside the open transaction.
+
+        And write anew what a look-up found damaged.
+        """
+        self._lots.mend()
         while self.is_due(self.known, is_closing=is_closing):
             last = min(self.known, self._lots.last + LOT_EVENTS_MAX)
             self._lots.add(last, self._lacking.pairs(last))

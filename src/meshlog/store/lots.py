@@ -11,7 +11,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from zlib import crc32
@@ -51,10 +51,21 @@ _OFFSET_MAX = (1 << 8 * _OFFSET_SIZE) - 1
 LOTS_AT_ONCE = 16
 """Lots that one statement looks in. SQLite takes up to 500, and keeps statements. A guess."""
 
+_LOT_MAX = (1 << 31) - 1
+"""Beyond every number of a lot; places have 64 bits, one of them a sign."""
+
+_STRAY = "place < ? OR place >= ?"
+
+_NO_ROW = (None, None, b"", None)
+
 _ENDS = struct.Struct(">qq").pack
 
 Row = tuple[int, int, bytes, int]
 """Place (number of the lot, and the first key that would be in it), last such key, pairs, crc."""
+
+
+Remake = Callable[[str, int, int], bytes]
+"""Makes the sorted pairs of a table between two positions, inclusive, from the log."""
 
 
 def pairs_of(keys: bytes, positions: Iterable[int]) -> bytes:
@@ -163,13 +174,27 @@ class Lots:
     Memory that ``restore`` can undo: it is as the file was before the open transaction.
     """
 
-    def __init__(self, file: StoreFile, last: int = 1 << 62) -> None:
-        """Read where the lots end, which is not after ``last``. O(lots)."""
+    def __init__(self, file: StoreFile, last: int = 1 << 62, remake: Remake | None = None) -> None:
+        """Read where the lots end. O(lots).
+
+        Args:
+            file: Of the store.
+            last: They do not end after this position.
+            remake: Makes what a damaged row hides; without it, that is an error.
+        """
         self._file = file
+        self._remake = remake
+        self._remade: dict[tuple[str, int], bytes] = {}
+        """Pairs of lots in which a row is damaged: table, and number of the lot."""
+        self.is_mended = False
+        """Whether the open transaction writes what was damaged anew."""
         lasts = _lasts(file)
         self.is_sound = lasts is not None and max(lasts, default=0) <= last
-        """Whether it can be told where they end; if not, ``clear`` mends it."""
+        """Whether it can be told where they end; if not, ``clear`` mends it, and till then all of
+        them are remade."""
         self._lasts = (lasts or ()) if self.is_sound else ()
+        if not self.is_sound and remake is not None:
+            self._lasts = tuple(range(LOT_EVENTS_MAX, last + 1, LOT_EVENTS_MAX))
         self._durable = self._lasts, self.is_sound
 
     @property
@@ -181,12 +206,13 @@ class Lots:
         """Return the positions of a key after a position, rising.
 
         Raises:
-            StoreError: A row that could tell is damaged or missing.
+            StoreError: A row that could tell is damaged or missing, and nothing remakes it.
 
-        Cost: a row of each lot that goes on after that position.
+        Cost: a row of each lot that goes on after that position; where one is damaged, the events
+        of its lot are read, once.
         """
         self._file.check_open()
-        if not self.is_sound:
+        if not self.is_sound and self._remake is None:
             raise self._file.damaged()
         found: list[int] = []
         skipped = bisect_right(self._lasts, after)
@@ -195,16 +221,35 @@ class Lots:
         wanted = int.from_bytes(key, "big")
         for first in range(skipped + 1, len(self._lasts) + 1, LOTS_AT_ONCE):
             last = min(first + LOTS_AT_ONCE - 1, len(self._lasts))
-            rows = self._file.run(_row_of_each(table, first, last), (wanted,))
-            if len(rows) != last - first + 1:
-                raise self._file.damaged()
-            for lot, row in enumerate(rows, first):
+            rows: list[FileRow] = []
+            if self.is_sound:
+                rows = self._file.run(_row_of_each(table, first, last), (wanted,))
+            lacking = last - first + 1 - len(rows)  # of the first lots: others find one of those
+            for lot, row in enumerate([*[_NO_ROW] * lacking, *rows], first):
                 place, until, pairs, _ = row
                 if not is_row(row) or place >> _KEY_BITS != lot or wanted > until:
-                    raise self._file.damaged()
+                    pairs = self._made_anew(table, lot)
                 if key in pairs:
                     found += self._decoded(lot, pairs, key, after)
         return found
+
+    def _made_anew(self, table: str, lot: int) -> bytes:
+        """Return the pairs of a lot in which a row is damaged, as the log has them."""
+        if self._remake is None:
+            raise self._file.damaged()
+        pairs = self._remade.get((table, lot))
+        if pairs is None:
+            first = self._lasts[lot - 2] + 1 if lot > 1 else 1
+            pairs = self._remake(table, first, self._lasts[lot - 1])
+            self._remade[table, lot] = pairs
+        return pairs
+
+    def mend(self) -> None:
+        """Write lots in which a damaged row was met anew, inside the open transaction."""
+        for (table, lot), pairs in self._remade.items() if self.is_sound else ():
+            self._file.write(f"DELETE FROM {table} WHERE {_STRAY}", self._bounds())  # noqa: S608 - names of ours
+            self._put(table, lot, pairs, lot + 1)
+            self.is_mended = True
 
     def _decoded(self, lot: int, pairs: bytes, key: bytes, after: int) -> list[int]:
         start, end = _span(pairs, key)
@@ -228,14 +273,13 @@ class Lots:
         for table in TABLES:
             new = pairs[table]
             if kept < len(self._lasts):
-                old = [some for number in range(lot, len(self._lasts) + 1)
-                       for some in self._pairs(table, number)]  # fmt: skip
+                old = [self._pairs(table, number) for number in range(lot, len(self._lasts) + 1)]
                 new = merged(b"".join([*old, new]))
-            self._drop(table, "place", lot << _KEY_BITS)
-            self._file.write_many(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", rows_of(lot, new))  # noqa: S608 - names of ours
-        self._drop("lot", "lot", lot)
+            self._put(table, lot, new, _LOT_MAX)
+        self._file.write("DELETE FROM lot WHERE lot >= ?", (lot,))
         self._file.write("INSERT INTO lot VALUES (?, ?, ?)", (lot, last, crc_of_row(lot, last)))
         self._lasts = (*self._lasts[:kept], last)
+        self._remade = {key: pairs for key, pairs in self._remade.items() if key[1] < lot}
 
     def _kept(self, last: int) -> int:
         """Return how many lots stay as they are when one is added that goes up to ``last``."""
@@ -250,17 +294,24 @@ class Lots:
             kept = small
         return kept
 
-    def _drop(self, table: str, column: str, first: int) -> None:
-        self._file.write(f"DELETE FROM {table} WHERE {column} >= ?", (first,))  # noqa: S608 - names of ours
+    def _put(self, table: str, lot: int, pairs: bytes, end: int) -> None:
+        """Write the rows of a lot instead of those of all lots from it up to ``end``."""
+        places = lot << _KEY_BITS, end << _KEY_BITS
+        self._file.write(f"DELETE FROM {table} WHERE place >= ? AND place < ?", places)  # noqa: S608 - names of ours
+        self._file.write_many(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", rows_of(lot, pairs))  # noqa: S608 - names of ours
 
-    def _pairs(self, table: str, lot: int) -> Iterator[bytes]:
-        """Yield the pairs of a lot.
+    def _pairs(self, table: str, lot: int) -> bytes:
+        """Return the pairs of a lot, for a transaction that writes them anew.
 
         Raises:
-            StoreError: A row is damaged or missing.
+            StoreError: A row is damaged or missing, and nothing remakes it.
         """
-        for row in self._rows(table, lot):
-            yield row[2]
+        try:
+            return b"".join([row[2] for row in self._rows(table, lot)])
+        except StoreError:
+            pairs = self._made_anew(table, lot)
+            self.is_mended = True
+            return pairs
 
     def _rows(self, table: str, lot: int) -> Iterator[Row]:
         sql = f"SELECT * FROM {table} WHERE place >= ? AND place < ? ORDER BY place"  # noqa: S608 - names of ours
@@ -278,14 +329,19 @@ class Lots:
         for table in (*TABLES, "lot"):
             self._file.write(f"DELETE FROM {table}")  # noqa: S608 - names of ours
         self._lasts, self.is_sound = (), True
+        self._remade.clear()
 
     def accept(self) -> None:
         """Keep what changed in memory: it is durable."""
+        if self.is_mended:
+            self._remade.clear()
+            self.is_mended = False
         self._durable = self._lasts, self.is_sound
 
     def restore(self) -> None:
         """Undo what changed in memory: the transaction never was."""
         self._lasts, self.is_sound = self._durable
+        self.is_mended = False
 
     def ends(self) -> Iterator[tuple[int, int]]:
         """Yield each lot's number, and the position of its last event."""
@@ -300,9 +356,11 @@ class Lots:
 
     def strays(self, table: str) -> int:
         """Return how many rows of a table are of no lot."""
-        sql = f"SELECT count(*) FROM {table} WHERE place < ? OR place >= ?"  # noqa: S608 - names of ours
-        ends = (1 << _KEY_BITS, len(self._lasts) + 1 << _KEY_BITS)
-        return int(self._file.run(sql, ends)[0][0])
+        sql = f"SELECT count(*) FROM {table} WHERE {_STRAY}"  # noqa: S608 - names of ours
+        return int(self._file.run(sql, self._bounds())[0][0])
+
+    def _bounds(self) -> tuple[int, int]:
+        return 1 << _KEY_BITS, len(self._lasts) + 1 << _KEY_BITS
 
 
 def _lasts(file: StoreFile) -> tuple[int, ...] | None:

@@ -117,17 +117,19 @@ class SqliteStore(EventTable, RecordRows, ReductionRows, MetaValues):
         if self._log.is_due() and self._later.are_known:
             self._write_checkpoint()
         is_forgotten = not self._write_lots()
+        is_mended = is_forgotten or self._log.index.is_mended
         self._file.commit()
         self._log.accept()
         self._later.accept()
         self._instance.accept(self._log.tail.position)
-        if is_forgotten:
+        if is_mended:
             self._mended.append(f"{self._file.path}: {_INDEX_MENDED}")
+        if is_forgotten:
             with contextlib.suppress(StoreError):  # what was committed is; who opens it goes on
                 self._catch_up()
 
     def _write_lots(self) -> bool:
-        """Bring the indices up to date; where a row that this needs is damaged, forget them.
+        """Bring the indices up to date; where the log has not what this needs, forget them.
 
         Raises:
             StoreError: The disk refused.

@@ -13,7 +13,7 @@ from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKind
 from meshlog.core.roster import fold
 from meshlog.errors import StoreError
-from meshlog.store import index
+from meshlog.store import index, lots
 from meshlog.store.sqlite import SqliteStore
 from meshlog.tools.fsck.feeds import FeedCheck
 from meshlog.tools.fsck.fsck import FsckReport, Problems, fsck, rebuild_view
@@ -184,7 +184,7 @@ def test_a_damaged_run_that_a_killed_writer_left_is_told_like_any_other(
     ],
 )
 def test_indices_are_made_anew(camp: Camp, sql: str):
-    """A look-up says that they are damaged; who makes the view anew has them made, too."""
+    """Who makes the view anew has them made, too."""
     harm(camp, sql)
     path, dataset = camp
 
@@ -208,28 +208,52 @@ def test_indices_are_made_anew(camp: Camp, sql: str):
         "UPDATE {} SET crc = -1",
     ],
 )
-def test_a_look_up_in_a_damaged_index_is_refused_and_not_answered_with_nothing(
+def test_a_look_up_in_a_damaged_index_is_answered_from_the_log_and_the_next_write_mends_it(
     camp: Camp, sql: str
 ):
     harm(camp, sql.format("touch"))
-    harm(camp, sql.format("event_id"))
+    assert "its index" in words(harm(camp, sql.format("event_id")))
 
+    with closing(SqliteStore(camp[0], read_only=True)) as store:
+        assert_finds_all(store)
     with closing(SqliteStore(camp[0])) as store:
-        with pytest.raises(StoreError, match="fsck"):
-            store.touching("w1")
-        with pytest.raises(StoreError, match="fsck"):
-            store.get(b"\x01" * 32)
+        assert_finds_all(store)
+        with store.transaction():
+            pass
+        assert "index" in "".join(store.mended())
+        assert store.mended() == []
+        assert_finds_all(store)
+
+    assert check(camp).is_clean
+
+
+@pytest.mark.parametrize("sql", ["UPDATE lot SET last = last + 1", "DELETE FROM lot WHERE lot = 1"])
+def test_who_only_reads_finds_all_where_it_cannot_be_told_how_far_indices_go(
+    camp: Camp, monkeypatch: pytest.MonkeyPatch, sql: str
+):
+    monkeypatch.setattr(lots, "LOT_EVENTS_MAX", 32)
+    harm(camp, sql)
+
+    with closing(SqliteStore(camp[0], read_only=True)) as store:
+        assert_finds_all(store)
+
+
+def assert_finds_all(store: SqliteStore) -> None:
+    """Hold what look-ups find against the log."""
+    log = list(store.scan())
+    assert [store.get(arrival.event.id) for arrival in log] == log
+    assert store.get(b"\x01" * 32) is None
+    for number in range(-1, 40):
+        name = f"w{number}"
+        assert store.touching(name) == [a for found, a in store.touches() if found == name]
 
 
 def test_an_index_of_more_events_than_there_are_is_made_anew_by_who_writes(camp: Camp):
     """A log that lost its end: what comes then would stand where others are looked for."""
     harm(camp, "DELETE FROM run WHERE position > 20")
 
-    with (
-        closing(SqliteStore(camp[0], read_only=True)) as store,
-        pytest.raises(StoreError, match="fsck"),
-    ):
-        store.get(b"\x01" * 32)
+    with closing(SqliteStore(camp[0], read_only=True)) as store:
+        assert_finds_all(store)
     with closing(SqliteStore(camp[0])) as store:
         assert "index" in "".join(store.mended())
         add(store, chain(ANN, 1))
