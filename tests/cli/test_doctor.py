@@ -13,6 +13,7 @@ import pytest
 from meshlog.tools.checkup.device import Level, check_clock, check_disk
 from meshlog.tools.checkup.radio import interfaces_in
 from tests.cli.processes import Device
+from tests.store.test_migrations import back_to_schema_8
 
 CONFIG = """
 [reticulum]
@@ -83,6 +84,16 @@ def test_a_damaged_store_is_sent_to_repair(base: Device) -> None:
 
     assert result.code == 1
     assert "fsck --repair" in result.out
+
+
+def test_a_whole_store_of_another_schema_is_not_sent_to_repair(base: Device) -> None:
+    back_to_schema_8(base.data)
+
+    result = base("doctor")
+
+    assert result.code == 1
+    assert "open it once with `meshlog run`" in result.out
+    assert "fsck --repair" not in result.out
 
 
 def test_beside_a_running_node_it_asks_the_node(base: Device) -> None:

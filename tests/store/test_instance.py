@@ -208,6 +208,17 @@ def test_a_store_that_lost_what_others_wrote_is_told(path: Path):
         assert any("its end was lost" in wrong for wrong in store.integrity())
 
 
+def test_what_a_writer_adds_while_a_store_is_checked_is_no_lost_end(path: Path):
+    """The guard's note is read after the store's moment: it may tell of what came since."""
+    with closing(SqliteStore(path)) as store:
+        replica = Replica(store, identity("ann"), T0_MS, Random(1))
+        with closing(SqliteStore(path, read_only=True)) as reader:
+            note(replica, "meanwhile")
+
+            assert reader.event_count() < store.event_count()
+            assert reader.integrity() == []
+
+
 def test_a_store_that_is_moved_on_its_disk_is_the_same(path: Path):
     life, _ = life_of(path)
     elsewhere = path.parent.parent / "elsewhere"

@@ -177,6 +177,14 @@ class StoreFile:
         """Whether it is open, and for writing."""
         return self._connection is not None and not self.read_only
 
+    def anew(self) -> StoreFile:
+        """Return the file opened for reading as it is now; the caller closes it.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        return StoreFile(self.path, read_only=True, vfs=self._vfs)
+
     # ── Statements ──
 
     def check_open(self) -> None:

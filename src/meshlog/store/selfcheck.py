@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from meshlog.errors import StoreError
 from meshlog.ports.log import Stretch
 from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
@@ -119,12 +121,23 @@ def _check_tables(file: StoreFile) -> list[str]:
 
 
 def _set_back(file: StoreFile) -> list[str]:
-    """A flipped bit in the WAL takes away all that follows it; the guard beside knows better."""
+    """A flipped bit in the WAL takes away all that follows it; the guard beside knows better.
+
+    It also knows what a writer beside us added since we opened the file, so that is looked at anew.
+    """
     mark = FileGuard(file.path).read() if file.path != MEMORY else None
-    held = file.run("SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run")[0][0]
+    held = _held(file)
+    if mark is not None and mark.events > held and file.read_only:
+        with closing(file.anew()) as now:
+            held = _held(now)
     if mark is None or mark.events <= held:
         return []
     return [f"it held {mark.events} events, now it holds {held}: its end was lost or set back"]
+
+
+def _held(file: StoreFile) -> int:
+    sql = "SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run"
+    return int(file.run(sql)[0][0])
 
 
 def _check_checkpoint(file: StoreFile) -> list[str]:
