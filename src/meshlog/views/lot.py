@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from io import BytesIO
 from itertools import accumulate, compress, count, pairwise, repeat
-from operator import iadd, lt, sub
+from operator import iadd, itemgetter, lt, sub
 from typing import TypeAlias
 
 from meshlog.core.event import ID_SIZE
@@ -26,6 +26,8 @@ READ_EVENTS = 2_048
 _ENTRY, _ENTRY_WORDS = struct.Struct("=qqIIqII"), 10
 """Of an event: stamp, packed; where its body begins, and how many bytes it has; its place in the
 lot, its seq, the number of its feed, and that of its record."""
+
+_RECORD = itemgetter(6)
 
 _SHELF_RECORDS = 128
 """Records whose events are kept together, as they come, and sorted by record when they are asked
@@ -209,23 +211,14 @@ class Lot:
         """
         bodies, feeds = self._bodies.getvalue(), list(self._feeds)
         for shelf in sorted(self._shelves):
-            entries = bytes(self._shelves.pop(shelf))
-            records = array("I", entries)[_ENTRY_WORDS - 1 :: _ENTRY_WORDS]
-            order = sorted(range(len(records)), key=records.__getitem__)
-            start = 0
-            while start < len(order):
-                end = min(start + READ_EVENTS, len(order))
-                while end < len(order) and records[order[end]] == records[order[end - 1]]:
-                    end += 1
-                at = [place * _ENTRY.size for place in order[start:end]]
-                some = b"".join([entries[place : place + _ENTRY.size] for place in at])
-                yield self._came(some, bodies, feeds)
-                start = end
+            for entries in _sorted(bytes(self._shelves.pop(shelf))):
+                yield self._came(entries, bodies, feeds)
 
-    def _came(self, entries: bytes, bodies: bytes, feeds: Sequence[bytes]) -> list[Came]:
-        """Return the events of some records."""
-        columns = zip(*_ENTRY.iter_unpack(entries), strict=True)
-        stamps, starts, sizes, places, seqs, numbers, records = columns
+    def _came(
+        self, entries: Iterable[tuple[int, ...]], bodies: bytes, feeds: Sequence[bytes]
+    ) -> list[Came]:
+        """Return the events of some records, by record."""
+        stamps, starts, sizes, places, seqs, numbers, records = zip(*entries, strict=True)
         found = [bodies[at : at + size] for at, size in zip(starts, sizes, strict=True)]
         refs = map(feeds.__getitem__, numbers)
         said = list(zip(stamps, refs, seqs, found, strict=True))
@@ -234,3 +227,20 @@ class Lot:
             Came(self, records[at], places[at:end], said[at:end])
             for at, end in pairwise((0, *firsts, len(said)))
         ]
+
+
+def _sorted(entries: bytes) -> Iterator[Iterable[tuple[int, ...]]]:
+    """Yield entries by record, those of some records at once; of one as they came."""
+    if len(entries) <= READ_EVENTS * _ENTRY.size:
+        yield sorted(_ENTRY.iter_unpack(entries), key=_RECORD)
+        return
+    records = array("I", entries)[_ENTRY_WORDS - 1 :: _ENTRY_WORDS]
+    order = sorted(range(len(records)), key=records.__getitem__)
+    start = 0
+    while start < len(order):
+        end = min(start + READ_EVENTS, len(order))
+        while end < len(order) and records[order[end]] == records[order[end - 1]]:
+            end += 1
+        at = [place * _ENTRY.size for place in order[start:end]]
+        yield _ENTRY.iter_unpack(b"".join([entries[place : place + _ENTRY.size] for place in at]))
+        start = end

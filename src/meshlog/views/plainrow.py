@@ -9,18 +9,20 @@ is done is done for many records together, in columns. What comes out is what ``
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from itertools import chain, compress, count, pairwise, repeat
 from operator import sub
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from meshlog.core.cbor import decode_cbor, encode_checked
 from meshlog.core.hlc import COUNTER_MAX
 from meshlog.errors import MalformedError
 from meshlog.ports.records import RecordRow
 from meshlog.views.lot import Came
+
+T = TypeVar("T")
 
 _BEGINNING = b"\x82\x69field.set\xa3\x65field"
 _VALUE, _RECORD = b"\x65value", b"\x69record_id"
@@ -29,8 +31,16 @@ _VALUE, _RECORD = b"\x65value", b"\x69record_id"
 _NAME_LENGTH_MAX = 64
 """Characters of a record's name that are never too many bytes; see ``changes.TEXT_SIZE_MAX``."""
 
-_KNOWN_MAX, _KNOWN_SIZE_MAX = 4_096, 64
-"""Starts or values that are remembered, and bytes of each at most. A choice."""
+_KNOWN_MAX, _KNOWN_SIZE_MAX = 8_192, 96
+"""Starts of bodies that are remembered, and bytes of each at most: some 3 MB. A choice."""
+
+_NO_NAME = b""
+_NOT_PLAIN = (_NO_NAME, b"")
+
+_MARK = b"meshlog\xff"
+_END = encode_checked(_MARK)
+"""Nine bytes of which none is the head of a number in CBOR, and no number has so many after its
+head: so between numbers it is found where it was put, and nowhere else."""
 
 _NUMBERS = [encode_checked(number) for number in range(256)]
 """As many live values a record has at most: where there are more, it is folded."""
@@ -48,9 +58,10 @@ class _Columns(NamedTuple):
     stamps: Sequence[int]
     feeds: Sequence[bytes]
     seqs: Sequence[int]
-    starts: Sequence[bytes]
-    """The body up to its value."""
+    names: Sequence[bytes]
+    """Of the fields, encoded."""
     values: Sequence[bytes]
+    """As rows keep them: after the names."""
 
     def of(self, places: Sequence[int]) -> _Columns:
         """Return those at some places."""
@@ -62,14 +73,8 @@ class _Columns(NamedTuple):
 
     def live(self) -> _Columns:
         """Return those that their own feed did not write again."""
-        keys = zip(self.records, self.feeds, self.starts, strict=True)
+        keys = zip(self.records, self.feeds, self.names, strict=True)
         return self.of(sorted(dict(zip(keys, count(), strict=False)).values()))
-
-    def spans(self) -> list[tuple[int, int]]:
-        """Return where the writes of each record begin and end."""
-        size = len(self.records)
-        firsts = compress(range(1, size), map(sub, self.records[1:], self.records))
-        return list(pairwise((0, *firsts, size)))
 
 
 def plain_rows(
@@ -84,8 +89,8 @@ def plain_rows(
     rows: list[RecordRow | None] = [None] * len(some)
     written = _read(some, forked)
     live = written.live()
-    crowded = {at for at, values in Counter(live.records).items() if values > len(_NUMBERS)}
-    if crowded:
+    if any(len(came) > len(_NUMBERS) for _, came in some):
+        crowded = {at for at, values in Counter(live.records).items() if values > len(_NUMBERS)}
         written, live = written.without(crowded), live.without(crowded)
     if live.records:
         for at, conflicts, state in _made(written, live):
@@ -109,14 +114,14 @@ def _read(some: Sequence[tuple[str, Came]], forked: AbstractSet[bytes]) -> _Colu
     after = list(chain.from_iterable(map(repeat, ends, sizes)))
     stamps, feeds, seqs, bodies = zip(*said, strict=True)
     before = list(map(bytes.removesuffix, bodies, after))
-    starts, _, values = zip(*map(bytes.partition, before, repeat(_VALUE)), strict=True)
-    odd = _with(records, starts, _STARTS.strangers(starts))
-    odd |= _with(records, values, _VALUES.strangers(values))
-    odd |= _with(records, feeds, (some[0][1].disordered | forked) & set(feeds))
+    names, values = zip(*map(_SAID.__getitem__, before), strict=True)
+    odd = _with(records, feeds, (some[0][1].disordered | forked) & set(feeds))
+    if not all(names):
+        odd |= _with(records, names, {_NO_NAME})
     if sum(map(len, bodies)) - sum(map(len, before)) != sum(map(len, after)):
         shorter = map(sub, map(len, bodies), map(len, before))
         odd.update(compress(records, map(sub, shorter, map(len, after))))
-    found = _Columns(records, stamps, feeds, seqs, starts, values)
+    found = _Columns(records, stamps, feeds, seqs, names, values)
     return found.without(odd) if odd else found
 
 
@@ -132,41 +137,38 @@ def _made(written: _Columns, live: _Columns) -> Iterator[tuple[int, int, bytes]]
         written: All writes.
         live: Those that are.
     """
-    spans = live.spans()
-    feeds: list[bytes] = []
-    numbers: list[bytes] = []
-    starts_ms: list[int] = []
-    indices: list[bytes] = []
-    tips: list[bytes] = []
-    tip_seqs: list[int] = []
-    tip_ends = [0]
-    for (at, end), (first, until) in zip(spans, written.spans(), strict=True):
-        latest = dict(zip(written.feeds[first:until], written.seqs[first:until], strict=True))
-        index = dict(zip(sorted(latest), _NUMBERS, strict=False))
-        feeds.append(b"".join(index))
-        tips += index.values()
-        tip_seqs += map(latest.__getitem__, index)
-        tip_ends.append(len(tips))
-        indices += map(index.__getitem__, live.feeds[at:end])
-        numbers += _NUMBERS[: end - at]
-        starts_ms += [live.stamps[at] >> 16] * (end - at)
-    ms = map(sub, [stamp >> 16 for stamp in live.stamps], starts_ms)
-    counters = [stamp & COUNTER_MAX for stamp in live.stamps]
-    origins = _woven(indices, _encoded(live.seqs), _encoded(ms), _encoded(counters))
-    heads = _woven(tips, _encoded(tip_seqs))
-    fields, conflicts = _fields(live, spans, numbers)
-    starts = _encoded([live.stamps[at] >> 16 for at, _ in spans])
-    for row, (at, end) in enumerate(spans):
+    writes = zip(written.records, written.feeds, strict=True)
+    latest = dict(zip(writes, written.seqs, strict=True))  # the last of each is the highest
+    tips = sorted(latest)
+    tip_spans = _spans([record for record, _ in tips])
+    feeds = [feed for _, feed in tips]
+    indices = list(chain.from_iterable([range(end - at) for at, end in tip_spans]))
+    index_of = dict(zip(tips, indices, strict=True))
+    seqs_of = _woven(indices, map(latest.__getitem__, tips))
+    heads = _coded([seqs_of[2 * at : 2 * end] for at, end in tip_spans])
+    spans = _spans(live.records)
+    sizes = [end - at for at, end in spans]
+    starts_ms = [live.stamps[at] >> 16 for at, _ in spans]
+    spots = _woven(
+        map(index_of.__getitem__, zip(live.records, live.feeds, strict=True)),
+        live.seqs,
+        map(sub, [stamp >> 16 for stamp in live.stamps], _each(starts_ms, sizes)),
+        [stamp & COUNTER_MAX for stamp in live.stamps],
+    )
+    origins = _coded(
+        [(ms, *spots[4 * at : 4 * end]) for ms, (at, end) in zip(starts_ms, spans, strict=True)]
+    )
+    fields, conflicts = _fields(live, sizes)
+    for row, ((at, end), (first, until)) in enumerate(zip(spans, tip_spans, strict=True)):
         state = (
             _NOT_CREATED,
-            _encoded_feeds(feeds[row]),
+            _encoded_feeds(b"".join(feeds[first:until])),
             _list_head(1 + 4 * (end - at)),
-            starts[row],
-            *origins[4 * at : 4 * end],
-            _list_head(2 * (tip_ends[row + 1] - tip_ends[row])),
-            *heads[2 * tip_ends[row] : 2 * tip_ends[row + 1]],
+            origins[row],
+            _list_head(2 * (until - first)),
+            heads[row],
             _list_head(3 * (end - at)),
-            *fields[3 * at : 3 * end],
+            *fields[2 * at : 2 * end],
             _NO_NOTES_NO_ATTACHMENTS,
             _NUMBERS[end - at - 1],
             _NOTHING_NAMED,
@@ -174,27 +176,21 @@ def _made(written: _Columns, live: _Columns) -> Iterator[tuple[int, int, bytes]]
         yield live.records[at], conflicts[row], b"".join(state)
 
 
-def _fields(
-    live: _Columns, spans: Sequence[tuple[int, int]], numbers: Sequence[bytes]
-) -> tuple[list[bytes], Counter[int]]:
-    """Return name, value and number of each value, and of each row how many are in conflict.
+def _fields(live: _Columns, sizes: Sequence[int]) -> tuple[list[bytes], Counter[int]]:
+    """Return name and value, and number, of each value, and of each row how many are in conflict.
 
     They are as they stand in rows: by record, by name, the highest first.
     """
-    size = len(numbers)
-    name_of = {start: start[len(_BEGINNING) :] for start in set(live.starts)}
-    rank = {start: at for at, start in enumerate(sorted(name_of, key=_text))}
-    width = len(rank)
-    places = chain.from_iterable(
-        [repeat(row * width, end - at) for row, (at, end) in enumerate(spans)]
-    )
-    columns = zip(places, live.starts, range(size - 1, -1, -1), strict=True)
-    shown = sorted([(place + rank[start]) * size + left for place, start, left in columns])
+    size = len(live.names)
+    rank = {name: at for at, name in enumerate(sorted(set(live.names), key=_text))}
+    places = _each(range(0, len(sizes) * len(rank), len(rank)), sizes)
+    columns = zip(places, live.names, range(size - 1, -1, -1), strict=True)
+    shown = sorted([(place + rank[name]) * size + left for place, name, left in columns])
     order = [size - 1 - key % size for key in shown]
-    names = [name_of[live.starts[at]] for at in order]
     values = list(map(live.values.__getitem__, order))
-    conflicts = _conflicts([key // size for key in shown], values, width)
-    return _woven(names, values, map(numbers.__getitem__, order)), conflicts
+    numbers = list(chain.from_iterable([_NUMBERS[:count] for count in sizes]))
+    conflicts = _conflicts([key // size for key in shown], values, len(rank))
+    return _woven(values, map(numbers.__getitem__, order)), conflicts
 
 
 def _conflicts(groups: Sequence[int], values: Sequence[bytes], width: int) -> Counter[int]:
@@ -211,23 +207,28 @@ def _conflicts(groups: Sequence[int], values: Sequence[bytes], width: int) -> Co
     return Counter([group // width for group in several])
 
 
-def _woven(*columns: Iterable[bytes]) -> list[bytes]:
+def _spans(records: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where what is of each record begins and ends."""
+    size = len(records)
+    firsts = compress(range(1, size), map(sub, records[1:], records))
+    return list(pairwise((0, *firsts, size)))
+
+
+def _each(items: Iterable[int], sizes: Iterable[int]) -> Iterator[int]:
+    """Yield each of some numbers so many times."""
+    return chain.from_iterable(map(repeat, items, sizes))
+
+
+def _coded(lists: Sequence[Sequence[int]]) -> list[bytes]:
+    """Return what is in each of some lists of numbers, encoded; without the lists' heads."""
+    marked = list(chain.from_iterable(chain.from_iterable(zip(lists, repeat((_MARK,))))))
+    coded = encode_checked(marked).removeprefix(_list_head(len(marked))).split(_END)
+    return coded[:-1]
+
+
+def _woven(*columns: Iterable[T]) -> list[T]:
     """Return the first of each column, then the second of each, and so on."""
     return list(chain.from_iterable(zip(*columns, strict=True)))
-
-
-def _encoded(numbers: Iterable[int]) -> list[bytes]:
-    """Return numbers in CBOR (RFC 8949 §3.1), which are not negative."""
-    return [
-        _NUMBERS[number]
-        if number < len(_NUMBERS)
-        else (0x19 << 16 | number).to_bytes(3, "big")
-        if number < 1 << 16
-        else (0x1A << 32 | number).to_bytes(5, "big")
-        if number < 1 << 32
-        else encode_checked(number)
-        for number in numbers
-    ]
 
 
 @lru_cache(maxsize=1024)
@@ -242,31 +243,36 @@ def _list_head(size: int) -> bytes:
     return bytes((head[0] | 0x80,)) + head[1:]
 
 
-def _text(start: bytes) -> bytes:
-    return start[len(_BEGINNING) + 1 :]
+def _text(name: bytes) -> bytes:
+    return name[1:]
 
 
-class _Known:
-    """Starts or values that were looked at: what forms write repeats itself."""
+class _Said(dict[bytes, tuple[bytes, bytes]]):
+    """What bodies say up to the record's name: a field's name, and it with the value, as in rows.
 
-    def __init__(self, is_one: Callable[[bytes], bool]) -> None:
-        self._is_one = is_one
-        self._known: set[bytes] = set()
+    Without a name where they are not plain. What forms write repeats itself: so it is remembered.
+    """
 
-    def strangers(self, some: Iterable[bytes]) -> set[bytes]:
-        """Return those of some that are not what is looked for."""
-        new = set(some) - self._known
-        strange = {item for item in new if not self._is_one(item)}
-        self._known.update(item for item in new - strange if len(item) <= _KNOWN_SIZE_MAX)
-        if len(self._known) > _KNOWN_MAX:
-            self._known.clear()
-        return strange
+    def __missing__(self, before: bytes) -> tuple[bytes, bytes]:
+        """Look at the start of a body."""
+        start, _, value = before.partition(_VALUE)
+        name = start.removeprefix(_BEGINNING)
+        is_plain = len(name) < len(start) and _is_name(name) and _is_scalar(value)
+        said = (name, name + value) if is_plain else _NOT_PLAIN
+        if len(before) <= _KNOWN_SIZE_MAX:
+            if len(self) >= _KNOWN_MAX:
+                self.clear()
+            self[before] = said
+        return said
 
 
-def _is_start(start: bytes) -> bool:
-    """Say whether bytes begin a body that sets a field, whose name is a short text, not empty."""
-    name = start[len(_BEGINNING) :]
-    return start.startswith(_BEGINNING) and name[:1] in _SHORT_TEXTS and _is_scalar(name)
+_SAID = _Said()
+
+
+@lru_cache(maxsize=256)
+def _is_name(name: bytes) -> bool:
+    """Say whether bytes are a short text, not empty."""
+    return name[:1] in _SHORT_TEXTS and _is_scalar(name)
 
 
 def _is_scalar(value: bytes) -> bool:
@@ -282,4 +288,3 @@ _SHORT_TEXTS = frozenset(bytes((0x60 + size,)) for size in range(1, 24))
 """Heads of texts whose size is in the head (RFC 8949 §3.1), not empty."""
 
 _SCALARS = (str, int, float, bool, bytes, type(None))
-_STARTS, _VALUES = _Known(_is_start), _Known(_is_scalar)
