@@ -344,6 +344,24 @@ def test_who_sees_the_store_as_it_was_does_not_make_a_later_file_anew(tmp_path: 
         assert ids(ann.query()) == ["r1", "r2"]
 
 
+def test_a_program_that_locks_the_file_for_long_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "BUSY_WAIT_S", 0.0)
+    path = tmp_path / "store"
+    with Node("ann", None, path) as ann:
+        ann.put_record("r1", {"a": 1})
+        ann.query()
+        with closing(sqlite3.connect(query_path(path), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            ann.put_record("r2", {"a": 1})
+
+            with pytest.raises(StoreError, match="another program has locked"):
+                ann.query()
+            other.execute("COMMIT")
+        assert ids(ann.query()) == ["r1", "r2"]
+
+
 def test_the_first_question_tells_how_far_it_has_come(tmp_path: Path):
     """On a million events it takes half a minute."""
     told: list[tuple[int, int]] = []

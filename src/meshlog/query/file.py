@@ -168,6 +168,10 @@ class QueryFile:
                 raise StoreError(
                     f"{self.path} was damaged and is gone: ask again, it is made anew"
                 ) from error
+            if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise StoreError(
+                    f"another program has locked {self.path} for long: let it come to its end"
+                ) from error
             raise StoreError(f"{self.path}: {error}") from error
 
 
