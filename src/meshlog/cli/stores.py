@@ -19,6 +19,7 @@ from meshlog.errors import IdentityError, InputError, StoreBusyError, StoreError
 from meshlog.replica.horizon import advanced, due
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.store import SqliteStore, load_identity, rotation, save_identity
+from meshlog.store.file import CHECK_IT
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
 
@@ -126,10 +127,12 @@ def dataset_of(store: SqliteStore, path: Path) -> DatasetId:
     """Return the dataset that a store holds.
 
     Raises:
-        StoreError: None yet.
+        StoreError: None yet, or it is lost.
     """
     dataset = store.get_meta("dataset")
     if dataset is None:
+        if store.event_count():
+            raise StoreError(f"{path}: its dataset is lost{CHECK_IT}")
         raise StoreError(f"{path} holds no dataset yet: use `meshlog init` or `meshlog join`")
     return DatasetId(EventId(dataset))
 

@@ -128,6 +128,10 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("INSERT INTO ahead VALUES (1 << 40, 20)", "its index ahead"),
         ("UPDATE meta SET value = x'01' WHERE key = 'clock'", "clock"),
         ("DELETE FROM meta WHERE key = 'horizon'", "horizon"),
+        ("DELETE FROM meta WHERE key = 'clock'", "lost its clock"),
+        ("DELETE FROM meta WHERE key = 'key'", "lost its key. Restore a backup"),
+        ("DELETE FROM meta WHERE key = 'author'", "lost its author. Restore a backup"),
+        ("DELETE FROM meta WHERE key = 'incarnation'", "lost which life"),
     ],
 )  # fmt: skip
 def test_names_what_was_changed(camp: Camp, sql: str, word: str):
@@ -267,6 +271,27 @@ def test_a_signature_of_our_own_that_is_missing_is_no_harm_but_told(camp: Camp):
 
     assert report.is_clean
     assert report.unsigned == 1
+
+
+@pytest.mark.parametrize(("last", "is_told"), [(256, False), (257, True)])
+def test_signatures_further_apart_than_any_relay_can_serve_are_told(
+    tmp_path: Path, last: int, is_told: bool
+):
+    """The next one covers those events, too, but no segment goes from one to the other."""
+    path = tmp_path / "a.db"
+    base = Device("base", 1, path)
+    with closing(base.store):
+        for number in range(300):
+            base.write("note.add", record_id="w1", text=str(number))
+
+    report = harm(
+        (path, base.replica.dataset),
+        "UPDATE run SET signature = NULL WHERE seq BETWEEN 2 AND ? AND seq < 300",
+        last,
+    )
+
+    assert ("is the first that is signed after event 1" in words(report)) == is_told
+    assert report.is_clean == (not is_told)
 
 
 def longer(body: bytes) -> bytes:

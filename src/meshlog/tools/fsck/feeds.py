@@ -22,6 +22,7 @@ from meshlog.core.grant import Role
 from meshlog.core.hlc import BEFORE_ALL, Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
+from meshlog.core.segment import SEGMENT_EVENTS_MAX
 from meshlog.errors import StoreError
 from meshlog.ports.log import Stretch
 from meshlog.ports.store import Store
@@ -44,7 +45,8 @@ class _Tip:
     seq: int
     stamp: Stamp
     signed_seq: int
-    """Of the last cut on the branch whose signature holds; 0 before the first."""
+    """Of the last cut on the branch whose signature holds; before the first, of the event before
+    the branch, which another one has to sign."""
 
 
 @dataclass(slots=True)
@@ -123,6 +125,8 @@ class FeedCheck:
             return None
         signed_seq = before.signed_seq
         if stretch.cuts:
+            if stretch.seq + min(stretch.cuts) - stretch.position > signed_seq + SEGMENT_EVENTS_MAX:
+                return None
             signed_seq = stretch.seq + max(stretch.cuts) - stretch.position
         return _Tip(last_seq, Stamp.unpacked(stamps[-1]), signed_seq)
 
@@ -152,9 +156,11 @@ class FeedCheck:
             self._wrong(event, f"follows event {base.seq}: its place is wrong")
         if base is not None and event.stamp <= base.stamp:
             self._wrong(event, "is stamped before the event that it follows")
-        signed_seq = base.signed_seq if base else 0
+        signed_seq = base.signed_seq if base else event.seq - 1
         if event.signature and self._check_cut(event):
             self.cuts += 1
+            if event.seq > signed_seq + SEGMENT_EVENTS_MAX:
+                self._wrong(event, f"is the first that is signed after event {signed_seq}")
             signed_seq = event.seq
         tips[event.id] = _Tip(event.seq, event.stamp, signed_seq)
         if self._is_of_our_life(event.feed):
@@ -200,7 +206,7 @@ class FeedCheck:
         if before is None or before.position >= position or before.event.feed != event.feed:
             self._wrong(event, "follows an event that is not held before it")
             return None
-        return _Tip(before.event.seq, before.event.stamp, 0)
+        return _Tip(before.event.seq, before.event.stamp, before.event.seq)
 
     def _check_member(self, feed: FeedKey) -> None:
         """A feed's author has to be a member, and its data feed one that the member opened."""

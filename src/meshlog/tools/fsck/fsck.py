@@ -18,9 +18,10 @@ from meshlog.core.hlc import Stamp
 from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
 from meshlog.core.seniority import settle
-from meshlog.errors import MeshlogError
+from meshlog.errors import MeshlogError, StoreError
 from meshlog.ports.log import Stretch
 from meshlog.ports.store import Store
+from meshlog.replica import seat
 from meshlog.replica.ledger import Ledger, first_forks, kept_clock
 from meshlog.store.file import without_advice
 from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
@@ -41,6 +42,12 @@ _DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, AttributeError, Ove
 
 _NUMBER_SIZE = 8
 """Bytes of a clock or a horizon in the store's meta."""
+
+
+REJOIN = (
+    "Restore a backup; or join again in a new store, and `meshlog fsck --repair-from` this one"
+    " there takes all that it holds"
+)
 
 
 class UnreadableEvent(NamedTuple):
@@ -280,6 +287,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
         file.is_whole = False
     file.finish(problems)
     check.finish()
+    _check_seat(store, problems)
     _check_clock(check, store, problems)
     rows.finish(store, problems)
     records, conflicts = rows.counts() or _counts(view, problems)
@@ -373,6 +381,21 @@ def _number(store: Store, key: str, problems: Problems) -> int:
         problems.add(f"the store has lost its {key}: open it once with `meshlog run`")
         return 0
     return int.from_bytes(value, "big")
+
+
+def _check_seat(store: Store, problems: Problems) -> None:
+    """A device without one of these does not go on, or begins a new life."""
+    with contextlib.suppress(StoreError):  # that it is damaged is said by now
+        for name in seat.FIELDS:
+            if store.get_meta(name) is None:
+                problems.add(f"the store has lost its {name}. {REJOIN}")
+        own = store.get_meta("author")
+        is_known = store.get_meta("incarnation") is not None
+        if not is_known and any(feed.author == own and feed.kind for feed in store.heads()):
+            problems.add(
+                "the store has lost which life it writes in: open it once with `meshlog run`,"
+                " and it begins a new one"
+            )
 
 
 def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
