@@ -115,3 +115,33 @@ def test_a_cursor_of_another_store_tells_all_and_says_so(base: Device) -> None:
     assert told.code == 0
     assert told.out.startswith("W-1  well")
     assert "the cursor is of another store" in told.err
+
+
+def test_a_store_that_is_restored_meanwhile_is_told_again(base: Device) -> None:
+    """Its changes are numbered anew: one of them had the number of one that was told before."""
+    base.ok("backup", "then.db")
+    base.ok("put", "W-2", "depth_m=5")
+    watch = subprocess.Popen(
+        base.command("watch", "--all", "--json"),
+        env=base.env,
+        cwd=base.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout is not None
+    told = [json.loads(watch.stdout.readline()) for _ in range(2)]
+
+    for beside in ("-wal", "-shm"):
+        Path(f"{base.data}{beside}").unlink(missing_ok=True)
+    (base.home / "then.db").replace(base.data)
+    base.ok("put", "W-3", "depth_m=7")
+    again: list[str] = []
+    while "W-3" not in again:  # W-1 comes twice where it looked before the new life began, too
+        again.append(json.loads(watch.stdout.readline())["record_id"])
+    watch.send_signal(signal.SIGINT)
+    _, err = watch.communicate(timeout=20)
+
+    assert [one["record_id"] for one in told] == ["W-1", "W-2"]
+    assert again[-2:] == ["W-1", "W-3"]
+    assert "the cursor is of another store" in err

@@ -21,6 +21,8 @@ from meshlog.views.watch import Cursor, ViewChange, changes_after, cursor_now, r
 
 _CURSOR_SIZE_MAX = 64
 
+TOLD_AGAIN = "the cursor is of another store, or of this one before it was restored: all is told"
+
 LOOK_AGAIN_S = 10.0
 """How often a store is opened in which nobody writes: what was held may be due. A choice."""
 
@@ -70,7 +72,7 @@ def watch_command(
     reader = _Reader(place, form)
     start, is_there = reader.start(known, from_start or file is not None or once)
     if not is_there:
-        hint("the cursor is of another store, or of this one before it was restored: all is told")
+        hint(TOLD_AGAIN)
     if not once:
         client = connect(place.data)
         if client is None:
@@ -107,7 +109,10 @@ class _Reader:
             return [], place
         self._looked_s = time.monotonic()
         with reading_changes(self._place) as read:
-            found, then = changes_after(read.store, place, self._form)
+            start, is_there = resumed(read.store, place)  # it may have been restored meanwhile
+            found, then = changes_after(read.store, start, self._form)
+        if not is_there:
+            hint(TOLD_AGAIN)
         if then == place:
             self._seen = seen
         return found, then
