@@ -40,8 +40,8 @@ class StoreBusyError(StoreError):
         self.holder_pid = holder_pid
 
 
-class StoreVersionError(StoreError):
-    """The store is whole, and of an older or a newer meshlog than this one."""
+class StoreUnavailableError(StoreError):
+    """Nothing says that the store is damaged: it is of another meshlog, locked, or not ours."""
 
 
 class ReducerError(MeshlogError):

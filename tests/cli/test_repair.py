@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,15 @@ def test_a_flipped_bit_of_the_version_is_damage(base: Device, bit: int) -> None:
     assert "the store is damaged" in base("put", "W-2", "--form", "well", "depth_m=1").err
     assert base("fsck", "--repair").code == 0
     assert len(json.loads(base.ok("view", "W-1", "--json"))["notes"]) == 2
+
+
+def test_a_store_that_another_program_has_locked_is_not_written_anew(base: Device) -> None:
+    with closing(sqlite3.connect(base.data, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+
+        result = base("fsck", "--repair")
+
+    assert is_one_line_error(result)
+    assert "another program has locked the file" in result.err
+    assert not Path(f"{base.data}.damaged").exists()

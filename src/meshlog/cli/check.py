@@ -13,7 +13,7 @@ from meshlog.cli.output import count, hint, say, say_json, shown
 from meshlog.cli.progress import progress
 from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
-from meshlog.errors import StoreError, StoreVersionError
+from meshlog.errors import StoreError, StoreUnavailableError
 from meshlog.store import SqliteStore
 from meshlog.store.file import without_advice
 from meshlog.store.passphrase import is_encrypted
@@ -106,7 +106,7 @@ def _checked(place: Place) -> FsckReport:
 def _is_clean(place: Place) -> bool:
     try:
         return _checked(place).is_clean
-    except StoreVersionError:
+    except StoreUnavailableError:
         raise
     except StoreError:
         if is_encrypted(place.data):  # nobody can read around its damage: why it does not open

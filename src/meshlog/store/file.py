@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from meshlog.errors import InputError, StoreError, StoreVersionError
+from meshlog.errors import InputError, StoreError, StoreUnavailableError
 from meshlog.store import cipher
 from meshlog.store.checksums import teach
 from meshlog.store.lock import ProcessLock
@@ -54,6 +54,11 @@ _ADVICE = {
     "SQLITE_CANTOPEN": "the file or its folder cannot be opened: check who owns it",
     "SQLITE_BUSY": "another program has locked the file: close it",
 }
+
+_UNAVAILABLE = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY"}
+)
+"""What says nothing about the file's bytes."""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -123,7 +128,7 @@ class StoreFile:
         self._connect(self._uri(path, "ro"))
         self.run("PRAGMA query_only = ON")
         if schema_version(self._open, self.path) < SCHEMA_VERSION:
-            raise StoreVersionError(
+            raise StoreUnavailableError(
                 f"{path} is from an older meshlog: open it once with `meshlog run`"
             )
         self.run("BEGIN")  # one snapshot from the first read on, so that memory and file agree
@@ -287,7 +292,8 @@ class StoreFile:
     def _translated(self, error: Exception) -> StoreError:
         name = getattr(error, "sqlite_errorname", None) or ""
         primary = "_".join(name.split("_")[:2])
-        return StoreError(f"{self.path}: {_ADVICE.get(name) or _ADVICE.get(primary, error)}")
+        kind = StoreUnavailableError if {name, primary} & _UNAVAILABLE else StoreError
+        return kind(f"{self.path}: {_ADVICE.get(name) or _ADVICE.get(primary, error)}")
 
 
 def without_advice(error: Exception) -> str:

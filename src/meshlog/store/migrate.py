@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from meshlog.core.hlc import Stamp
-from meshlog.errors import StoreError, StoreVersionError
+from meshlog.errors import StoreError, StoreUnavailableError
 from meshlog.store.checksums import teach
 from meshlog.store.passphrase import SALT_MAGIC
 from meshlog.store.runs import crc_of_run, places_of
@@ -63,7 +63,7 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
     """Return the version of a store's schema, 0 for one that is still empty.
 
     Raises:
-        StoreVersionError: The file belongs to a newer meshlog.
+        StoreUnavailableError: The file belongs to a newer meshlog.
         StoreError: It belongs to another program, or says a version that its tables are not of.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -77,7 +77,7 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
         # a bit of the number flipped
         raise StoreError(f"{path}: the store is damaged: run `meshlog fsck`")
     if version > SCHEMA_VERSION:
-        raise StoreVersionError(f"{path} was written by a newer meshlog: update this one")
+        raise StoreUnavailableError(f"{path} was written by a newer meshlog: update this one")
     return int(version)
 
 

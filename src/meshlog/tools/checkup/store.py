@@ -9,7 +9,7 @@ from pathlib import Path
 from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import AuthorId
 from meshlog.core.roster import label
-from meshlog.errors import MeshlogError, StoreVersionError
+from meshlog.errors import MeshlogError, StoreUnavailableError
 from meshlog.replica.ledger import Ledger, kept_clock
 from meshlog.replica.membership import member_count
 from meshlog.store import SqliteStore
@@ -25,7 +25,7 @@ def check_store(path: Path) -> Iterator[Finding]:
         return
     try:
         store = SqliteStore(path, read_only=True)
-    except StoreVersionError as error:  # whole: what it says is what to do
+    except StoreUnavailableError as error:  # whole: what it says is what to do
         what, _, advice = str(error).rpartition(": ")
         yield bad("store", what, advice)
         return
