@@ -110,6 +110,11 @@ def test_the_live_view_equals_the_pure_fold_in_every_order_of_arrival(
                 assert encode_cbor(view.snapshot()) == encode_cbor(pure)
             assert view.check() == []
         assert Ledger.load(store, dataset).decrees == ledger.decrees  # type: ignore[arg-type]
+        settle(store, view)
+        rows, number = list(store.records()), store.last_change()
+        with store.transaction():
+            view.rebuild()
+        assert (list(store.records()), store.last_change()) == (rows, number)
 
 
 def test_grounds_differ_for_those_alone_of_whom_something_was_said():
