@@ -135,7 +135,10 @@ class Archive:
             shutil.copyfile(self._path(name), copy)
             luck = Random(2 * seed + number)  # noqa: S311 - a seed must repeat
             replicas.append(Replica(SqliteStore(copy), who, EPOCH_MS, luck))
-        return replicas[0], replicas[1]
+        one, other = replicas
+        _hand_over(one, other)  # a copied store goes on as a new life, and says so in its feeds
+        _hand_over(other, one)
+        return one, other
 
     def news(self, replica: Replica, missing: int, rng: Random) -> tuple[list[bytes], list[bytes]]:
         """Return segments of new events that each of the two lacks: see ``inputs.lacking``."""
