@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from dataclasses import asdict
 
 from meshlog.tools.arrivals import log_entries
 from meshlog.views.history import Fate
@@ -39,6 +41,17 @@ def test_a_value_that_another_feed_replaced_names_its_successor(base: Device):
         first, second = team.history("w1")
 
     assert first.wrote[0] == ("a", 1, Fate.SUPERSEDED, second.event_id)
+
+
+def test_what_was_written_can_be_written_down(base: Device):
+    """An audit goes to a file: lists and dicts, not the frozen ones of an event."""
+    value = {"sizes": [1, {"of": "pipe"}]}
+    base.write("field.set", record_id="w1", field="a", value=value)
+
+    [entry] = base.history("w1")
+
+    assert json.loads(json.dumps(entry.wrote[0].value)) == value
+    assert asdict(entry)["wrote"][0].value == value
 
 
 def test_the_same_value_twice_agrees(base: Device):

@@ -148,7 +148,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "wrote": [
             {
                 "field": wrote.field,
-                "value": plain(wrote.value),
+                "value": wrote.value,
                 "fate": str(wrote.fate),
                 "superseded_by": wrote.superseded_by.hex() if wrote.superseded_by else None,
             }

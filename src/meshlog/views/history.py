@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from meshlog.core.cbor import encode_cbor
+from meshlog.core.cbor import encode_cbor, plain
 from meshlog.core.event import Content, Event
 from meshlog.core.feed import FeedKey
 from meshlog.core.hlc import Stamp
@@ -45,6 +45,7 @@ class Wrote(NamedTuple):
 
     field: str
     value: Any
+    """In lists and dicts, as the view shows it."""
     fate: Fate
     superseded_by: bytes | None
     """Id of the first event that had seen it and wrote the field; None where there is none,
@@ -130,7 +131,7 @@ def _entry(
         stands,
         standings.why(event),
         tuple(
-            Wrote(name, change.fields[name], *_fate(placed, name, stands, record, later))
+            Wrote(name, plain(change.fields[name]), *_fate(placed, name, stands, record, later))
             for name in sorted(change.fields)
         ),
         change.form,
