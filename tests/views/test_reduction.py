@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter as TallyOf
 from contextlib import closing
 from enum import StrEnum
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -372,8 +374,6 @@ def test_what_is_no_reducer_is_refused(wrong: dict[str, Any]):
 
 
 def test_damage_in_what_is_kept_heals_by_itself_and_fsck_sees_it(tmp_path):
-    import sqlite3
-
     pen = Pen(ANN)
     events = [pen.set(n, "x") for n in range(1, 20)]
     with closing(SqliteStore(tmp_path / "store")) as store:
@@ -389,3 +389,26 @@ def test_damage_in_what_is_kept_heals_by_itself_and_fsck_sees_it(tmp_path):
         state = Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
 
         assert state == {"ids": [event.id for event in events]}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE checkpoint SET events = events + 1",
+        "UPDATE checkpoint SET stamp = stamp + 1",
+        "UPDATE checkpoint SET stamp = stamp - (1 << 16)",
+        "DELETE FROM reduction_entry WHERE position = 3",
+        "UPDATE reduction_entry SET position = position + 100 WHERE position = 3",
+    ],
+)
+def test_fsck_sees_that_a_state_is_of_other_events_than_are_listed(tmp_path: Path, sql: str):
+    pen = Pen(ANN)
+    with closing(SqliteStore(tmp_path / "store")) as store:
+        with store.transaction():
+            take(store, *[pen.set(n, "x") for n in range(1, 20)])
+        Reduction(store, Order()).state(rules(store, FAR_MS), NO_CHANGE)
+    with closing(sqlite3.connect(tmp_path / "store")) as raw, raw:
+        assert raw.execute(sql).rowcount > 0
+
+    with closing(SqliteStore(tmp_path / "store", read_only=True)) as store:
+        assert [line for line in store.integrity() if "reducer of yours" in line]

@@ -24,7 +24,7 @@ _PUT = """
         changed = CASE
             WHEN (record.form, record.visible, record.conflicts, record.state)
                 IS (excluded.form, excluded.visible, excluded.conflicts, excluded.state)
-            THEN record.changed ELSE excluded.changed END
+            THEN coalesce(record.changed, excluded.changed) ELSE excluded.changed END
 """
 
 _NAME_ONLY = """
@@ -33,6 +33,18 @@ _NAME_ONLY = """
         changed = CASE WHEN form IS NULL THEN changed ELSE ? END,
         form = NULL, visible = NULL, conflicts = NULL, state = NULL, folded = excluded.folded
 """
+
+CHANGE_MAX = 1 << 60
+"""Number that no change reaches: greater ones are damage, and the next follows none of them."""
+
+_ALL_STALE = f"""
+    UPDATE record SET folded = NULL, changed = CASE
+        WHEN changed BETWEEN 1 AND {CHANGE_MAX} AND NOT EXISTS (
+            SELECT 1 FROM record AS other
+            WHERE other.changed = record.changed AND other.record < record.record)
+        THEN changed END
+    WHERE typeof(record_id) = 'text'
+"""  # noqa: S608 - a number of ours
 
 _STALE = """
     INSERT INTO record (record_id) VALUES (?) ON CONFLICT (record_id) DO UPDATE SET folded = NULL
@@ -110,7 +122,7 @@ class RecordRows:
     def mark_stale(self, record_ids: Iterable[str] | None) -> None:
         """See RecordTable.mark_stale."""
         if record_ids is None:
-            self._file.write("UPDATE record SET folded = NULL WHERE typeof(record_id) = 'text'")
+            self._file.write(_ALL_STALE)
         else:
             self._file.write_many(_STALE, [(record_id,) for record_id in record_ids])
 
@@ -129,8 +141,9 @@ class RecordRows:
 
     def last_change(self) -> int:
         """See RecordTable.last_change."""
-        row = self._file.first("SELECT coalesce(max(changed), 0) FROM record")
-        return int(row[0]) if row else 0
+        sql = "SELECT coalesce(max(changed), 0) FROM record WHERE changed <= ?"
+        row = self._file.first(sql, (CHANGE_MAX,))
+        return max(int(row[0]), 0) if row else 0
 
 
 def _change(number: int, *row: Any) -> RecordChange:

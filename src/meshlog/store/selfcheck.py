@@ -15,6 +15,7 @@ from meshlog.store.migrate import SCHEMA, expected_schema
 from meshlog.store.numbers import FeedNumbers
 from meshlog.store.places import check_places
 from meshlog.store.reading import RunReader
+from meshlog.store.records import CHANGE_MAX
 from meshlog.store.runs import crc_of_run
 
 _ASTRAY = {
@@ -35,6 +36,11 @@ _ASTRAY = {
         SELECT count(*) FROM record WHERE folded > (
             SELECT coalesce(max(position + length(ids) / 32 - 1), 0) FROM run) OR folded < 0
     """,
+    "a change of a row without a number of its own (`meshlog fsck --rebuild` gives it one)": f"""
+        SELECT (SELECT count(*) FROM record
+                WHERE form IS NOT NULL AND (changed BETWEEN 1 AND {CHANGE_MAX}) IS NOT 1)
+             + (SELECT count(changed) - count(DISTINCT changed) FROM record)
+    """,  # noqa: S608 - a number of ours
     "a damaged row of a reducer of yours (raise its version, and it is made again)": """
         SELECT (SELECT count(*) FROM reduction
                 WHERE crc <> crc_of_row(name, version, position, judgement, horizon_ms))
@@ -42,6 +48,12 @@ _ASTRAY = {
                 WHERE crc <> crc_of_row(stamp, position, counts, why))
              + (SELECT count(*) FROM checkpoint JOIN reduction USING (reduction)
                 WHERE checkpoint.crc <> crc_of(name, state))
+             + (SELECT count(*) FROM checkpoint
+                WHERE events <> (SELECT count(*) FROM reduction_entry AS entry
+                                 WHERE entry.reduction = checkpoint.reduction
+                                     AND entry.stamp <= checkpoint.stamp AND counts)
+                    OR stamp NOT IN (SELECT stamp FROM reduction_entry AS entry
+                                     WHERE entry.reduction = checkpoint.reduction AND counts))
     """,
     "a feed without events": """
         SELECT count(*) FROM feed WHERE feed NOT IN (SELECT feed FROM run)

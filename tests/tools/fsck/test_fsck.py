@@ -113,6 +113,9 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE record SET visible = 0 WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET form = NULL WHERE record_id = 'w5'", "'w5'"),
         ("UPDATE record SET folded = 10000 WHERE record_id = 'w5'", "events to come"),
+        ("UPDATE record SET changed = -changed", "without a number of its own"),
+        ("UPDATE record SET changed = NULL WHERE record = 3", "without a number of its own"),
+        ("UPDATE record SET changed = 7 WHERE record < 3", "without a number of its own"),
         ("DELETE FROM touch", "its index touch"),
         ("DELETE FROM event_id WHERE place >> 32 = 2", "its index event_id"),
         ("UPDATE event_id SET crc = crc + 1", "its index event_id"),
@@ -129,6 +132,7 @@ def test_progress_ends_at_the_end(camp: Camp):
         ("UPDATE meta SET value = x'01' WHERE key = 'clock'", "clock"),
         ("DELETE FROM meta WHERE key = 'horizon'", "horizon"),
         ("DELETE FROM meta WHERE key = 'clock'", "lost its clock"),
+        ("DELETE FROM meta WHERE key = 'view.rows'", "older meshlog: `meshlog fsck --rebuild`"),
         ("DELETE FROM meta WHERE key = 'key'", "lost its key. Restore a backup"),
         ("DELETE FROM meta WHERE key = 'author'", "lost its author. Restore a backup"),
         ("DELETE FROM meta WHERE key = 'incarnation'", "lost which life"),
@@ -405,6 +409,23 @@ def test_rebuilding_mends_the_view(camp: Camp):
     with closing(SqliteStore(camp[0])) as store:
         rebuild_view(store, camp[1])
 
+    assert check(camp).is_clean
+
+
+@pytest.mark.parametrize("number", ["NULL", "-changed", "9223372036854775807", "7"])
+def test_changes_that_lost_their_numbers_stop_no_write_and_get_others(camp: Camp, number: str):
+    """Who watches, and the query file, asks for what came after a number."""
+    assert not harm(camp, f"UPDATE record SET changed = {number} WHERE record < 9").is_clean
+
+    with closing(SqliteStore(camp[0])) as store:
+        with store.transaction():
+            store.put_records([("new", next(store.records())._replace(record_id="new"))], 1)
+            store.put_records([("new", None)], 1)
+        rebuild_view(store, camp[1])
+        changes = store.changes(0, 100)
+
+    assert {change.record_id for change in changes} >= {f"w{at}" for at in range(40)}
+    assert len({change.number for change in changes}) == len(changes)
     assert check(camp).is_clean
 
 

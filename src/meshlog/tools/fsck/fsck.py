@@ -226,6 +226,9 @@ class _Rows:
     def finish(self, store: Store, problems: Problems) -> None:
         """Compare the rows, and say what is wrong."""
         mend = "`meshlog fsck --rebuild` makes the rows again from the events"
+        with contextlib.suppress(StoreError):  # that it is damaged is said by now
+            if not self._view.is_current():
+                problems.add(f"who wrote the view's rows last was an older meshlog: {mend}")
         if self._check is not None and self.error is None:
             try:
                 problems.add(*(f"{what}: {mend}" for what in self._check.finish()))
