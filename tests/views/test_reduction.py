@@ -167,7 +167,7 @@ class Picky(Order):
         value = event.payload["value"]
         assert (type(event.payload), type(value["sizes"])) == (dict, list)
         state["again"] = state.get("again", 0) + (state.get("last") == value["sizes"])
-        state["last"] = value["sizes"]
+        state["last"] = list(value["sizes"])
         value["first"] = next(iter(state.get("parts", {})), None)
         state.setdefault("parts", {})[value["name"]] = value
         state["parts"][value["name"]]["sizes"].append(len(state["parts"]))
@@ -321,6 +321,9 @@ class Tally(TallyOf[str]):
     """A dict that is one no more when it was read back."""
 
 
+TWICE = [7]
+
+
 class Mark(StrEnum):
     X = "x"
 
@@ -336,6 +339,7 @@ class Mark(StrEnum):
         (Tally("aab"), "Tally"),
         ({"a": Mark.X}, "Mark"),
         ({Mark.X: 1}, "Mark"),
+        ({"a": TWICE, "b": [TWICE]}, "twice"),
         ([[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]], "deeper"),
         ("\ud800", "surrogate"),
         ("x" * (16 * 1024 * 1024), "limit"),

@@ -14,7 +14,8 @@ NAME_SIZE_MAX = 64
 
 State: TypeAlias = Any
 """What a reducer comes to: None, truth values, whole numbers of 64 bits, finite floats, text,
-bytes, lists, and dicts with text keys, nested at most 16 deep; no tuples and no derived types."""
+bytes, lists, and dicts with text keys, nested at most 16 deep; no tuples, no derived types, and
+no list or dict in two places."""
 
 
 WHY_LENGTH_MAX = 256
@@ -67,8 +68,7 @@ class Reducer(Protocol):
         """Return the state after ``event``; ``state`` may be changed and returned.
 
         Args:
-            state: As ``initial`` or this made it, or the same read back: keys are in their order,
-                but what stood in it twice is two then.
+            state: As ``initial`` or this made it, or the same read back: no difference is seen.
             event: ``kind``, ``payload`` (whatever its author wrote, in lists and dicts that are
                 made anew at each look), ``author``, ``stamp`` (as it was fixed, where a clock was).
 

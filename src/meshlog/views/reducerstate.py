@@ -24,9 +24,9 @@ def pack_state(state: State) -> bytes:
 
     Raises:
         InputError: It is past the limit, or holds what is not read back as it is: a tuple, a
-            number past 64 bits, a type derived from one that may stand in it.
+            number past 64 bits, a type derived from one that may stand in it, one list twice.
     """
-    _check(state, 0)
+    _check(state, 0, set())
     packed = encode_in_order(state)
     if len(packed) > STATE_SIZE_MAX:
         raise InputError(f"it is {len(packed)} B, the limit is {STATE_SIZE_MAX} B")
@@ -42,13 +42,18 @@ def read_state(packed: bytes) -> State:
     return decode_cbor(packed, is_frozen=False)
 
 
-def _check(value: object, depth: int) -> None:
+def _check(value: object, depth: int, met: set[int]) -> None:
     kind = type(value)
     if kind in _SCALARS:
         plain(value)
     elif type(value) is list or type(value) is dict:
         if depth >= DEPTH_MAX:
             raise InputError(f"nested deeper than {DEPTH_MAX}")
+        if id(value) in met:
+            raise InputError(
+                f"one and the same {kind.__name__} stands in it twice: put a copy there"
+            )
+        met.add(id(value))
         if type(value) is dict:
             for key in value:
                 if type(key) is not str:
@@ -56,6 +61,6 @@ def _check(value: object, depth: int) -> None:
                 plain(key)
             value = value.values()
         for item in value:
-            _check(item, depth + 1)
+            _check(item, depth + 1, met)
     else:
         raise InputError(f"it holds a {kind.__name__}: make it a list, a dict, text or a number")
