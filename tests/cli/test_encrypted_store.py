@@ -104,3 +104,18 @@ def is_read_to_its_end(store: SqliteStore) -> bool:
         return len(list(store.scan())) > 0
     except StoreError:
         return False
+
+
+@pytest.mark.parametrize("before", [["--encrypt", *WORD], []])
+def test_only_a_plain_identity_that_was_there_before_is_called_one(
+    empty: Device, before: list[str]
+) -> None:
+    """As after a kill between identity and store."""
+    (empty.home / "word").write_text("correct horse\n")
+    empty.ok("init", "Survey", "--data", "s.db", *before)
+    (empty.home / "s.db").unlink()
+
+    result = empty("init", "Survey", "--data", "s.db", "--encrypt", *WORD)
+
+    assert result.code == 0
+    assert ("it is not encrypted" in result.err) == (not before)

@@ -34,6 +34,7 @@ from meshlog.node import Node
 from meshlog.replica import found, join
 from meshlog.replica.seat import Seat
 from meshlog.store import SqliteStore
+from meshlog.store.sealed_identity import is_sealed
 
 INVITE_FILE_SIZE_MAX = 65_536
 """Bytes read of a file with an invite; an invite is below 8 kB."""
@@ -229,7 +230,7 @@ def _new_node(
     try:
         if store.get_meta("dataset") is not None:
             raise StoreError(f"{place.data} holds a dataset already: name another file with --data")
-        if encrypt and place.identity.exists():
+        if encrypt and _is_plain(place.identity):
             hint(f"{place.identity} was there before and stays as it is: it is not encrypted")
         identity = any_identity(place.identity, passphrase)
         take(store, identity)
@@ -238,3 +239,8 @@ def _new_node(
         node.close()
     finally:
         store.close()
+
+
+def _is_plain(identity: Path) -> bool:
+    """Say whether there is an identity, and not one that an earlier try has sealed."""
+    return identity.exists() and not is_sealed(identity.read_bytes())
