@@ -5,6 +5,14 @@ What a peer sends wrong is never an exception above the codec: it is refused and
 
 from __future__ import annotations
 
+CHECK_IT = ": run `meshlog fsck`"
+"""How errors about a damaged store end."""
+
+
+def without_advice(error: Exception) -> str:
+    """Return what an error says, for whoever checks the store by now."""
+    return str(error).removesuffix(CHECK_IT)
+
 
 class MeshlogError(Exception):
     """Ground of the tree: one sentence for a person, saying what to do."""

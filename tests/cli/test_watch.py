@@ -47,16 +47,21 @@ def test_tells_of_deletes_forms_and_where_to_begin(base: Device) -> None:
     assert (json.loads(line)["left"], json.loads(line)["record"]["form"]) == (True, "track")
 
 
+def watching(base: Device) -> subprocess.Popen[str]:
+    """Start a watch of all that changes, in lines of JSON."""
+    return subprocess.Popen(
+        base.command("watch", "--all", "--json"),
+        env=base.env,
+        cwd=base.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_tells_as_it_happens_until_it_is_stopped(base: Device) -> None:
     with base.node():
-        watch = subprocess.Popen(
-            base.command("watch", "--all", "--json"),
-            env=base.env,
-            cwd=base.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        watch = watching(base)
         assert watch.stdout is not None
         assert json.loads(watch.stdout.readline())["record_id"] == "W-1"
 
@@ -121,14 +126,7 @@ def test_a_store_that_is_restored_meanwhile_is_told_again(base: Device) -> None:
     """Its changes are numbered anew: one of them had the number of one that was told before."""
     base.ok("backup", "then.db")
     base.ok("put", "W-2", "depth_m=5")
-    watch = subprocess.Popen(
-        base.command("watch", "--all", "--json"),
-        env=base.env,
-        cwd=base.home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    watch = watching(base)
     assert watch.stdout is not None
     told = [json.loads(watch.stdout.readline()) for _ in range(2)]
 

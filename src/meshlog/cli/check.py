@@ -13,9 +13,8 @@ from meshlog.cli.output import count, hint, say, say_json, shown
 from meshlog.cli.progress import progress
 from meshlog.cli.repair import check_source, mend_store, take_lacking
 from meshlog.cli.stores import dataset_of, open_alone
-from meshlog.errors import StoreError, StoreUnavailableError
+from meshlog.errors import StoreError, StoreUnavailableError, without_advice
 from meshlog.store import SqliteStore
-from meshlog.store.file import without_advice
 from meshlog.store.passphrase import is_encrypted
 from meshlog.tools.fsck.fsck import FsckReport, fsck, rebuild_view
 

@@ -15,11 +15,10 @@ from meshlog.core.event import DatasetId, EventId
 from meshlog.core.identity import KEYS_SIZE, Identity
 from meshlog.core.roster import Roster
 from meshlog.daemon.client import ControlClient, connect
-from meshlog.errors import IdentityError, InputError, StoreBusyError, StoreError
+from meshlog.errors import CHECK_IT, IdentityError, InputError, StoreBusyError, StoreError
 from meshlog.replica.horizon import advanced, due
 from meshlog.replica.ledger import Ledger, horizon_for
 from meshlog.store import SqliteStore, load_identity, rotation, save_identity
-from meshlog.store.file import CHECK_IT
 from meshlog.views.live import LiveView
 from meshlog.views.standing import Standings
 

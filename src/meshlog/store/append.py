@@ -91,9 +91,7 @@ class Appender:
         try:
             return self._load()
         except StoreError:  # who reads the log tells why
-            last = self.file.first(
-                "SELECT max(position + coalesce(length(ids) / 32, 1) - 1) FROM run"
-            )
+            last = self.file.first(_LAST_AT_MOST)
             return Tail((last and last[0]) or 0, -1)
 
     def _last_position(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from meshlog.errors import InputError, StoreError, StoreUnavailableError
+from meshlog.errors import CHECK_IT, InputError, StoreError, StoreUnavailableError
 from meshlog.store import cipher
 from meshlog.store.checksums import teach
 from meshlog.store.lock import ProcessLock
@@ -40,9 +40,6 @@ _WRITER_PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 4194304",
 )
-
-CHECK_IT = ": run `meshlog fsck`"
-"""How errors about a damaged file end."""
 
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: nothing was written, free some space",
@@ -294,11 +291,6 @@ class StoreFile:
         primary = "_".join(name.split("_")[:2])
         kind = StoreUnavailableError if {name, primary} & _UNAVAILABLE else StoreError
         return kind(f"{self.path}: {_ADVICE.get(name) or _ADVICE.get(primary, error)}")
-
-
-def without_advice(error: Exception) -> str:
-    """Return what an error says, for whoever checks the store by now."""
-    return str(error).removesuffix(CHECK_IT)
 
 
 def _holds_anything(path: str | Path) -> bool:

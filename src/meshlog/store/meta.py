@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshlog.errors import StoreError
+from meshlog.errors import CHECK_IT, StoreError
 from meshlog.store.checksums import crc_of
-from meshlog.store.file import CHECK_IT, StoreFile
+from meshlog.store.file import StoreFile
 
 OWN_PREFIX = "store."
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from meshlog.core.hlc import Stamp
-from meshlog.errors import StoreError, StoreUnavailableError
+from meshlog.errors import CHECK_IT, StoreError, StoreUnavailableError
 from meshlog.store.checksums import teach
 from meshlog.store.passphrase import SALT_MAGIC
 from meshlog.store.runs import crc_of_run, places_of
@@ -75,7 +75,7 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
         raise StoreError(f"{path} belongs to another program: name another file")
     if version != SCHEMA_VERSION and connection.execute(SCHEMA).fetchall() == expected_schema():
         # a bit of the number flipped
-        raise StoreError(f"{path}: the store is damaged: run `meshlog fsck`")
+        raise StoreError(f"{path}: the store is damaged{CHECK_IT}")
     if version > SCHEMA_VERSION:
         raise StoreUnavailableError(f"{path} was written by a newer meshlog: update this one")
     return int(version)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from meshlog.errors import StoreError
+from meshlog.errors import StoreError, without_advice
 from meshlog.ports.log import Stretch
 from meshlog.store.checkpoint import read_checkpoint, sum_of_heads
-from meshlog.store.file import MEMORY, StoreFile, without_advice
+from meshlog.store.file import MEMORY, StoreFile
 from meshlog.store.indexcheck import IndexCheck
 from meshlog.store.instance import FileGuard
 from meshlog.store.meta import damaged_meta

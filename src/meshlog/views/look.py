@@ -89,7 +89,7 @@ class Look:
         for record_id, kept, came in some:
             row = made.get(record_id)
             if row is None:
-                told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
+                told = came.doing_to(record_id, came.changes())
                 row = self._with(record_id, kept.row, told, came.last)
             yield record_id, row
 
@@ -99,8 +99,8 @@ class Look:
         for (record_id, came), found in zip(some, plain, strict=True):
             row = found
             if row is None:
-                told = came.doing_to(record_id, read_changes([body for *_, body in came.said]))
-                row = pack(fold_state(record_id, told, self._lineage)) if told else None
+                told = came.doing_to(record_id, came.changes())
+                row = self._folded(record_id, told)
             yield record_id, row
 
     def _with(
@@ -146,6 +146,9 @@ class Look:
                 if until is None or arrival.position <= until
             ),
         )
+        return self._folded(record_id, told)
+
+    def _folded(self, record_id: str, told: Sequence[Told]) -> RecordRow | None:
         return pack(fold_state(record_id, told, self._lineage)) if told else None
 
     def _told(

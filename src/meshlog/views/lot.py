@@ -16,7 +16,7 @@ from typing import TypeAlias
 from meshlog.core.event import ID_SIZE
 from meshlog.errors import MalformedError
 from meshlog.ports.log import Stretch
-from meshlog.views.changes import Change, Unreadable, feed_ref
+from meshlog.views.changes import Change, Unreadable, feed_ref, read_changes
 from meshlog.views.fold import Told
 from meshlog.views.standing import Standings
 
@@ -108,6 +108,10 @@ class Came:
         positions = [self._lot.positions[at] for at in self._places]
         start, end = bisect_right(positions, after), bisect_right(positions, until)
         return Came(self._lot, self.record, self._places[start:end], self.said[start:end])
+
+    def changes(self) -> list[Change | Unreadable | None]:
+        """Return what each of them does."""
+        return read_changes([body for *_, body in self.said])
 
     def doing_to(self, record_id: str, changes: Iterable[Change | Unreadable | None]) -> list[Told]:
         """Return those that count and do something to a record, each of which does these."""

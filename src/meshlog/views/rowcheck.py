@@ -146,7 +146,7 @@ class RowCheck:
         until = self._settled if kept is None else kept.position
         row = kept.row if kept else None
         within = came if until is None else came.between(0, until)
-        changes = read_changes([body for *_, body in came.said])
+        changes = came.changes()
         self._tell(came.places(), changes)
         if until is None or (kept is None and came.first > self._settled):
             return ""  # made when it is looked at

@@ -23,12 +23,15 @@ from meshlog.core.hlc import BEFORE_ALL, Stamp
 from meshlog.core.identity import author_id, verify
 from meshlog.core.roster import Roster, label
 from meshlog.core.segment import SEGMENT_EVENTS_MAX
-from meshlog.errors import StoreError
+from meshlog.errors import MeshlogError, StoreError
 from meshlog.ports.log import Stretch
 from meshlog.ports.store import Store
 
 RESTORE = "`meshlog fsck --repair` writes the store anew from all in it that holds"
 REFETCH = f"{RESTORE}; the others still have the rest"
+
+DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What reading a file can raise in which any byte may have been flipped."""
 
 
 class Sink(Protocol):

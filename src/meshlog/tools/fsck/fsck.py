@@ -14,17 +14,15 @@ from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 from meshlog.core.decrees import DecreeLog
 from meshlog.core.event import DatasetId
 from meshlog.core.feed import FeedKey, FeedKind
-from meshlog.core.hlc import Stamp
 from meshlog.core.lives import quarantine
 from meshlog.core.roster import Roster, fold
 from meshlog.core.seniority import settle
-from meshlog.errors import MeshlogError, StoreError
+from meshlog.errors import MeshlogError, StoreError, without_advice
 from meshlog.ports.log import Stretch
 from meshlog.ports.store import Store
-from meshlog.replica import seat
-from meshlog.replica.ledger import Ledger, first_forks, kept_clock
-from meshlog.store.file import without_advice
-from meshlog.tools.fsck.feeds import RESTORE, FeedCheck, meta_or_none
+from meshlog.replica.ledger import Ledger, first_forks
+from meshlog.tools.fsck.feeds import DAMAGE, RESTORE, FeedCheck, meta_or_none
+from meshlog.tools.fsck.seat import check_clock, check_seat, number_of
 from meshlog.views.changes import unreadable
 from meshlog.views.collecting import collecting_less
 from meshlog.views.lineage import StoreLineage
@@ -36,18 +34,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 KEPT_MAX = 100
 """Problems and unreadable events kept word for word; beyond them, they are only counted."""
-
-_DAMAGE = (MeshlogError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What reading a file can raise in which any byte may have been flipped."""
-
-_NUMBER_SIZE = 8
-"""Bytes of a clock or a horizon in the store's meta."""
-
-
-REJOIN = (
-    "Restore a backup; or join again in a new store, and `meshlog fsck --repair-from` this one"
-    " there takes all that it holds"
-)
 
 
 class UnreadableEvent(NamedTuple):
@@ -211,7 +197,7 @@ class _Rows:
         """What keeps it from its end."""
         try:
             self._check = view.checking(seen.hear)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             self.error = error
 
     def take(self, stretch: Stretch) -> None:
@@ -220,7 +206,7 @@ class _Rows:
             try:
                 self._seen.take(stretch)
                 self._check.take(stretch)
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 self.error = error
 
     def finish(self, store: Store, problems: Problems) -> None:
@@ -232,12 +218,12 @@ class _Rows:
         if self._check is not None and self.error is None:
             try:
                 problems.add(*(f"{what}: {mend}" for what in self._check.finish()))
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 self.error = error
         if self.error is not None:
             self._check = None
             problems.add(_damage("the view cannot be checked to its end", self.error))
-            with contextlib.suppress(*_DAMAGE):
+            with contextlib.suppress(*DAMAGE):
                 self._seen.count_anew(store)
 
     def counts(self) -> tuple[int, int] | None:
@@ -245,7 +231,7 @@ class _Rows:
 
         None where the rows in the store are not all as they are now.
         """
-        with contextlib.suppress(*_DAMAGE):
+        with contextlib.suppress(*DAMAGE):
             if self._check is not None and self._view.is_settled():
                 return self._check.rows, self._check.conflicts
         return None
@@ -272,7 +258,7 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
     if not (roster.is_open or roster.founder):
         _no_genesis(store, problems)
     check = FeedCheck(store, roster, problems)
-    horizon_ms = _number(store, "horizon", problems)
+    horizon_ms = number_of(store, "horizon", problems)
     barred = _barred(store, problems)
     standings = Standings(settle(roster, log), roster, StoreLineage(store), horizon_ms, barred)
     seen = _Seen(standings)
@@ -284,14 +270,14 @@ def fsck(store: Store, dataset: DatasetId, progress: Progress | None = None) -> 
             check.take_all(stretch)
             rows.take(stretch)
             tell(min(steps // 3 + check.events, steps), steps)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         problems.add(_damage(f"reading stopped after {check.events} events", error))
         rows.error = error
         file.is_whole = False
     file.finish(problems)
     check.finish()
-    _check_seat(store, problems)
-    _check_clock(check, store, problems)
+    check_seat(store, problems)
+    check_clock(store, check.own_latest, problems)
     rows.finish(store, problems)
     records, conflicts = rows.counts() or _counts(view, problems)
     tell(steps, steps)
@@ -357,7 +343,7 @@ def _roster(
                 for event in stretch.events()
                 if event.id == dataset or event.is_authentic(dataset)
             ]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         problems.add(_damage("the roster cannot be read to its end", error))
     return fold(dataset, control), DecreeLog().put(control)
 
@@ -366,7 +352,7 @@ def _barred(store: Store, problems: Problems) -> dict[FeedKey, int]:
     heads = store.heads()
     try:
         return quarantine(heads, first_forks(store, heads))
-    except _DAMAGE as error:
+    except DAMAGE as error:
         problems.add(_damage("where feeds fork cannot be told", error))
         return {}
 
@@ -378,49 +364,12 @@ def _no_genesis(store: Store, problems: Problems) -> None:
         problems.add(f"the dataset's first event is not held, so nobody can be verified. {RESTORE}")
 
 
-def _number(store: Store, key: str, problems: Problems) -> int:
-    value = meta_or_none(store, key)
-    if value is None or len(value) > _NUMBER_SIZE:
-        problems.add(f"the store has lost its {key}: open it once with `meshlog run`")
-        return 0
-    return int.from_bytes(value, "big")
-
-
-def _check_seat(store: Store, problems: Problems) -> None:
-    """A device without one of these does not go on, or begins a new life."""
-    with contextlib.suppress(StoreError):  # that it is damaged is said by now
-        for name in seat.FIELDS:
-            if store.get_meta(name) is None:
-                problems.add(f"the store has lost its {name}. {REJOIN}")
-        own = store.get_meta("author")
-        is_known = store.get_meta("incarnation") is not None
-        if not is_known and any(feed.author == own and feed.kind for feed in store.heads()):
-            problems.add(
-                "the store has lost which life it writes in: open it once with `meshlog run`,"
-                " and it begins a new one"
-            )
-
-
-def _check_clock(check: FeedCheck, store: Store, problems: Problems) -> None:
-    """The clock that the store keeps may not lie behind what it stamped itself."""
-    written = Stamp.unpacked(_number(store, "clock", problems) & (2**63 - 1))
-    try:
-        clock = max(written, kept_clock(store))
-    except _DAMAGE:  # said by now
-        clock = written
-    if clock < check.own_latest:
-        problems.add(
-            f"the clock in the store ({clock.wall_ms} ms) is behind its own last event"
-            f" ({check.own_latest.wall_ms} ms): it was restored in part. {RESTORE}"
-        )
-
-
 def _counts(view: LiveView, problems: Problems) -> tuple[int, int]:
     records = conflicts = 0
     try:
         for row in view.rows():
             records += 1
             conflicts += row.conflicts > 0
-    except _DAMAGE as error:
+    except DAMAGE as error:
         problems.add(_damage("the view's rows cannot be read to their end", error))
     return records, conflicts
